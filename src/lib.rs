@@ -1,1 +1,5 @@
 //! DITN.
+
+pub mod data;
+pub mod metrics;
+pub mod predict;

@@ -1,0 +1,227 @@
+//! People with their joints: data sets, the crop and augmentation of the public HRNet protocol, and the loader that
+//! prepares batches ahead of the training step.
+//!
+//! The host decodes pictures, draws the augmentation and works out each person's affine transform; sampling the
+//! crop, normalising it and drawing the target maps are operators that read a [`Batch`].
+//!
+//! Coordinates are pixels with the origin at the centre of the upper left pixel, x to the right and y down.
+
+pub mod skeleton;
+
+use image::RgbImage;
+use std::path::PathBuf;
+
+pub use skeleton::{Side, Skeleton};
+
+/// Input pixels a heat-map pixel spans in each direction, in every network here.
+pub const STRIDE: u32 = 4;
+
+/// A size in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Size {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+impl Size {
+    /// The size of the heat maps of an input of this size.
+    pub fn heat_map(self) -> Size {
+        Size {
+            width: self.width / STRIDE,
+            height: self.height / STRIDE,
+        }
+    }
+}
+
+/// One joint of one person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Joint {
+    /// Column in the picture, pixels, 0-based.
+    pub x: f32,
+    /// Row in the picture, pixels, 0-based.
+    pub y: f32,
+    /// Whether the annotation gives a place: the joint then counts in losses and scores. Otherwise x and y mean nothing.
+    pub labelled: bool,
+    /// Whether the joint can be seen rather than guessed behind something.
+    pub visible: bool,
+}
+
+/// What is known of a person without looking at the picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Annotation {
+    /// Picture and person, for messages.
+    pub name: String,
+    /// The joints in the skeleton's order, in picture pixels.
+    pub joints: Vec<Joint>,
+    /// Centre of the person's box in picture pixels.
+    pub center: [f32; 2],
+    /// Width and height of the box to be cropped in units of 200 pixels, its margin included.
+    pub scale: [f32; 2],
+    /// The length that PCKh measures errors by, in picture pixels: 0.6 of the head box's diagonal.
+    pub head_size: Option<f32>,
+}
+
+/// A person with the picture.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// Picture and person, for messages.
+    pub name: String,
+    /// The whole picture.
+    pub picture: RgbImage,
+    /// The joints in the skeleton's order, in picture pixels.
+    pub joints: Vec<Joint>,
+    /// Centre of the person's box in picture pixels.
+    pub center: [f32; 2],
+    /// Width and height of the box to be cropped in units of 200 pixels, its margin included.
+    pub scale: [f32; 2],
+    /// The length that PCKh measures errors by, in picture pixels: 0.6 of the head box's diagonal.
+    pub head_size: Option<f32>,
+}
+
+impl Person {
+    /// The annotation with its picture.
+    pub fn new(annotation: Annotation, picture: RgbImage) -> Person {
+        let Annotation {
+            name,
+            joints,
+            center,
+            scale,
+            head_size,
+        } = annotation;
+        Person {
+            name,
+            picture,
+            joints,
+            center,
+            scale,
+            head_size,
+        }
+    }
+}
+
+/// A numbered set of people of one skeleton.
+pub trait Dataset: Send + Sync {
+    /// Name and split, for messages and logs.
+    fn name(&self) -> &str;
+
+    /// The joints of its people.
+    fn skeleton(&self) -> &'static Skeleton;
+
+    /// People in one pass.
+    fn len(&self) -> usize;
+
+    /// Whether there is nobody in it.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What is known of person `index` of pass `pass` without decoding or painting the picture.
+    ///
+    /// `pass` is the epoch: only an endless (synthetic) set gives other people in each pass.
+    ///
+    /// # Errors
+    /// Where the annotation cannot be had; an index past the end is one.
+    fn annotation(&self, pass: u64, index: usize) -> Result<Annotation, DataError>;
+
+    /// Person `index` of pass `pass` with the picture; the rest as [`annotation`](Self::annotation) gives it.
+    ///
+    /// # Errors
+    /// As [`annotation`](Self::annotation), and where the picture is missing or broken.
+    fn load(&self, pass: u64, index: usize) -> Result<Person, DataError>;
+}
+
+/// One person of a [`Batch`]: what decoding and scoring need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchPerson {
+    /// Number in the data set.
+    pub index: usize,
+    /// Picture and person, for messages.
+    pub name: String,
+    /// Centre of the person's box in picture pixels, before augmentation.
+    pub center: [f32; 2],
+    /// Width and height of the box in units of 200 pixels, before augmentation.
+    pub scale: [f32; 2],
+    /// The true joints in picture pixels, before augmentation.
+    pub joints: Vec<Joint>,
+    /// The length that PCKh measures errors by, in picture pixels.
+    pub head_size: Option<f32>,
+}
+
+/// N people of a data set, ready for the device.
+///
+/// A batch always has the size that was asked for: the last of an evaluation repeats its last person, and
+/// [`people`](Self::people) is then shorter than [`transforms`](Self::transforms).
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The epoch.
+    pub pass: u64,
+    /// The number of the batch in the epoch, from 0.
+    pub step: usize,
+    /// The people without the padding: at most N.
+    pub people: Vec<BatchPerson>,
+    /// The pixels of all pictures row by row, one 0xAABBGGRR word a pixel, one picture after the other. A picture may
+    /// be a part of the original, as much of it as the transform reads.
+    pub pixels: Vec<u32>,
+    /// \[N\]: where a picture begins in `pixels` (in words), its width, its height, and 0.
+    pub pictures: Vec<[u32; 4]>,
+    /// \[N\]: a, b, c, d, e, f of the map from an input pixel (x, y) to the pixel (a x + b y + c, d x + e y + f) of the
+    /// stored picture; augmentation and flip are folded in. What lies outside the picture is black.
+    pub transforms: Vec<[f32; 6]>,
+    /// \[N J\]: x and y in heat-map pixels after augmentation (mirrored ones already under their new names), and 1
+    /// where the joint is labelled, else 0.
+    pub joints: Vec<[f32; 3]>,
+}
+
+/// Why people could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A folder or file of a data set is not there.
+    #[error("{}: not found; {advice}", path.display())]
+    Missing {
+        /// What was looked for.
+        path: PathBuf,
+        /// What to do about it.
+        advice: String,
+    },
+    /// A file could not be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A picture could not be decoded.
+    #[error("{name}: {}: broken picture: {source}", path.display())]
+    Picture {
+        /// Picture and person.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        source: image::ImageError,
+    },
+    /// An annotation file is not what its data set releases.
+    #[error("{}: {problem}", path.display())]
+    Annotation {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A person's number is not in the set.
+    #[error("{dataset} has {len} people, there is no number {index}")]
+    Index {
+        /// The set's name.
+        dataset: String,
+        /// Its size.
+        len: usize,
+        /// What was asked for, from 0.
+        index: usize,
+    },
+    /// Sets that cannot be used together, or in this way.
+    #[error("{0}")]
+    Unsuitable(String),
+}

@@ -1,0 +1,283 @@
+//! Joints, bones and mirror symmetry of each data set's people.
+
+/// The side of the body that a joint or a bone belongs to: the person's own left and right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The person's left.
+    Left,
+    /// The person's right.
+    Right,
+    /// On the axis of the body.
+    Middle,
+}
+
+/// The joints of a data set in its order, the bones that join them and how a mirror exchanges them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Skeleton {
+    /// Short name, as configurations and checkpoints spell it.
+    pub name: &'static str,
+    /// Name of each joint, in the order of the heat maps.
+    pub joints: &'static [&'static str],
+    /// The two joints of each bone, in the order of the bone maps.
+    pub bones: &'static [(usize, usize)],
+    /// Joints that exchange places in a mirrored picture.
+    pub flip_pairs: &'static [(usize, usize)],
+    /// Joints above the hips, for the half-body augmentation; the others are the lower body.
+    pub upper_body: &'static [usize],
+}
+
+/// MPII Human Pose: 16 joints, 15 bones.
+pub static MPII: Skeleton = Skeleton {
+    name: "mpii",
+    joints: &[
+        "right ankle",
+        "right knee",
+        "right hip",
+        "left hip",
+        "left knee",
+        "left ankle",
+        "pelvis",
+        "thorax",
+        "upper neck",
+        "head top",
+        "right wrist",
+        "right elbow",
+        "right shoulder",
+        "left shoulder",
+        "left elbow",
+        "left wrist",
+    ],
+    bones: &[
+        (0, 1),
+        (1, 2),
+        (2, 6),
+        (3, 6),
+        (3, 4),
+        (4, 5),
+        (6, 7),
+        (7, 8),
+        (8, 9),
+        (7, 12),
+        (12, 11),
+        (11, 10),
+        (7, 13),
+        (13, 14),
+        (14, 15),
+    ],
+    flip_pairs: &[(0, 5), (1, 4), (2, 3), (10, 15), (11, 14), (12, 13)],
+    upper_body: &[7, 8, 9, 10, 11, 12, 13, 14, 15],
+};
+
+/// COCO keypoints: 17 joints and the 19 bones of the data set's own `skeleton`.
+pub static COCO: Skeleton = Skeleton {
+    name: "coco",
+    joints: &[
+        "nose",
+        "left eye",
+        "right eye",
+        "left ear",
+        "right ear",
+        "left shoulder",
+        "right shoulder",
+        "left elbow",
+        "right elbow",
+        "left wrist",
+        "right wrist",
+        "left hip",
+        "right hip",
+        "left knee",
+        "right knee",
+        "left ankle",
+        "right ankle",
+    ],
+    bones: &[
+        (15, 13),
+        (13, 11),
+        (16, 14),
+        (14, 12),
+        (11, 12),
+        (5, 11),
+        (6, 12),
+        (5, 6),
+        (5, 7),
+        (6, 8),
+        (7, 9),
+        (8, 10),
+        (1, 2),
+        (0, 1),
+        (0, 2),
+        (1, 3),
+        (2, 4),
+        (3, 5),
+        (4, 6),
+    ],
+    flip_pairs: &[
+        (1, 2),
+        (3, 4),
+        (5, 6),
+        (7, 8),
+        (9, 10),
+        (11, 12),
+        (13, 14),
+        (15, 16),
+    ],
+    upper_body: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+};
+
+/// Leeds Sports Pose: 14 joints in the order of its release, 14 bones.
+pub static LSP: Skeleton = Skeleton {
+    name: "lsp",
+    joints: &[
+        "right ankle",
+        "right knee",
+        "right hip",
+        "left hip",
+        "left knee",
+        "left ankle",
+        "right wrist",
+        "right elbow",
+        "right shoulder",
+        "left shoulder",
+        "left elbow",
+        "left wrist",
+        "neck",
+        "head top",
+    ],
+    bones: &[
+        (0, 1),
+        (1, 2),
+        (2, 3),
+        (3, 4),
+        (4, 5),
+        (6, 7),
+        (7, 8),
+        (8, 12),
+        (12, 9),
+        (9, 10),
+        (10, 11),
+        (12, 13),
+        (8, 2),
+        (9, 3),
+    ],
+    flip_pairs: &[(0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9)],
+    upper_body: &[6, 7, 8, 9, 10, 11, 12, 13],
+};
+
+/// Every skeleton that a configuration may name.
+pub static SKELETONS: [&Skeleton; 3] = [&MPII, &COCO, &LSP];
+
+impl Skeleton {
+    /// The skeleton of that [`name`](Self::name).
+    pub fn by_name(name: &str) -> Option<&'static Skeleton> {
+        SKELETONS.into_iter().find(|skeleton| skeleton.name == name)
+    }
+
+    /// For each joint the joint whose place it takes in a mirrored picture; joints of the axis keep theirs.
+    pub fn flipped_joints(&self) -> Vec<usize> {
+        let mut permutation: Vec<usize> = (0..self.joints.len()).collect();
+        for &(a, b) in self.flip_pairs {
+            permutation.swap(a, b);
+        }
+        permutation
+    }
+
+    /// For each bone (a, b) the bone that joins the partners of a and b, whichever way round.
+    pub fn flipped_bones(&self) -> Vec<usize> {
+        let partner = self.flipped_joints();
+        let position = |a: usize, b: usize| {
+            self.bones
+                .iter()
+                .position(|&bone| bone == (a, b) || bone == (b, a))
+        };
+        self.bones
+            .iter()
+            .enumerate()
+            // A bone whose mirror image is not listed would stay; the tests show that the skeletons here have none.
+            .map(|(i, &(a, b))| position(partner[a], partner[b]).unwrap_or(i))
+            .collect()
+    }
+
+    /// The side of a joint, as its name says.
+    pub fn side(&self, joint: usize) -> Side {
+        match self.joints[joint].split(' ').next() {
+            Some("left") => Side::Left,
+            Some("right") => Side::Right,
+            _ => Side::Middle,
+        }
+    }
+
+    /// The side of a bone: that of its ends, where one of them has a side and the other not the opposite one.
+    pub fn bone_side(&self, bone: usize) -> Side {
+        let (a, b) = self.bones[bone];
+        match (self.side(a), self.side(b)) {
+            (a, b) if a == b => a,
+            (Side::Middle, side) | (side, Side::Middle) => side,
+            _ => Side::Middle,
+        }
+    }
+
+    /// The joint of that name.
+    pub fn joint(&self, name: &str) -> Option<usize> {
+        self.joints.iter().position(|&joint| joint == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flip_exchanges_left_and_right_and_undoes_itself() {
+        for skeleton in SKELETONS {
+            let partner = skeleton.flipped_joints();
+            for (joint, &mirrored) in partner.iter().enumerate() {
+                assert_eq!(partner[mirrored], joint);
+                let name = skeleton.joints[joint];
+                let expected = match skeleton.side(joint) {
+                    Side::Left => name.replace("left", "right"),
+                    Side::Right => name.replace("right", "left"),
+                    Side::Middle => name.to_string(),
+                };
+                assert_eq!(skeleton.joints[mirrored], expected, "{}", skeleton.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_bone_has_a_mirrored_bone_that_joins_the_partners_of_its_ends() {
+        for skeleton in SKELETONS {
+            let partner = skeleton.flipped_joints();
+            let flipped = skeleton.flipped_bones();
+            for (bone, &(a, b)) in skeleton.bones.iter().enumerate() {
+                let (c, d) = skeleton.bones[flipped[bone]];
+                assert!(
+                    (c, d) == (partner[a], partner[b]) || (d, c) == (partner[a], partner[b]),
+                    "{} {bone}",
+                    skeleton.name
+                );
+                assert_eq!(flipped[flipped[bone]], bone);
+            }
+        }
+    }
+
+    #[test]
+    fn bones_reach_every_joint_and_join_two_different_ones() {
+        for skeleton in SKELETONS {
+            for joint in 0..skeleton.joints.len() {
+                assert!(
+                    skeleton
+                        .bones
+                        .iter()
+                        .any(|&(a, b)| a == joint || b == joint),
+                    "{} {joint}",
+                    skeleton.name
+                );
+            }
+            assert!(skeleton.bones.iter().all(|&(a, b)| a != b));
+        }
+        assert_eq!(
+            [&MPII, &COCO, &LSP].map(|s| (s.joints.len(), s.bones.len())),
+            [(16, 15), (17, 19), (14, 14)]
+        );
+    }
+}

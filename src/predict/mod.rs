@@ -1,0 +1,1 @@
+//! Poses from pictures, and pictures from poses.
