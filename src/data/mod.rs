@@ -6,11 +6,18 @@
 //!
 //! Coordinates are pixels with the origin at the centre of the upper left pixel, x to the right and y down.
 
+pub mod augmentation;
+mod batch;
+pub mod crop;
+pub mod loader;
 pub mod skeleton;
 
 use image::RgbImage;
 use std::path::PathBuf;
 
+pub use augmentation::Augmentation;
+pub use batch::{Batch, BatchPerson};
+pub use loader::{Loader, LoaderOptions};
 pub use skeleton::{Side, Skeleton};
 
 /// Input pixels a heat-map pixel spans in each direction, in every network here.
@@ -130,48 +137,6 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// As [`annotation`](Self::annotation), and where the picture is missing or broken.
     fn load(&self, pass: u64, index: usize) -> Result<Person, DataError>;
-}
-
-/// One person of a [`Batch`]: what decoding and scoring need.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BatchPerson {
-    /// Number in the data set.
-    pub index: usize,
-    /// Picture and person, for messages.
-    pub name: String,
-    /// Centre of the person's box in picture pixels, before augmentation.
-    pub center: [f32; 2],
-    /// Width and height of the box in units of 200 pixels, before augmentation.
-    pub scale: [f32; 2],
-    /// The true joints in picture pixels, before augmentation.
-    pub joints: Vec<Joint>,
-    /// The length that PCKh measures errors by, in picture pixels.
-    pub head_size: Option<f32>,
-}
-
-/// N people of a data set, ready for the device.
-///
-/// A batch always has the size that was asked for: the last of an evaluation repeats its last person, and
-/// [`people`](Self::people) is then shorter than [`transforms`](Self::transforms).
-#[derive(Clone, Debug, Default)]
-pub struct Batch {
-    /// The epoch.
-    pub pass: u64,
-    /// The number of the batch in the epoch, from 0.
-    pub step: usize,
-    /// The people without the padding: at most N.
-    pub people: Vec<BatchPerson>,
-    /// The pixels of all pictures row by row, one 0xAABBGGRR word a pixel, one picture after the other. A picture may
-    /// be a part of the original, as much of it as the transform reads.
-    pub pixels: Vec<u32>,
-    /// \[N\]: where a picture begins in `pixels` (in words), its width, its height, and 0.
-    pub pictures: Vec<[u32; 4]>,
-    /// \[N\]: a, b, c, d, e, f of the map from an input pixel (x, y) to the pixel (a x + b y + c, d x + e y + f) of the
-    /// stored picture; augmentation and flip are folded in. What lies outside the picture is black.
-    pub transforms: Vec<[f32; 6]>,
-    /// \[N J\]: x and y in heat-map pixels after augmentation (mirrored ones already under their new names), and 1
-    /// where the joint is labelled, else 0.
-    pub joints: Vec<[f32; 3]>,
 }
 
 /// Why people could not be had.

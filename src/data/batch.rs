@@ -1,0 +1,419 @@
+//! People packed for the device.
+
+use super::augmentation::Placement;
+use super::crop::{Affine, input_to_heat_map};
+use super::{DataError, Joint, Person, Size, Skeleton};
+use image::{Rgb, RgbImage};
+
+/// One person of a [`Batch`]: what decoding and scoring need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchPerson {
+    /// Number in the data set.
+    pub index: usize,
+    /// Picture and person, for messages.
+    pub name: String,
+    /// Centre of the person's box in picture pixels, before augmentation.
+    pub center: [f32; 2],
+    /// Width and height of the box in units of 200 pixels, before augmentation.
+    pub scale: [f32; 2],
+    /// The true joints in picture pixels, before augmentation.
+    pub joints: Vec<Joint>,
+    /// The length that PCKh measures errors by, in picture pixels.
+    pub head_size: Option<f32>,
+}
+
+/// N people of a data set, ready for the device.
+///
+/// A batch always has the size that was asked for: the last of an evaluation repeats its last person, and
+/// [`people`](Self::people) is then shorter than [`transforms`](Self::transforms).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// The epoch.
+    pub pass: u64,
+    /// The number of the batch in the epoch, from 0.
+    pub step: usize,
+    /// The people without the padding: at most N.
+    pub people: Vec<BatchPerson>,
+    /// The pixels of all pictures row by row, one 0xAABBGGRR word a pixel, one picture after the other. A picture may
+    /// be a part of the original, as much of it as the transform reads.
+    pub pixels: Vec<u32>,
+    /// \[N\]: where a picture begins in `pixels` (in words), its width, its height, and 0.
+    pub pictures: Vec<[u32; 4]>,
+    /// \[N\]: a, b, c, d, e, f of the map from an input pixel (x, y) to the pixel (a x + b y + c, d x + e y + f) of the
+    /// stored picture; augmentation and flip are folded in. What lies outside the picture is black.
+    pub transforms: Vec<[f32; 6]>,
+    /// \[N J\]: x and y in heat-map pixels after augmentation (mirrored ones already under their new names), and 1
+    /// where the joint is labelled, else 0.
+    pub joints: Vec<[f32; 3]>,
+}
+
+impl Batch {
+    /// Number of samples, padding included.
+    pub fn len(&self) -> usize {
+        self.transforms.len()
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.transforms.is_empty()
+    }
+
+    /// Appends a person of the data set, cropped as placed.
+    ///
+    /// # Errors
+    /// Where the placement is degenerate (a box without extent, a value that is not finite) or the batch grows past
+    /// 2^32 pixels.
+    pub fn push(
+        &mut self,
+        index: usize,
+        person: Person,
+        placement: &Placement,
+        skeleton: &Skeleton,
+        input: Size,
+    ) -> Result<(), DataError> {
+        let to_picture = placement.to_picture(input, person.picture.width());
+        let to_heat_map = match to_picture.inverse() {
+            Some(to_input) if to_picture.0.iter().all(|v| v.is_finite()) => {
+                to_input.then(&input_to_heat_map())
+            }
+            _ => {
+                return Err(DataError::Unsuitable(format!(
+                    "{}: the person's box has no extent",
+                    person.name
+                )));
+            }
+        };
+        let window = Window::read_by(&to_picture, input, &person.picture);
+        let offset = u32::try_from(self.pixels.len())
+            .map_err(|_| DataError::Unsuitable("a batch of more than 2^32 pixels".to_string()))?;
+        window.append(&person.picture, &mut self.pixels);
+        self.pictures.push([offset, window.width, window.height, 0]);
+        let shift = Affine::translation(-f64::from(window.left), -f64::from(window.top));
+        self.transforms.push(to_picture.then(&shift).to_f32());
+
+        let partner = skeleton.flipped_joints();
+        for place in 0..skeleton.joints.len() {
+            let joint = person.joints[if placement.flip {
+                partner[place]
+            } else {
+                place
+            }];
+            self.joints.push(if joint.labelled {
+                let [x, y] = to_heat_map.apply([f64::from(joint.x), f64::from(joint.y)]);
+                [x as f32, y as f32, 1.0]
+            } else {
+                [0.0; 3]
+            });
+        }
+        let Person {
+            name,
+            picture: _,
+            joints,
+            center,
+            scale,
+            head_size,
+        } = person;
+        self.people.push(BatchPerson {
+            index,
+            name,
+            center,
+            scale,
+            joints,
+            head_size,
+        });
+        Ok(())
+    }
+
+    /// Repeats the last sample until there are `batch`; [`people`](Self::people) keeps its length.
+    pub fn pad(&mut self, batch: usize, skeleton: &Skeleton) {
+        let joints = skeleton.joints.len();
+        while let (true, Some(&picture), Some(&transform)) = (
+            self.len() < batch,
+            self.pictures.last(),
+            self.transforms.last(),
+        ) {
+            self.pictures.push(picture);
+            self.transforms.push(transform);
+            self.joints.extend_from_within(self.joints.len() - joints..);
+        }
+    }
+
+    /// The transforms of the mirrored inputs, for the flip test: input pixel x shows what width - 1 - x showed.
+    pub fn mirrored_transforms(&self, input: Size) -> Vec<[f32; 6]> {
+        let mirror = |&[a, b, c, d, e, f]: &[f32; 6]| {
+            let last = (input.width - 1) as f32;
+            [-a, b, a * last + c, -d, e, d * last + f]
+        };
+        self.transforms.iter().map(mirror).collect()
+    }
+
+    /// Sample `n` as the network sees it, before normalisation: bilinear, black outside the picture.
+    pub fn view(&self, n: usize, input: Size) -> RgbImage {
+        let [offset, width, height, _] = self.pictures[n];
+        let [a, b, c, d, e, f] = self.transforms[n];
+        let channels = |x: i64, y: i64| -> [f32; 3] {
+            if x < 0 || y < 0 || x >= i64::from(width) || y >= i64::from(height) {
+                return [0.0; 3];
+            }
+            let word = self.pixels[offset as usize + y as usize * width as usize + x as usize];
+            [word, word >> 8, word >> 16].map(|v| (v & 255) as f32)
+        };
+        RgbImage::from_fn(input.width, input.height, |x, y| {
+            let (x, y) = (x as f32, y as f32);
+            let (u, v) = (a * x + b * y + c, d * x + e * y + f);
+            let (left, top) = (u.floor(), v.floor());
+            let (right, low) = (u - left, v - top);
+            let (left, top) = (left as i64, top as i64);
+            let corners = [
+                (0, 0, (1.0 - right) * (1.0 - low)),
+                (1, 0, right * (1.0 - low)),
+                (0, 1, (1.0 - right) * low),
+                (1, 1, right * low),
+            ];
+            let mut sum = [0.0; 3];
+            for (dx, dy, weight) in corners {
+                let corner = channels(left + dx, top + dy);
+                for (total, value) in sum.iter_mut().zip(corner) {
+                    *total += weight * value;
+                }
+            }
+            Rgb(sum.map(|v| (v + 0.5) as u8))
+        })
+    }
+}
+
+/// A rectangle of a picture; never empty.
+struct Window {
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
+}
+
+impl Window {
+    /// The pixels that bilinear sampling at every input pixel reads, one more on each side against rounding. Where
+    /// none is read, a single corner pixel far from every sample.
+    fn read_by(to_picture: &Affine, input: Size, picture: &RgbImage) -> Window {
+        let (right, bottom) = (f64::from(input.width - 1), f64::from(input.height - 1));
+        let corners = [[0.0, 0.0], [right, 0.0], [0.0, bottom], [right, bottom]]
+            .map(|corner| to_picture.apply(corner));
+        let range = |axis: usize, length: u32| {
+            let low = corners
+                .iter()
+                .map(|corner| corner[axis])
+                .fold(f64::INFINITY, f64::min);
+            let high = corners
+                .iter()
+                .map(|corner| corner[axis])
+                .fold(f64::NEG_INFINITY, f64::max);
+            let last = f64::from(length - 1);
+            let first = (low.floor() - 1.0).clamp(0.0, last);
+            let end = (high.floor() + 2.0).clamp(first, last);
+            (first as u32, (end - first) as u32 + 1)
+        };
+        let ((left, width), (top, height)) =
+            (range(0, picture.width()), range(1, picture.height()));
+        Window {
+            left,
+            top,
+            width,
+            height,
+        }
+    }
+
+    fn append(&self, picture: &RgbImage, pixels: &mut Vec<u32>) {
+        let row_bytes = 3 * picture.width() as usize;
+        let bytes = picture.as_raw();
+        pixels.reserve(self.width as usize * self.height as usize);
+        for y in self.top..self.top + self.height {
+            let start = y as usize * row_bytes + 3 * self.left as usize;
+            let row = &bytes[start..start + 3 * self.width as usize];
+            pixels.extend(
+                row.chunks_exact(3)
+                    .map(|rgb| u32::from_le_bytes([rgb[0], rgb[1], rgb[2], 255])),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::crop::Crop;
+    use super::super::skeleton::LSP;
+    use super::*;
+
+    const INPUT: Size = Size {
+        width: 32,
+        height: 48,
+    };
+
+    fn person(x: f32, y: f32) -> Person {
+        let picture = RgbImage::from_fn(90, 70, |x, y| {
+            Rgb([
+                (3 * x % 256) as u8,
+                (5 * y % 256) as u8,
+                ((x * y) % 251) as u8,
+            ])
+        });
+        let joints = (0..14)
+            .map(|i| Joint {
+                x: 10.0 + 5.0 * i as f32,
+                y: 60.0 - 3.0 * i as f32,
+                labelled: i != 4,
+                visible: true,
+            })
+            .collect();
+        Person {
+            name: "one".into(),
+            picture,
+            joints,
+            center: [x, y],
+            scale: [0.2, 0.3],
+            head_size: None,
+        }
+    }
+
+    fn push(placement: Placement, person: Person) -> Batch {
+        let mut batch = Batch::default();
+        batch
+            .push(3, person, &placement, &LSP, INPUT)
+            .expect("the box has an extent");
+        batch
+    }
+
+    #[test]
+    fn a_window_of_the_picture_gives_the_same_view_as_the_whole() {
+        for (x, y, rotation, flip) in [
+            (45.0, 35.0, 0.0, false),
+            (5.0, 60.0, 25.0, false),
+            (80.0, 2.0, -30.0, true),
+            (45.0, 35.0, 170.0, true),
+            (-40.0, -90.0, 10.0, false),
+        ] {
+            let person = person(x, y);
+            let crop = Crop {
+                rotation,
+                ..Crop::new(person.center, person.scale, INPUT)
+            };
+            let placement = Placement { crop, flip };
+            let batch = push(placement, person.clone());
+            let mut whole = batch.clone();
+            whole.pixels.clear();
+            Window {
+                left: 0,
+                top: 0,
+                width: 90,
+                height: 70,
+            }
+            .append(&person.picture, &mut whole.pixels);
+            whole.pictures[0] = [0, 90, 70, 0];
+            whole.transforms[0] = placement.to_picture(INPUT, 90).to_f32();
+            let (a, b) = (batch.view(0, INPUT), whole.view(0, INPUT));
+            let worst = a
+                .as_raw()
+                .iter()
+                .zip(b.as_raw())
+                .map(|(a, b)| a.abs_diff(*b))
+                .max();
+            assert!(
+                worst.is_some_and(|worst| worst <= 1),
+                "{x} {y} {rotation} {flip}: {worst:?}"
+            );
+            assert!(batch.pixels.len() < whole.pixels.len());
+        }
+    }
+
+    #[test]
+    fn joints_lie_on_the_same_spot_of_the_view_as_of_the_picture() {
+        for flip in [false, true] {
+            let mut person = person(45.0, 35.0);
+            person.picture = RgbImage::new(90, 70);
+            let joint = person.joints[3];
+            person
+                .picture
+                .put_pixel(joint.x as u32, joint.y as u32, Rgb([255; 3]));
+            person.scale = [32.0 / 200.0 * 2.0, 48.0 / 200.0 * 2.0];
+            let mut crop = Crop::new(person.center, person.scale, INPUT);
+            if flip {
+                crop.center[0] = 89.0 - crop.center[0];
+            }
+            let batch = push(Placement { crop, flip }, person);
+            let [x, y, weight] = batch.joints[if flip { LSP.flipped_joints()[3] } else { 3 }];
+            assert_eq!(weight, 1.0);
+            let view = batch.view(0, INPUT);
+            let brightest = view
+                .enumerate_pixels()
+                .max_by_key(|(_, _, p)| p.0[0])
+                .expect("the view has pixels");
+            assert!(
+                (brightest.0 as f32 - 4.0 * x).abs() <= 0.51
+                    && (brightest.1 as f32 - 4.0 * y).abs() <= 0.51,
+                "{brightest:?} {x} {y}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_flip_renames_joints_and_leaves_unlabelled_ones_out() {
+        let person = person(45.0, 35.0);
+        let crop = Crop::new([44.0, 35.0], person.scale, INPUT);
+        let batch = push(Placement { crop, flip: true }, person.clone());
+        let plain = push(Placement::upright(&person, INPUT), person);
+        assert_eq!((plain.joints[4][2], plain.joints[1][2]), (0.0, 1.0));
+        assert_eq!((batch.joints[4][2], batch.joints[1][2]), (1.0, 0.0));
+        for (joint, &partner) in LSP.flipped_joints().iter().enumerate() {
+            let ([x, y, weight], mirrored) = (plain.joints[joint], batch.joints[partner]);
+            if weight > 0.0 {
+                // Symmetric about width / 2, here 4 heat-map pixels.
+                assert!((mirrored[0] - (8.0 - x)).abs() < 1e-4 && (mirrored[1] - y).abs() < 1e-4);
+            }
+        }
+    }
+
+    #[test]
+    fn mirrored_transforms_show_the_mirrored_view() {
+        let person = person(40.0, 30.0);
+        let placement = Placement {
+            crop: Crop {
+                rotation: 20.0,
+                ..Crop::new(person.center, person.scale, INPUT)
+            },
+            flip: false,
+        };
+        let batch = push(placement, person);
+        let mirrored = Batch {
+            transforms: batch.mirrored_transforms(INPUT),
+            ..batch.clone()
+        };
+        let expected = image::imageops::flip_horizontal(&batch.view(0, INPUT));
+        let view = mirrored.view(0, INPUT);
+        assert!(
+            view.as_raw()
+                .iter()
+                .zip(expected.as_raw())
+                .all(|(a, b)| a.abs_diff(*b) <= 1)
+        );
+    }
+
+    #[test]
+    fn padding_repeats_the_last_sample_but_not_its_person() {
+        let person = person(45.0, 35.0);
+        let mut batch = push(Placement::upright(&person, INPUT), person);
+        batch.pad(3, &LSP);
+        assert_eq!(
+            (batch.len(), batch.people.len(), batch.joints.len()),
+            (3, 1, 42)
+        );
+        assert_eq!(batch.joints[..14], batch.joints[28..]);
+        assert_eq!(batch.view(2, INPUT), batch.view(0, INPUT));
+    }
+
+    #[test]
+    fn a_box_without_extent_is_an_error_that_names_the_person() {
+        let mut person = person(45.0, 35.0);
+        person.scale = [0.0, 0.0];
+        let placement = Placement::upright(&person, INPUT);
+        let result = Batch::default().push(0, person, &placement, &LSP, INPUT);
+        assert!(result.is_err_and(|error| error.to_string().contains("one")));
+    }
+}
