@@ -1,5 +1,9 @@
-//! DITN.
+//! DITN: human pose estimation on an autodiff tensor engine of hand-written WGSL kernels.
 
 pub mod data;
+pub mod gpu;
+pub mod graph;
+pub mod ir;
 pub mod metrics;
+pub mod ops;
 pub mod predict;

@@ -1,0 +1,182 @@
+//! Which adapters the machine has, what each can do, and which one to use.
+
+use std::env;
+
+use serde::Serialize;
+
+use super::GpuError;
+
+/// Which adapter to use; the default takes the best one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AdapterChoice {
+    /// Part of the adapter's name (case does not matter) or its number in [`list_adapters`].
+    /// Where it is `None`, the environment variable `WGPU_ADAPTER_NAME` is asked.
+    pub name: Option<String>,
+}
+
+/// What a kernel may rely on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Capabilities {
+    /// Subgroup operations work in compute shaders.
+    pub subgroups: bool,
+    /// Fewest lanes of a subgroup; 0 without subgroups.
+    pub subgroup_min_size: u32,
+    /// Most lanes of a subgroup; 0 without subgroups.
+    pub subgroup_max_size: u32,
+    /// `f16` in shaders.
+    pub shader_f16: bool,
+    /// Time stamps can be written between the dispatches of a pass.
+    pub timestamps: bool,
+    /// Compiled pipelines can be kept on disk.
+    pub pipeline_cache: bool,
+    /// Bytes that one storage binding may span.
+    pub max_binding_bytes: u64,
+    /// Bytes that one buffer may have.
+    pub max_buffer_bytes: u64,
+    /// Bytes of workgroup memory.
+    pub workgroup_memory: u32,
+    /// Invocations of one workgroup.
+    pub max_workgroup_invocations: u32,
+    /// Storage buffers that one kernel may bind.
+    pub max_storage_buffers: u32,
+    /// The adapter runs on the CPU (lavapipe, SwiftShader, WARP).
+    pub is_cpu: bool,
+}
+
+/// One adapter of this machine, in words and numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AdapterReport {
+    /// Name as the driver gives it.
+    pub name: String,
+    /// vulkan, metal, dx12 or gl.
+    pub backend: String,
+    /// "discrete GPU", "integrated GPU", "virtual GPU", "CPU" or "other".
+    pub kind: String,
+    /// Name of the driver.
+    pub driver: String,
+    /// Version of the driver, as it describes itself.
+    pub driver_info: String,
+    /// What kernels may rely on.
+    pub capabilities: Capabilities,
+}
+
+impl AdapterReport {
+    pub(super) fn of(adapter: &wgpu::Adapter) -> Self {
+        let info = adapter.get_info();
+        let features = adapter.features();
+        let limits = adapter.limits();
+        let subgroups = features.contains(wgpu::Features::SUBGROUP);
+        let (subgroup_min_size, subgroup_max_size) =
+            if subgroups { (info.subgroup_min_size, info.subgroup_max_size) } else { (0, 0) };
+        Self {
+            backend: info.backend.to_str().to_string(),
+            kind: match info.device_type {
+                wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+                wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+                wgpu::DeviceType::VirtualGpu => "virtual GPU",
+                wgpu::DeviceType::Cpu => "CPU",
+                wgpu::DeviceType::Other => "other",
+            }
+            .to_string(),
+            capabilities: Capabilities {
+                subgroups,
+                subgroup_min_size,
+                subgroup_max_size,
+                shader_f16: features.contains(wgpu::Features::SHADER_F16),
+                timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
+                pipeline_cache: features.contains(wgpu::Features::PIPELINE_CACHE),
+                max_binding_bytes: limits.max_storage_buffer_binding_size,
+                max_buffer_bytes: limits.max_buffer_size,
+                workgroup_memory: limits.max_compute_workgroup_storage_size,
+                max_workgroup_invocations: limits.max_compute_invocations_per_workgroup,
+                max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+                is_cpu: info.device_type == wgpu::DeviceType::Cpu,
+            },
+            name: info.name,
+            driver: info.driver,
+            driver_info: info.driver_info,
+        }
+    }
+
+    /// A real GPU goes before a CPU, and a modern interface before GL.
+    fn rank(&self) -> (u8, u8) {
+        let kind = match self.kind.as_str() {
+            "discrete GPU" => 0,
+            "integrated GPU" => 1,
+            "virtual GPU" | "other" => 2,
+            _ => 3,
+        };
+        (kind, u8::from(self.backend == "gl"))
+    }
+}
+
+/// The instance that all adapters come from; `WGPU_BACKEND` restricts the interfaces (vulkan, metal, dx12, gl).
+pub(super) fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY | wgpu::Backends::GL);
+    wgpu::Instance::new(descriptor)
+}
+
+/// All adapters that can run kernels, best first.
+pub(super) fn adapters(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterReport)> {
+    let mut found: Vec<_> = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
+        .into_iter()
+        .filter(|adapter| {
+            adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+                && adapter.limits().max_storage_buffers_per_shader_stage >= 8
+        })
+        .map(|adapter| {
+            let report = AdapterReport::of(&adapter);
+            (adapter, report)
+        })
+        .collect();
+    found.sort_by_key(|(_, report)| report.rank());
+    found
+}
+
+/// Reports every adapter of this machine that can run compute kernels, best first.
+pub fn list_adapters() -> Vec<AdapterReport> {
+    adapters(&instance()).into_iter().map(|(_, report)| report).collect()
+}
+
+/// Picks the adapter that `choice` (or the environment) names, else the best.
+pub(super) fn choose(
+    instance: &wgpu::Instance,
+    choice: &AdapterChoice,
+) -> Result<(wgpu::Adapter, AdapterReport), GpuError> {
+    let mut found = adapters(instance);
+    let wanted = choice.name.clone().or_else(|| env::var("WGPU_ADAPTER_NAME").ok()).filter(|name| !name.is_empty());
+    let position = match &wanted {
+        None => (!found.is_empty()).then_some(0),
+        Some(name) => match name.parse::<usize>() {
+            Ok(number) => (number < found.len()).then_some(number),
+            Err(_) => {
+                let name = name.to_lowercase();
+                found.iter().position(|(_, report)| report.name.to_lowercase().contains(&name))
+            }
+        },
+    };
+    match position {
+        Some(position) => Ok(found.swap_remove(position)),
+        None => Err(GpuError::NoAdapter {
+            wanted: wanted.map_or_else(|| "is there".to_string(), |name| format!("matches '{name}'")),
+            found: if found.is_empty() {
+                "none".to_string()
+            } else {
+                found.iter().map(|(_, report)| report.name.clone()).collect::<Vec<_>>().join(", ")
+            },
+            advice: missing_driver_advice(),
+        }),
+    }
+}
+
+/// What a machine without an adapter lacks, in words that say what to do.
+pub fn missing_driver_advice() -> String {
+    if cfg!(target_os = "linux") {
+        "On Linux a Vulkan driver is needed: the GPU vendor's (for NVIDIA also its ICD file in \
+         /usr/share/vulkan/icd.d and libEGL/libGLX), or the software driver lavapipe, which tools/setup.sh installs"
+            .to_string()
+    } else {
+        "Install the graphics driver of your GPU's vendor; `ditn devices` lists what is found".to_string()
+    }
+}

@@ -1,0 +1,174 @@
+//! Buffers with names, sizes and, in tests, guard words on both sides.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+
+use super::{Gpu, GpuError};
+
+/// Bytes of guard words on each side of a guarded buffer: the alignment that every adapter accepts for a binding.
+const GUARD_BYTES: u64 = 256;
+const GUARD_WORD: u32 = 0x6a7d_5eed;
+
+/// A piece of GPU memory that holds one tensor or, one after the other, the tensors of one memory slot.
+pub struct Buffer {
+    pub(super) raw: wgpu::Buffer,
+    /// Where the data starts: 0, or behind the guard words.
+    pub(super) offset: u64,
+    bytes: u64,
+    name: String,
+    gpu: Arc<Gpu>,
+}
+
+impl Buffer {
+    /// Reserves `words` 4-byte words, zeroed.
+    ///
+    /// # Errors
+    /// [`GpuError::BindingTooLarge`] over the adapter's limit, [`GpuError::OutOfMemory`] where the driver has none left.
+    pub fn new(gpu: &Arc<Gpu>, name: &str, words: usize) -> Result<Self, GpuError> {
+        Self::allocate(gpu, name, words, 0)
+    }
+
+    /// As [`Buffer::new`], with guard words before and after that [`Buffer::check_guards`] inspects.
+    ///
+    /// # Errors
+    /// As [`Buffer::new`].
+    pub fn guarded(gpu: &Arc<Gpu>, name: &str, words: usize) -> Result<Self, GpuError> {
+        let buffer = Self::allocate(gpu, name, words, GUARD_BYTES)?;
+        let guard = [GUARD_WORD; GUARD_BYTES as usize / 4];
+        gpu.queue.write_buffer(&buffer.raw, 0, bytemuck::cast_slice(&guard));
+        gpu.queue.write_buffer(&buffer.raw, GUARD_BYTES + buffer.bytes, bytemuck::cast_slice(&guard));
+        Ok(buffer)
+    }
+
+    fn allocate(gpu: &Arc<Gpu>, name: &str, words: usize, guard: u64) -> Result<Self, GpuError> {
+        let bytes = (words.max(1) * 4) as u64;
+        let limit = gpu.capabilities().max_binding_bytes.min(gpu.capabilities().max_buffer_bytes);
+        if bytes > limit {
+            return Err(GpuError::BindingTooLarge { tensor: name.to_string(), wanted: bytes, limit });
+        }
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let raw = gpu.create_buffer(name, bytes + 2 * guard, usage)?;
+        Ok(Self { raw, offset: guard, bytes, name: name.to_string(), gpu: Arc::clone(gpu) })
+    }
+
+    /// Bytes of data, guards not counted.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The name that messages use.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn binding(&self) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.raw,
+            offset: self.offset,
+            size: std::num::NonZeroU64::new(self.bytes),
+        })
+    }
+
+    /// Whether the guard words around a guarded buffer are as they were; a buffer without guards passes.
+    ///
+    /// # Errors
+    /// [`GpuError::GuardBroken`] where they are not.
+    pub fn check_guards(&self) -> Result<(), GpuError> {
+        if self.offset == 0 {
+            return Ok(());
+        }
+        let all: Vec<u32> = Readback::start_range(&self.gpu, self, 0, self.bytes + 2 * GUARD_BYTES)?.wait()?;
+        let guard_words = GUARD_BYTES as usize / 4;
+        for (side, words) in [("before", &all[..guard_words]), ("after", &all[all.len() - guard_words..])] {
+            if words.iter().any(|&word| word != GUARD_WORD) {
+                return Err(GpuError::GuardBroken { tensor: self.name.clone(), side });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.gpu.held_bytes.fetch_sub(self.raw.size(), Ordering::Relaxed);
+    }
+}
+
+impl Gpu {
+    fn create_buffer(&self, name: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(name),
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        });
+        if pollster::block_on(scope.pop()).is_some() {
+            return Err(GpuError::OutOfMemory { tensor: name.to_string(), wanted: bytes, held: self.held_bytes() });
+        }
+        self.held_bytes.fetch_add(raw.size(), Ordering::Relaxed);
+        Ok(raw)
+    }
+}
+
+/// A copy of a buffer on its way to the host; the GPU goes on meanwhile.
+pub struct Readback {
+    gpu: Arc<Gpu>,
+    staging: wgpu::Buffer,
+    mapped: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
+}
+
+impl Readback {
+    /// Asks for the contents that `buffer` has after everything submitted so far.
+    ///
+    /// # Errors
+    /// [`GpuError::OutOfMemory`], [`GpuError::DeviceLost`].
+    pub fn start(gpu: &Arc<Gpu>, buffer: &Buffer) -> Result<Self, GpuError> {
+        Self::start_range(gpu, buffer, buffer.offset, buffer.bytes)
+    }
+
+    fn start_range(gpu: &Arc<Gpu>, buffer: &Buffer, offset: u64, bytes: u64) -> Result<Self, GpuError> {
+        gpu.check_lost()?;
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = gpu.create_buffer(buffer.name(), bytes, usage)?;
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_buffer_to_buffer(&buffer.raw, offset, &staging, 0, bytes);
+        gpu.queue.submit([encoder.finish()]);
+        let (sender, mapped) = mpsc::channel();
+        staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+            // The receiver is gone only where nobody wants the result any more.
+            let _ = sender.send(result);
+        });
+        Ok(Self { gpu: Arc::clone(gpu), staging, mapped })
+    }
+
+    /// Waits for the copy and returns its words.
+    ///
+    /// # Errors
+    /// [`GpuError::DeviceLost`].
+    pub fn wait<T: bytemuck::Pod>(self) -> Result<Vec<T>, GpuError> {
+        let result = loop {
+            match self.mapped.try_recv() {
+                Ok(result) => break result,
+                Err(mpsc::TryRecvError::Empty) => self.gpu.wait()?,
+                Err(mpsc::TryRecvError::Disconnected) => {
+                    return Err(GpuError::DeviceLost("a read-back was dropped by the driver".to_string()));
+                }
+            }
+        };
+        result.map_err(|error| GpuError::DeviceLost(error.to_string()))?;
+        let view = self
+            .staging
+            .slice(..)
+            .get_mapped_range()
+            .map_err(|error| GpuError::DeviceLost(error.to_string()))?;
+        Ok(bytemuck::pod_collect_to_vec(&view))
+    }
+}
+
+impl Drop for Readback {
+    fn drop(&mut self) {
+        self.gpu.held_bytes.fetch_sub(self.staging.size(), Ordering::Relaxed);
+    }
+}

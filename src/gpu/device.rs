@@ -1,0 +1,119 @@
+//! The opened device: memory, kernels, submission.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::adapter::{self, AdapterChoice, AdapterReport, Capabilities};
+use super::pipeline::PipelineCache;
+use super::{Buffer, GpuError};
+
+/// An opened adapter with its queue. Cheap to share: everything takes `&Arc<Gpu>`.
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) pipelines: PipelineCache,
+    pub(super) held_bytes: AtomicU64,
+    report: AdapterReport,
+    lost: Arc<Mutex<Option<String>>>,
+}
+
+impl Gpu {
+    /// Opens the adapter that `choice` names with all features that the kernels can use and the adapter's own limits.
+    ///
+    /// # Errors
+    /// [`GpuError::NoAdapter`] where none fits, [`GpuError::NoDevice`] where the driver refuses.
+    pub fn open(choice: &AdapterChoice) -> Result<Arc<Self>, GpuError> {
+        let instance = adapter::instance();
+        let (adapter, report) = adapter::choose(&instance, choice)?;
+        let useful = wgpu::Features::SUBGROUP
+            | wgpu::Features::SHADER_F16
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
+            | wgpu::Features::PIPELINE_CACHE;
+        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+            label: Some("ditn"),
+            required_features: adapter.features() & useful,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        }))
+        .map_err(|error| GpuError::NoDevice { adapter: report.name.clone(), reason: error.to_string() })?;
+        let lost = Arc::new(Mutex::new(None));
+        let on_lost = Arc::clone(&lost);
+        device.set_device_lost_callback(move |reason, message| {
+            if let Ok(mut slot) = on_lost.lock() {
+                *slot = Some(format!("{reason:?}: {message}"));
+            }
+        });
+        let pipelines = PipelineCache::open(&device, &adapter, report.capabilities.pipeline_cache);
+        Ok(Arc::new(Self { device, queue, pipelines, held_bytes: AtomicU64::new(0), report, lost }))
+    }
+
+    /// The adapter in words and numbers.
+    pub fn report(&self) -> &AdapterReport {
+        &self.report
+    }
+
+    /// What kernels may rely on.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.report.capabilities
+    }
+
+    /// Bytes of all buffers that are alive.
+    pub fn held_bytes(&self) -> u64 {
+        self.held_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Waits until everything submitted has run.
+    ///
+    /// # Errors
+    /// [`GpuError::DeviceLost`].
+    pub fn wait(&self) -> Result<(), GpuError> {
+        self.poll_as(wgpu::PollType::wait_indefinitely())
+    }
+
+    /// Lets finished callbacks run without waiting.
+    ///
+    /// # Errors
+    /// [`GpuError::DeviceLost`].
+    pub fn poll(&self) -> Result<(), GpuError> {
+        self.poll_as(wgpu::PollType::Poll)
+    }
+
+    fn poll_as(&self, how: wgpu::PollType) -> Result<(), GpuError> {
+        let polled = self.device.poll(how);
+        self.check_lost()?;
+        polled.map(|_| ()).map_err(|error| GpuError::DeviceLost(error.to_string()))
+    }
+
+    pub(super) fn check_lost(&self) -> Result<(), GpuError> {
+        match self.lost.lock() {
+            Ok(slot) => slot.clone().map_or(Ok(()), |reason| Err(GpuError::DeviceLost(reason))),
+            Err(_) => Err(GpuError::DeviceLost("the driver's callback panicked".to_string())),
+        }
+    }
+
+    /// Copies 4-byte `words` to the start of `buffer` before whatever is submitted next.
+    ///
+    /// # Errors
+    /// [`GpuError::Length`] where more words are given than the buffer holds.
+    pub fn write<T: bytemuck::NoUninit>(&self, buffer: &Buffer, words: &[T]) -> Result<(), GpuError> {
+        let bytes: &[u8] = bytemuck::cast_slice(words);
+        if bytes.len() > buffer.bytes() as usize || !bytes.len().is_multiple_of(4) {
+            return Err(GpuError::Length {
+                tensor: buffer.name().to_string(),
+                expected: buffer.bytes() as usize / 4,
+                given: bytes.len() / 4,
+            });
+        }
+        self.queue.write_buffer(&buffer.raw, buffer.offset, bytes);
+        Ok(())
+    }
+
+    /// Waits for all submitted work and reads the whole of `buffer`.
+    ///
+    /// # Errors
+    /// [`GpuError::DeviceLost`], [`GpuError::OutOfMemory`].
+    pub fn read<T: bytemuck::Pod>(self: &Arc<Self>, buffer: &Buffer) -> Result<Vec<T>, GpuError> {
+        super::Readback::start(self, buffer)?.wait()
+    }
+}

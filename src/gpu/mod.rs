@@ -1,0 +1,20 @@
+//! The only module that names wgpu: adapters, memory, kernels, submission.
+//!
+//! [`Gpu::open`] gives a device; a [`Buffer`] holds a tensor; a [`Dispatch`] says which [`Kernel`] runs with which
+//! constants; [`Commands`] binds dispatches to buffers and replays them; a [`Readback`] brings results to the host
+//! without stopping the device.
+
+mod adapter;
+mod buffer;
+mod commands;
+mod device;
+mod error;
+mod kernel;
+mod pipeline;
+
+pub use adapter::{AdapterChoice, AdapterReport, Capabilities, list_adapters, missing_driver_advice};
+pub use buffer::{Buffer, Readback};
+pub use commands::Commands;
+pub use device::Gpu;
+pub use error::GpuError;
+pub use kernel::{Argument, Dispatch, Kernel, MAX_WORKGROUPS, folded};
