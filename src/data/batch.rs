@@ -73,14 +73,9 @@ impl Batch {
     ) -> Result<(), DataError> {
         let to_picture = placement.to_picture(input, person.picture.width());
         let to_heat_map = match to_picture.inverse() {
-            Some(to_input) if to_picture.0.iter().all(|v| v.is_finite()) => {
-                to_input.then(&input_to_heat_map())
-            }
+            Some(to_input) if to_picture.0.iter().all(|v| v.is_finite()) => to_input.then(&input_to_heat_map()),
             _ => {
-                return Err(DataError::Unsuitable(format!(
-                    "{}: the person's box has no extent",
-                    person.name
-                )));
+                return Err(DataError::Unsuitable(format!("{}: the person's box has no extent", person.name)));
             }
         };
         let window = Window::read_by(&to_picture, input, &person.picture);
@@ -93,11 +88,7 @@ impl Batch {
 
         let partner = skeleton.flipped_joints();
         for place in 0..skeleton.joints.len() {
-            let joint = person.joints[if placement.flip {
-                partner[place]
-            } else {
-                place
-            }];
+            let joint = person.joints[if placement.flip { partner[place] } else { place }];
             self.joints.push(if joint.labelled {
                 let [x, y] = to_heat_map.apply([f64::from(joint.x), f64::from(joint.y)]);
                 [x as f32, y as f32, 1.0]
@@ -105,33 +96,17 @@ impl Batch {
                 [0.0; 3]
             });
         }
-        let Person {
-            name,
-            picture: _,
-            joints,
-            center,
-            scale,
-            head_size,
-        } = person;
-        self.people.push(BatchPerson {
-            index,
-            name,
-            center,
-            scale,
-            joints,
-            head_size,
-        });
+        let Person { name, picture: _, joints, center, scale, head_size } = person;
+        self.people.push(BatchPerson { index, name, center, scale, joints, head_size });
         Ok(())
     }
 
     /// Repeats the last sample until there are `batch`; [`people`](Self::people) keeps its length.
     pub fn pad(&mut self, batch: usize, skeleton: &Skeleton) {
         let joints = skeleton.joints.len();
-        while let (true, Some(&picture), Some(&transform)) = (
-            self.len() < batch,
-            self.pictures.last(),
-            self.transforms.last(),
-        ) {
+        while let (true, Some(&picture), Some(&transform)) =
+            (self.len() < batch, self.pictures.last(), self.transforms.last())
+        {
             self.pictures.push(picture);
             self.transforms.push(transform);
             self.joints.extend_from_within(self.joints.len() - joints..);
@@ -195,30 +170,17 @@ impl Window {
     /// none is read, a single corner pixel far from every sample.
     fn read_by(to_picture: &Affine, input: Size, picture: &RgbImage) -> Window {
         let (right, bottom) = (f64::from(input.width - 1), f64::from(input.height - 1));
-        let corners = [[0.0, 0.0], [right, 0.0], [0.0, bottom], [right, bottom]]
-            .map(|corner| to_picture.apply(corner));
+        let corners = [[0.0, 0.0], [right, 0.0], [0.0, bottom], [right, bottom]].map(|corner| to_picture.apply(corner));
         let range = |axis: usize, length: u32| {
-            let low = corners
-                .iter()
-                .map(|corner| corner[axis])
-                .fold(f64::INFINITY, f64::min);
-            let high = corners
-                .iter()
-                .map(|corner| corner[axis])
-                .fold(f64::NEG_INFINITY, f64::max);
+            let low = corners.iter().map(|corner| corner[axis]).fold(f64::INFINITY, f64::min);
+            let high = corners.iter().map(|corner| corner[axis]).fold(f64::NEG_INFINITY, f64::max);
             let last = f64::from(length - 1);
             let first = (low.floor() - 1.0).clamp(0.0, last);
             let end = (high.floor() + 2.0).clamp(first, last);
             (first as u32, (end - first) as u32 + 1)
         };
-        let ((left, width), (top, height)) =
-            (range(0, picture.width()), range(1, picture.height()));
-        Window {
-            left,
-            top,
-            width,
-            height,
-        }
+        let ((left, width), (top, height)) = (range(0, picture.width()), range(1, picture.height()));
+        Window { left, top, width, height }
     }
 
     fn append(&self, picture: &RgbImage, pixels: &mut Vec<u32>) {
@@ -228,10 +190,7 @@ impl Window {
         for y in self.top..self.top + self.height {
             let start = y as usize * row_bytes + 3 * self.left as usize;
             let row = &bytes[start..start + 3 * self.width as usize];
-            pixels.extend(
-                row.chunks_exact(3)
-                    .map(|rgb| u32::from_le_bytes([rgb[0], rgb[1], rgb[2], 255])),
-            );
+            pixels.extend(row.chunks_exact(3).map(|rgb| u32::from_le_bytes([rgb[0], rgb[1], rgb[2], 255])));
         }
     }
 }
@@ -242,42 +201,20 @@ mod tests {
     use super::super::skeleton::LSP;
     use super::*;
 
-    const INPUT: Size = Size {
-        width: 32,
-        height: 48,
-    };
+    const INPUT: Size = Size { width: 32, height: 48 };
 
     fn person(x: f32, y: f32) -> Person {
-        let picture = RgbImage::from_fn(90, 70, |x, y| {
-            Rgb([
-                (3 * x % 256) as u8,
-                (5 * y % 256) as u8,
-                ((x * y) % 251) as u8,
-            ])
-        });
+        let picture =
+            RgbImage::from_fn(90, 70, |x, y| Rgb([(3 * x % 256) as u8, (5 * y % 256) as u8, ((x * y) % 251) as u8]));
         let joints = (0..14)
-            .map(|i| Joint {
-                x: 10.0 + 5.0 * i as f32,
-                y: 60.0 - 3.0 * i as f32,
-                labelled: i != 4,
-                visible: true,
-            })
+            .map(|i| Joint { x: 10.0 + 5.0 * i as f32, y: 60.0 - 3.0 * i as f32, labelled: i != 4, visible: true })
             .collect();
-        Person {
-            name: "one".into(),
-            picture,
-            joints,
-            center: [x, y],
-            scale: [0.2, 0.3],
-            head_size: None,
-        }
+        Person { name: "one".into(), picture, joints, center: [x, y], scale: [0.2, 0.3], head_size: None }
     }
 
     fn push(placement: Placement, person: Person) -> Batch {
         let mut batch = Batch::default();
-        batch
-            .push(3, person, &placement, &LSP, INPUT)
-            .expect("the box has an extent");
+        batch.push(3, person, &placement, &LSP, INPUT).expect("the box has an extent");
         batch
     }
 
@@ -291,34 +228,17 @@ mod tests {
             (-40.0, -90.0, 10.0, false),
         ] {
             let person = person(x, y);
-            let crop = Crop {
-                rotation,
-                ..Crop::new(person.center, person.scale, INPUT)
-            };
+            let crop = Crop { rotation, ..Crop::new(person.center, person.scale, INPUT) };
             let placement = Placement { crop, flip };
             let batch = push(placement, person.clone());
             let mut whole = batch.clone();
             whole.pixels.clear();
-            Window {
-                left: 0,
-                top: 0,
-                width: 90,
-                height: 70,
-            }
-            .append(&person.picture, &mut whole.pixels);
+            Window { left: 0, top: 0, width: 90, height: 70 }.append(&person.picture, &mut whole.pixels);
             whole.pictures[0] = [0, 90, 70, 0];
             whole.transforms[0] = placement.to_picture(INPUT, 90).to_f32();
             let (a, b) = (batch.view(0, INPUT), whole.view(0, INPUT));
-            let worst = a
-                .as_raw()
-                .iter()
-                .zip(b.as_raw())
-                .map(|(a, b)| a.abs_diff(*b))
-                .max();
-            assert!(
-                worst.is_some_and(|worst| worst <= 1),
-                "{x} {y} {rotation} {flip}: {worst:?}"
-            );
+            let worst = a.as_raw().iter().zip(b.as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(worst.is_some_and(|worst| worst <= 1), "{x} {y} {rotation} {flip}: {worst:?}");
             assert!(batch.pixels.len() < whole.pixels.len());
         }
     }
@@ -329,9 +249,7 @@ mod tests {
             let mut person = person(45.0, 35.0);
             person.picture = RgbImage::new(90, 70);
             let joint = person.joints[3];
-            person
-                .picture
-                .put_pixel(joint.x as u32, joint.y as u32, Rgb([255; 3]));
+            person.picture.put_pixel(joint.x as u32, joint.y as u32, Rgb([255; 3]));
             person.scale = [32.0 / 200.0 * 2.0, 48.0 / 200.0 * 2.0];
             let mut crop = Crop::new(person.center, person.scale, INPUT);
             if flip {
@@ -341,13 +259,9 @@ mod tests {
             let [x, y, weight] = batch.joints[if flip { LSP.flipped_joints()[3] } else { 3 }];
             assert_eq!(weight, 1.0);
             let view = batch.view(0, INPUT);
-            let brightest = view
-                .enumerate_pixels()
-                .max_by_key(|(_, _, p)| p.0[0])
-                .expect("the view has pixels");
+            let brightest = view.enumerate_pixels().max_by_key(|(_, _, p)| p.0[0]).expect("the view has pixels");
             assert!(
-                (brightest.0 as f32 - 4.0 * x).abs() <= 0.51
-                    && (brightest.1 as f32 - 4.0 * y).abs() <= 0.51,
+                (brightest.0 as f32 - 4.0 * x).abs() <= 0.51 && (brightest.1 as f32 - 4.0 * y).abs() <= 0.51,
                 "{brightest:?} {x} {y}"
             );
         }
@@ -373,26 +287,13 @@ mod tests {
     #[test]
     fn mirrored_transforms_show_the_mirrored_view() {
         let person = person(40.0, 30.0);
-        let placement = Placement {
-            crop: Crop {
-                rotation: 20.0,
-                ..Crop::new(person.center, person.scale, INPUT)
-            },
-            flip: false,
-        };
+        let placement =
+            Placement { crop: Crop { rotation: 20.0, ..Crop::new(person.center, person.scale, INPUT) }, flip: false };
         let batch = push(placement, person);
-        let mirrored = Batch {
-            transforms: batch.mirrored_transforms(INPUT),
-            ..batch.clone()
-        };
+        let mirrored = Batch { transforms: batch.mirrored_transforms(INPUT), ..batch.clone() };
         let expected = image::imageops::flip_horizontal(&batch.view(0, INPUT));
         let view = mirrored.view(0, INPUT);
-        assert!(
-            view.as_raw()
-                .iter()
-                .zip(expected.as_raw())
-                .all(|(a, b)| a.abs_diff(*b) <= 1)
-        );
+        assert!(view.as_raw().iter().zip(expected.as_raw()).all(|(a, b)| a.abs_diff(*b) <= 1));
     }
 
     #[test]
@@ -400,10 +301,7 @@ mod tests {
         let person = person(45.0, 35.0);
         let mut batch = push(Placement::upright(&person, INPUT), person);
         batch.pad(3, &LSP);
-        assert_eq!(
-            (batch.len(), batch.people.len(), batch.joints.len()),
-            (3, 1, 42)
-        );
+        assert_eq!((batch.len(), batch.people.len(), batch.joints.len()), (3, 1, 42));
         assert_eq!(batch.joints[..14], batch.joints[28..]);
         assert_eq!(batch.view(2, INPUT), batch.view(0, INPUT));
     }

@@ -30,14 +30,7 @@ impl Affine {
     pub fn then(&self, next: &Affine) -> Affine {
         let [a, b, c, d, e, f] = self.0;
         let [p, q, r, s, t, u] = next.0;
-        Affine([
-            p * a + q * d,
-            p * b + q * e,
-            p * c + q * f + r,
-            s * a + t * d,
-            s * b + t * e,
-            s * c + t * f + u,
-        ])
+        Affine([p * a + q * d, p * b + q * e, p * c + q * f + r, s * a + t * d, s * b + t * e, s * c + t * f + u])
     }
 
     /// The map back; `None` where this one is not invertible.
@@ -73,11 +66,7 @@ impl Crop {
     /// grown in one direction where its aspect ratio is another.
     pub fn new(center: [f32; 2], scale: [f32; 2], input: Size) -> Crop {
         let size = scale.map(|s| f64::from(s) * 200.0);
-        Crop {
-            center: center.map(f64::from),
-            size: grow(size, input),
-            rotation: 0.0,
-        }
+        Crop { center: center.map(f64::from), size: grow(size, input), rotation: 0.0 }
     }
 
     /// The map from pixels of a `target` of the crop's aspect ratio (an input, or its heat maps) to the picture's.
@@ -87,10 +76,7 @@ impl Crop {
     pub fn to_picture(&self, target: Size) -> Affine {
         let factor = self.size[0] / f64::from(target.width);
         let (sin, cos) = self.rotation.to_radians().sin_cos();
-        let (half_width, half_height) = (
-            f64::from(target.width) / 2.0,
-            f64::from(target.height) / 2.0,
-        );
+        let (half_width, half_height) = (f64::from(target.width) / 2.0, f64::from(target.height) / 2.0);
         let [a, b, d, e] = [factor * cos, -factor * sin, factor * sin, factor * cos];
         Affine([
             a,
@@ -111,11 +97,7 @@ pub fn heat_map_to_picture(center: [f32; 2], scale: [f32; 2], input: Size) -> Af
 /// The smallest box of the aspect ratio of `input` around a box of that width and height.
 pub fn grow([width, height]: [f64; 2], input: Size) -> [f64; 2] {
     let aspect = f64::from(input.width) / f64::from(input.height);
-    if width > aspect * height {
-        [width, width / aspect]
-    } else {
-        [height * aspect, height]
-    }
+    if width > aspect * height { [width, width / aspect] } else { [height * aspect, height] }
 }
 
 /// Centre in pixels and scale in units of 200 pixels of the box around the labelled joints, 1.25 times as large;
@@ -151,10 +133,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SIZE: Size = Size {
-        width: 192,
-        height: 256,
-    };
+    const SIZE: Size = Size { width: 192, height: 256 };
 
     fn close(a: [f64; 2], b: [f64; 2], tolerance: f64) -> bool {
         (a[0] - b[0]).abs() <= tolerance && (a[1] - b[1]).abs() <= tolerance
@@ -169,11 +148,7 @@ mod tests {
         let (source, middle) = (crop.center, [width / 2.0, height / 2.0]);
         let source_up = [source[0] - up * sin, source[1] + up * cos];
         let middle_up = [middle[0], middle[1] - width / 2.0];
-        [
-            (middle, source),
-            (middle_up, source_up),
-            (third(middle, middle_up), third(source, source_up)),
-        ]
+        [(middle, source), (middle_up, source_up), (third(middle, middle_up), third(source, source_up))]
     }
 
     proptest! {
@@ -223,25 +198,10 @@ mod tests {
 
     #[test]
     fn the_box_of_joints_leaves_out_unlabelled_ones() {
-        let at = |x, y, labelled| Joint {
-            x,
-            y,
-            labelled,
-            visible: labelled,
-        };
-        let joints = [
-            at(10.0, 20.0, true),
-            at(-999.0, 999.0, false),
-            at(50.0, 100.0, true),
-        ];
-        assert_eq!(
-            box_of_joints(&joints, false),
-            Some(([30.0, 60.0], [0.25, 0.5]))
-        );
-        assert_eq!(
-            box_of_joints(&joints, true),
-            Some(([30.0, 60.0], [0.5, 0.5]))
-        );
+        let at = |x, y, labelled| Joint { x, y, labelled, visible: labelled };
+        let joints = [at(10.0, 20.0, true), at(-999.0, 999.0, false), at(50.0, 100.0, true)];
+        assert_eq!(box_of_joints(&joints, false), Some(([30.0, 60.0], [0.25, 0.5])));
+        assert_eq!(box_of_joints(&joints, true), Some(([30.0, 60.0], [0.5, 0.5])));
         assert_eq!(box_of_joints(&joints[1..2], false), None);
     }
 

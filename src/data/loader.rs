@@ -65,17 +65,9 @@ impl Loader {
         let steps = steps_in_epoch(&*dataset, options);
         if steps == 0 {
             let (name, people, batch) = (dataset.name(), dataset.len(), options.batch);
-            return Err(DataError::Unsuitable(format!(
-                "{name} has {people} people, fewer than one batch of {batch}"
-            )));
+            return Err(DataError::Unsuitable(format!("{name} has {people} people, fewer than one batch of {batch}")));
         }
-        let plan = Plan {
-            dataset,
-            options: options.clone(),
-            augmentation,
-            shuffled: true,
-            steps,
-        };
+        let plan = Plan { dataset, options: options.clone(), augmentation, shuffled: true, steps };
         let first = first_pass * steps as u64 + first_step as u64;
         Ok(Loader::start(plan, first..u64::MAX))
     }
@@ -85,24 +77,12 @@ impl Loader {
     ///
     /// # Errors
     /// Where the set is empty.
-    pub fn evaluation(
-        dataset: Arc<dyn Dataset>,
-        options: &LoaderOptions,
-    ) -> Result<Loader, DataError> {
+    pub fn evaluation(dataset: Arc<dyn Dataset>, options: &LoaderOptions) -> Result<Loader, DataError> {
         if dataset.is_empty() || options.batch == 0 {
-            return Err(DataError::Unsuitable(format!(
-                "{} has nobody to evaluate",
-                dataset.name()
-            )));
+            return Err(DataError::Unsuitable(format!("{} has nobody to evaluate", dataset.name())));
         }
         let steps = dataset.len().div_ceil(options.batch);
-        let plan = Plan {
-            dataset,
-            options: options.clone(),
-            augmentation: None,
-            shuffled: false,
-            steps,
-        };
+        let plan = Plan { dataset, options: options.clone(), augmentation: None, shuffled: false, steps };
         Ok(Loader::start(plan, 0..steps as u64))
     }
 
@@ -113,22 +93,11 @@ impl Loader {
         let workers = (0..count)
             .map(|worker| {
                 let (sender, receiver) = bounded(plan.options.ahead.max(1));
-                let (plan, numbers) = (
-                    plan.clone(),
-                    (range.start + worker..range.end).step_by(count as usize),
-                );
-                (
-                    receiver,
-                    std::thread::spawn(move || plan.work(numbers, &sender)),
-                )
+                let (plan, numbers) = (plan.clone(), (range.start + worker..range.end).step_by(count as usize));
+                (receiver, std::thread::spawn(move || plan.work(numbers, &sender)))
             })
             .collect();
-        Loader {
-            workers,
-            taken: 0,
-            total,
-            waited: Duration::ZERO,
-        }
+        Loader { workers, taken: 0, total, waited: Duration::ZERO }
     }
 
     /// Time that callers of [`next`](Iterator::next) have waited for batches so far.
@@ -176,10 +145,7 @@ impl Plan {
     fn work(&self, numbers: impl Iterator<Item = u64>, sender: &Sender<Result<Batch, DataError>>) {
         let mut order = (u64::MAX, Vec::new());
         for number in numbers {
-            let (pass, step) = (
-                number / self.steps as u64,
-                (number % self.steps as u64) as usize,
-            );
+            let (pass, step) = (number / self.steps as u64, (number % self.steps as u64) as usize);
             if order.0 != pass {
                 order = (pass, self.order(pass));
             }
@@ -200,22 +166,13 @@ impl Plan {
     }
 
     fn batch(&self, pass: u64, step: usize, order: &[usize]) -> Result<Batch, DataError> {
-        let (size, input, skeleton) = (
-            self.options.batch,
-            self.options.input,
-            self.dataset.skeleton(),
-        );
-        let mut batch = Batch {
-            pass,
-            step,
-            ..Batch::default()
-        };
+        let (size, input, skeleton) = (self.options.batch, self.options.input, self.dataset.skeleton());
+        let mut batch = Batch { pass, step, ..Batch::default() };
         for &index in order.iter().skip(step * size).take(size) {
             let person = self.dataset.load(pass, index)?;
             let placement = match &self.augmentation {
                 Some(augmentation) => {
-                    let mut rng =
-                        generator(self.options.seed, pass, index as u64, Purpose::Augmentation);
+                    let mut rng = generator(self.options.seed, pass, index as u64, Purpose::Augmentation);
                     augmentation.draw(&person, skeleton, input, &mut rng)
                 }
                 None => Placement::upright(&person, input),
@@ -246,10 +203,7 @@ pub(crate) enum Purpose {
 /// The generator of the sample `index` in epoch `pass`.
 pub(crate) fn generator(seed: u64, pass: u64, index: u64, purpose: Purpose) -> ChaCha8Rng {
     let mut key = [0; 32];
-    for (bytes, number) in key
-        .chunks_exact_mut(8)
-        .zip([seed, pass, index, purpose as u64])
-    {
+    for (bytes, number) in key.chunks_exact_mut(8).zip([seed, pass, index, purpose as u64]) {
         bytes.copy_from_slice(&number.to_le_bytes());
     }
     ChaCha8Rng::from_seed(key)
@@ -279,15 +233,7 @@ mod tests {
             self.people
         }
         fn annotation(&self, _: u64, index: usize) -> Result<Annotation, DataError> {
-            let joints = vec![
-                Joint {
-                    x: index as f32,
-                    y: 5.0,
-                    labelled: true,
-                    visible: true
-                };
-                14
-            ];
+            let joints = vec![Joint { x: index as f32, y: 5.0, labelled: true, visible: true }; 14];
             Ok(Annotation {
                 name: format!("person {index}"),
                 joints,
@@ -306,38 +252,16 @@ mod tests {
     }
 
     fn plain(people: usize) -> Arc<dyn Dataset> {
-        Arc::new(Plain {
-            people,
-            broken: None,
-        })
+        Arc::new(Plain { people, broken: None })
     }
 
     fn options(batch: usize, workers: usize) -> LoaderOptions {
-        LoaderOptions {
-            batch,
-            input: Size {
-                width: 16,
-                height: 16,
-            },
-            seed: 9,
-            workers,
-            ahead: 2,
-        }
+        LoaderOptions { batch, input: Size { width: 16, height: 16 }, seed: 9, workers, ahead: 2 }
     }
 
     fn training(people: usize, workers: usize, pass: u64, step: usize, count: usize) -> Vec<Batch> {
-        let loader = Loader::training(
-            plain(people),
-            &options(3, workers),
-            Some(Augmentation::default()),
-            pass,
-            step,
-        );
-        loader
-            .expect("the set fills a batch")
-            .take(count)
-            .map(|batch| batch.expect("nothing is broken"))
-            .collect()
+        let loader = Loader::training(plain(people), &options(3, workers), Some(Augmentation::default()), pass, step);
+        loader.expect("the set fills a batch").take(count).map(|batch| batch.expect("nothing is broken")).collect()
     }
 
     #[test]
@@ -358,10 +282,7 @@ mod tests {
     fn every_epoch_has_another_order_of_different_people() {
         let batches = training(11, 2, 0, 0, 6);
         let epoch = |range: Range<usize>| -> Vec<usize> {
-            batches[range]
-                .iter()
-                .flat_map(|batch| batch.people.iter().map(|person| person.index))
-                .collect()
+            batches[range].iter().flat_map(|batch| batch.people.iter().map(|person| person.index)).collect()
         };
         let (first, second) = (epoch(0..3), epoch(3..6));
         assert_ne!(first, second);
@@ -378,34 +299,20 @@ mod tests {
             .expect("the set has people")
             .map(|batch| batch.expect("nothing is broken"))
             .collect();
-        let people: Vec<usize> = batches
-            .iter()
-            .flat_map(|batch| batch.people.iter().map(|p| p.index))
-            .collect();
+        let people: Vec<usize> = batches.iter().flat_map(|batch| batch.people.iter().map(|p| p.index)).collect();
         assert_eq!(people, (0..11).collect::<Vec<_>>());
-        assert!(
-            batches
-                .iter()
-                .all(|batch| batch.len() == 4 && batch.joints.len() == 4 * 14)
-        );
+        assert!(batches.iter().all(|batch| batch.len() == 4 && batch.joints.len() == 4 * 14));
         assert_eq!(batches[2].people.len(), 3);
     }
 
     #[test]
     fn an_error_names_the_person_and_ends_the_batches() {
         for workers in [1, 2, 4] {
-            let dataset = Arc::new(Plain {
-                people: 12,
-                broken: Some(5),
-            });
-            let mut loader =
-                Loader::evaluation(dataset, &options(2, workers)).expect("the set has people");
+            let dataset = Arc::new(Plain { people: 12, broken: Some(5) });
+            let mut loader = Loader::evaluation(dataset, &options(2, workers)).expect("the set has people");
             assert!(loader.next().is_some_and(|batch| batch.is_ok()));
             assert!(loader.next().is_some_and(|batch| batch.is_ok()));
-            let error = loader
-                .next()
-                .and_then(Result::err)
-                .map(|error| error.to_string());
+            let error = loader.next().and_then(Result::err).map(|error| error.to_string());
             assert_eq!(error.as_deref(), Some("person 5 is broken"));
         }
     }
@@ -419,8 +326,7 @@ mod tests {
     #[test]
     fn dropping_a_loader_ends_its_workers() {
         let dataset = plain(40);
-        let mut loader = Loader::training(dataset.clone(), &options(4, 3), None, 0, 0)
-            .expect("the set fills a batch");
+        let mut loader = Loader::training(dataset.clone(), &options(4, 3), None, 0, 0).expect("the set fills a batch");
         loader.next();
         drop(loader);
         assert_eq!(Arc::strong_count(&dataset), 1);

@@ -35,10 +35,7 @@ pub struct Size {
 impl Size {
     /// The size of the heat maps of an input of this size.
     pub fn heat_map(self) -> Size {
-        Size {
-            width: self.width / STRIDE,
-            height: self.height / STRIDE,
-        }
+        Size { width: self.width / STRIDE, height: self.height / STRIDE }
     }
 }
 
@@ -90,21 +87,8 @@ pub struct Person {
 impl Person {
     /// The annotation with its picture.
     pub fn new(annotation: Annotation, picture: RgbImage) -> Person {
-        let Annotation {
-            name,
-            joints,
-            center,
-            scale,
-            head_size,
-        } = annotation;
-        Person {
-            name,
-            picture,
-            joints,
-            center,
-            scale,
-            head_size,
-        }
+        let Annotation { name, joints, center, scale, head_size } = annotation;
+        Person { name, picture, joints, center, scale, head_size }
     }
 }
 

@@ -111,16 +111,7 @@ pub static COCO: Skeleton = Skeleton {
         (3, 5),
         (4, 6),
     ],
-    flip_pairs: &[
-        (1, 2),
-        (3, 4),
-        (5, 6),
-        (7, 8),
-        (9, 10),
-        (11, 12),
-        (13, 14),
-        (15, 16),
-    ],
+    flip_pairs: &[(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)],
     upper_body: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
 };
 
@@ -184,11 +175,7 @@ impl Skeleton {
     /// For each bone (a, b) the bone that joins the partners of a and b, whichever way round.
     pub fn flipped_bones(&self) -> Vec<usize> {
         let partner = self.flipped_joints();
-        let position = |a: usize, b: usize| {
-            self.bones
-                .iter()
-                .position(|&bone| bone == (a, b) || bone == (b, a))
-        };
+        let position = |a: usize, b: usize| self.bones.iter().position(|&bone| bone == (a, b) || bone == (b, a));
         self.bones
             .iter()
             .enumerate()
@@ -264,20 +251,10 @@ mod tests {
     fn bones_reach_every_joint_and_join_two_different_ones() {
         for skeleton in SKELETONS {
             for joint in 0..skeleton.joints.len() {
-                assert!(
-                    skeleton
-                        .bones
-                        .iter()
-                        .any(|&(a, b)| a == joint || b == joint),
-                    "{} {joint}",
-                    skeleton.name
-                );
+                assert!(skeleton.bones.iter().any(|&(a, b)| a == joint || b == joint), "{} {joint}", skeleton.name);
             }
             assert!(skeleton.bones.iter().all(|&(a, b)| a != b));
         }
-        assert_eq!(
-            [&MPII, &COCO, &LSP].map(|s| (s.joints.len(), s.bones.len())),
-            [(16, 15), (17, 19), (14, 14)]
-        );
+        assert_eq!([&MPII, &COCO, &LSP].map(|s| (s.joints.len(), s.bones.len())), [(16, 15), (17, 19), (14, 14)]);
     }
 }

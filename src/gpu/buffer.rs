@@ -158,11 +158,8 @@ impl Readback {
             }
         };
         result.map_err(|error| GpuError::DeviceLost(error.to_string()))?;
-        let view = self
-            .staging
-            .slice(..)
-            .get_mapped_range()
-            .map_err(|error| GpuError::DeviceLost(error.to_string()))?;
+        let view =
+            self.staging.slice(..).get_mapped_range().map_err(|error| GpuError::DeviceLost(error.to_string()))?;
         Ok(bytemuck::pod_collect_to_vec(&view))
     }
 }

@@ -29,22 +29,6 @@ impl Commands {
         Ok(())
     }
 
-    /// Binds dispatch `number` to other buffers.
-    ///
-    /// # Errors
-    /// As [`Commands::push`].
-    pub fn rebind(
-        &mut self,
-        gpu: &Gpu,
-        number: usize,
-        dispatch: &Dispatch,
-        buffers: &[&Buffer],
-    ) -> Result<(), GpuError> {
-        let label = self.commands[number].label.clone();
-        self.commands[number] = Command::new(gpu, dispatch, buffers, &label)?;
-        Ok(())
-    }
-
     /// Number of dispatches.
     pub fn len(&self) -> usize {
         self.commands.len()

@@ -1,0 +1,6 @@
+//! Every operator on every adapter of this machine: values against the float64 twin, gradients against numeric ones.
+
+mod harness;
+
+mod add;
+mod relu;

@@ -1,0 +1,22 @@
+// dx = dy where y > 0, else 0
+//
+// One invocation computes one element. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+
+override ELEMENTS: u32;
+
+@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [ELEMENTS]
+@group(0) @binding(1) var<storage, read> y: array<f32>;         // [ELEMENTS] the output of the forward pass
+@group(0) @binding(2) var<storage, read_write> dx: array<f32>;  // [ELEMENTS]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= ELEMENTS {
+        return;
+    }
+    dx[index] = select(0.0, dy[index], y[index] > 0.0);
+}

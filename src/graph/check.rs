@@ -1,0 +1,167 @@
+//! Checks an operator on an adapter: its kernels against the float64 twin, its gradient rule against numeric
+//! gradients of the twin.
+
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use thiserror::Error;
+
+use super::{Plan, PlanError, Session, SessionError, Store, differentiate};
+use crate::gpu::Gpu;
+use crate::ir::{Graph, ShapeError, ValueId};
+use crate::ops::{Fill, OperatorCase};
+
+/// A check that could not be carried out (not one that found a difference).
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// The operator does not take the case's inputs, or has no gradient rule.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// The case cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The case cannot be run, or wrote where it must not.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+/// How far one variant is from the twin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VariantError {
+    /// Name of the variant.
+    pub variant: &'static str,
+    /// Largest |kernel - twin| of all outputs, relative to the largest |twin| of that output; NaN if any element is.
+    pub error: f64,
+}
+
+/// Runs every variant of the case on poisoned, guarded memory and compares all outputs with the float64 twin.
+///
+/// # Errors
+/// [`CheckError`] where it cannot run or a guard word was overwritten.
+pub fn check_values(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result<Vec<VariantError>, CheckError> {
+    let data = case.draw(seed);
+    let expected = twin(case, &data);
+    let mut errors = Vec::new();
+    loop {
+        let number = errors.len();
+        let (mut graph, inputs) = inputs_of(case);
+        let outputs = graph.apply_shared(Arc::clone(&case.operator), &inputs)?;
+        let overwritten: Vec<ValueId> = case.operator.overwrites().iter().map(|&input| inputs[input]).collect();
+        let results = if overwritten.is_empty() { outputs.clone() } else { overwritten };
+        let count = std::cell::Cell::new(0);
+        let plan = Plan::with_variants(graph, &outputs, gpu.capabilities(), |_, mut variants| {
+            count.set(variants.len());
+            variants.swap_remove(number.min(variants.len() - 1))
+        })?;
+        let variant = plan.steps[0].variant.name;
+        let session = Session::guarded(gpu, plan, &mut Store::new(gpu))?;
+        session.poison()?;
+        for (&input, words) in inputs.iter().zip(&data) {
+            session.write(input, words)?;
+        }
+        session.run()?;
+        let mut error: f64 = 0.0;
+        for (&output, expected) in results.iter().zip(&expected) {
+            error = worst(error, relative_error(&session.read(output)?, expected));
+        }
+        session.check_guards()?;
+        errors.push(VariantError { variant, error });
+        if errors.len() == count.get() {
+            return Ok(errors);
+        }
+    }
+}
+
+/// Compares the gradients that autodiff and the kernels give for a random linear function of the outputs with
+/// central differences of the float64 twin: the worst relative error over the case's differentiable inputs.
+///
+/// # Errors
+/// [`CheckError`] where it cannot run.
+pub fn check_gradients(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result<f64, CheckError> {
+    let data = case.draw(seed);
+    let (mut graph, inputs) = inputs_of(case);
+    let outputs = graph.apply_shared(Arc::clone(&case.operator), &inputs)?;
+    let (mut seeds, mut weights) = (Vec::new(), Vec::new());
+    for (number, &output) in outputs.iter().enumerate() {
+        let shape = graph.shape(output).clone();
+        let mut random = ChaCha8Rng::seed_from_u64(seed + 1 + number as u64);
+        weights.push(Fill::Uniform(-1.0, 1.0).draw(shape.elements(), &mut random));
+        seeds.push((output, graph.input(&format!("gradient of output {number}"), shape)));
+    }
+    let wanted: Vec<ValueId> = case.differentiable.iter().map(|&input| inputs[input]).collect();
+    let gradients = differentiate(&mut graph, &seeds, &wanted)?;
+    let computed: Vec<ValueId> = gradients.iter().flatten().copied().collect();
+    let session = Session::new(gpu, Plan::new(graph, &computed, gpu.capabilities())?, &mut Store::new(gpu))?;
+    session.poison()?;
+    for (&input, words) in inputs.iter().zip(&data).chain(seeds.iter().map(|(_, seed)| seed).zip(&weights)) {
+        session.write(input, words)?;
+    }
+    session.run()?;
+    let mut error: f64 = 0.0;
+    for (&input, gradient) in case.differentiable.iter().zip(&gradients) {
+        let expected = numeric_gradient(case, &data, &weights, input);
+        let found = match gradient {
+            Some(gradient) => session.read(*gradient)?,
+            None => vec![0.0; expected.len()],
+        };
+        error = worst(error, relative_error(&found, &expected));
+    }
+    Ok(error)
+}
+
+/// Largest |a - b| relative to the largest |b|; NaN if any of `a` is.
+pub fn relative_error(a: &[f32], b: &[f64]) -> f64 {
+    let scale = b.iter().fold(0.0_f64, |largest, b| largest.max(b.abs())).max(1e-30);
+    let difference = a.iter().zip(b).fold(0.0, |largest, (a, b)| worst(largest, (f64::from(*a) - b).abs()));
+    if a.len() == b.len() { difference / scale } else { f64::INFINITY }
+}
+
+/// The larger of two errors, where NaN is the largest of all.
+fn worst(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
+fn inputs_of(case: &OperatorCase) -> (Graph, Vec<ValueId>) {
+    let mut graph = Graph::new();
+    let inputs = case
+        .inputs
+        .iter()
+        .enumerate()
+        .map(|(number, (shape, _))| graph.input(&format!("input {number}"), shape.clone()))
+        .collect();
+    (graph, inputs)
+}
+
+fn twin(case: &OperatorCase, data: &[Vec<f32>]) -> Vec<Vec<f64>> {
+    let exact: Vec<Vec<f64>> = data.iter().map(|input| input.iter().map(|&x| f64::from(x)).collect()).collect();
+    twin_exact(case, &exact)
+}
+
+fn twin_exact(case: &OperatorCase, data: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let shapes: Vec<_> = case.inputs.iter().map(|(shape, _)| shape).collect();
+    let inputs: Vec<&[f64]> = data.iter().map(Vec::as_slice).collect();
+    case.operator.reference(&shapes, &inputs)
+}
+
+/// d/dx of sum over outputs of <weights, output>, by central differences of the twin.
+fn numeric_gradient(case: &OperatorCase, data: &[Vec<f32>], weights: &[Vec<f32>], input: usize) -> Vec<f64> {
+    const STEP: f64 = 1e-4;
+    let mut exact: Vec<Vec<f64>> = data.iter().map(|input| input.iter().map(|&x| f64::from(x)).collect()).collect();
+    let value = |exact: &[Vec<f64>]| -> f64 {
+        let outputs = twin_exact(case, exact);
+        let products = outputs.iter().zip(weights);
+        products.map(|(y, w)| y.iter().zip(w).map(|(y, &w)| y * f64::from(w)).sum::<f64>()).sum()
+    };
+    (0..exact[input].len())
+        .map(|element| {
+            let here = exact[input][element];
+            exact[input][element] = here + STEP;
+            let above = value(&exact);
+            exact[input][element] = here - STEP;
+            let below = value(&exact);
+            exact[input][element] = here;
+            (above - below) / (2.0 * STEP)
+        })
+        .collect()
+}

@@ -1,0 +1,261 @@
+//! From a graph to a plan: what runs, in which order, with which kernels, and where each value lies.
+//!
+//! 1. Nodes that nothing needs are dropped.
+//! 2. Nodes that overwrite state move to the earliest place where everything else has read that state, so that what
+//!    they consume (gradients above all) dies early.
+//! 3. A variant of its kernels is chosen for each node.
+//! 4. Computed values and scratch tensors share memory slots by liveness: a value lives from the node that computes
+//!    it to the last one that reads it; outputs live to the end.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+
+use thiserror::Error;
+
+use crate::gpu::Capabilities;
+use crate::ir::{Case, Cost, Graph, Node, Role, ShapeError, ValueId, Variant};
+
+/// A graph that cannot be planned.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// An operator refused its inputs.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A tensor does not fit into one binding of the adapter.
+    #[error(
+        "tensor '{tensor}' {shape} needs {wanted} bytes, but this adapter binds at most {limit} bytes at a time; \
+         use a smaller batch or input size"
+    )]
+    BindingTooLarge {
+        /// Name of the tensor.
+        tensor: String,
+        /// Its shape.
+        shape: String,
+        /// Bytes it needs.
+        wanted: u64,
+        /// Bytes the adapter allows.
+        limit: u64,
+    },
+}
+
+/// Where a computed value or a scratch tensor lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Slot(pub usize);
+
+/// One node of the plan with the kernels chosen for it.
+#[derive(Debug)]
+pub struct Step {
+    /// The node.
+    pub node: Node,
+    /// How it is computed.
+    pub variant: Variant,
+    /// Where its scratch tensors lie.
+    pub scratch: Vec<Slot>,
+    /// What it costs.
+    pub cost: Cost,
+}
+
+/// A graph ready to run.
+#[derive(Debug)]
+pub struct Plan {
+    /// The values.
+    pub graph: Graph,
+    /// What runs, in order.
+    pub steps: Vec<Step>,
+    /// Elements of each memory slot.
+    pub slots: Vec<usize>,
+    /// Where each computed value lies.
+    pub placement: HashMap<ValueId, Slot>,
+    /// What stays readable after a run.
+    pub outputs: Vec<ValueId>,
+}
+
+impl Plan {
+    /// Plans `graph` so that `outputs` can be read after a run.
+    ///
+    /// # Errors
+    /// [`PlanError::BindingTooLarge`] where a tensor does not fit the adapter.
+    pub fn new(graph: Graph, outputs: &[ValueId], capabilities: &Capabilities) -> Result<Self, PlanError> {
+        Self::with_variants(graph, outputs, capabilities, |_, mut variants| variants.swap_remove(0))
+    }
+
+    /// As [`Plan::new`]; `choose` picks among a node's variants, of which the first is the operator's own choice.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn with_variants(
+        graph: Graph,
+        outputs: &[ValueId],
+        capabilities: &Capabilities,
+        choose: impl Fn(&Node, Vec<Variant>) -> Variant,
+    ) -> Result<Self, PlanError> {
+        check_sizes(&graph, capabilities)?;
+        let nodes = updates_early(&graph, live_nodes(&graph, outputs));
+        let mut steps = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let (inputs, results) = (graph.shapes(&node.inputs), graph.shapes(&node.outputs));
+            let case = Case { inputs: &inputs, outputs: &results, capabilities };
+            let cost = node.operator.cost(&inputs, &results);
+            let variant = choose(&node, node.operator.variants(&case));
+            steps.push(Step { node, variant, scratch: Vec::new(), cost });
+        }
+        let (slots, placement) = place(&graph, &mut steps, outputs);
+        Ok(Self { graph, steps, slots, placement, outputs: outputs.to_vec() })
+    }
+
+    /// Bytes of all memory slots: what computed values and scratch tensors take.
+    pub fn slot_bytes(&self) -> u64 {
+        self.slots.iter().map(|&elements| 4 * elements as u64).sum()
+    }
+
+    /// Bytes of everything: slots, inputs, parameters and state.
+    pub fn total_bytes(&self) -> u64 {
+        let kept = self.graph.values().iter().filter(|value| value.role != Role::Computed);
+        self.slot_bytes() + kept.map(|value| 4 * value.shape.elements() as u64).sum::<u64>()
+    }
+
+    /// Sum of the costs of all nodes.
+    pub fn cost(&self) -> Cost {
+        self.steps.iter().fold(Cost::default(), |sum, step| Cost {
+            flops: sum.flops + step.cost.flops,
+            bytes: sum.bytes + step.cost.bytes,
+        })
+    }
+
+    /// The plan as a table: a line a node with operator, variant, shapes and slots.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        for step in &self.steps {
+            let outputs: Vec<_> = step
+                .node
+                .outputs
+                .iter()
+                .map(|id| format!("{} slot {}", self.graph.shape(*id), self.placement[id].0))
+                .collect();
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{:<48} {:<24} {:<16} {:>10.3} MFLOP  {}",
+                step.node.name,
+                step.node.operator.name(),
+                step.variant.name,
+                step.cost.flops * 1e-6,
+                outputs.join(", ")
+            );
+        }
+        text
+    }
+}
+
+fn check_sizes(graph: &Graph, capabilities: &Capabilities) -> Result<(), PlanError> {
+    let limit = capabilities.max_binding_bytes.min(capabilities.max_buffer_bytes);
+    for value in graph.values() {
+        let wanted = 4 * value.shape.elements() as u64;
+        if wanted > limit {
+            let (tensor, shape) = (value.name.clone(), value.shape.to_string());
+            return Err(PlanError::BindingTooLarge { tensor, shape, wanted, limit });
+        }
+    }
+    Ok(())
+}
+
+/// The nodes that an output or a state update needs, in the graph's order.
+fn live_nodes(graph: &Graph, outputs: &[ValueId]) -> Vec<Node> {
+    let mut needed: HashSet<ValueId> = outputs.iter().copied().collect();
+    let mut live = Vec::new();
+    for node in graph.nodes().iter().rev() {
+        let updates = !node.operator.overwrites().is_empty();
+        if updates || node.outputs.iter().any(|output| needed.contains(output)) {
+            needed.extend(&node.inputs);
+            live.push(node.clone());
+        }
+    }
+    live.reverse();
+    live
+}
+
+/// Moves each node that overwrites state up to where its inputs are there and every other reader has run.
+fn updates_early(graph: &Graph, nodes: Vec<Node>) -> Vec<Node> {
+    let overwritten = |node: &Node| -> Vec<ValueId> {
+        node.operator.overwrites().iter().map(|&number| node.inputs[number]).collect()
+    };
+    let mut position: HashMap<ValueId, usize> = HashMap::new();
+    let mut last_reader: HashMap<ValueId, usize> = HashMap::new();
+    for (index, node) in nodes.iter().enumerate() {
+        for &output in &node.outputs {
+            position.insert(output, index);
+        }
+        let own = overwritten(node);
+        for &input in node.inputs.iter().filter(|input| !own.contains(input)) {
+            last_reader.insert(input, index);
+        }
+    }
+    // Sorting by (place after which it can run, original place) keeps every other node where it was.
+    let mut order: Vec<(usize, usize, Node)> = Vec::with_capacity(nodes.len());
+    for (index, node) in nodes.into_iter().enumerate() {
+        let own = overwritten(&node);
+        let after = if own.is_empty() || own.iter().any(|&id| graph.value(id).role == Role::Computed) {
+            index
+        } else {
+            let inputs = node.inputs.iter().filter_map(|input| position.get(input));
+            let readers = own.iter().filter_map(|id| last_reader.get(id));
+            inputs.chain(readers).copied().filter(|&other| other < index).max().unwrap_or(index)
+        };
+        order.push((after, index, node));
+    }
+    order.sort_by_key(|&(after, index, _)| (after, index));
+    order.into_iter().map(|(_, _, node)| node).collect()
+}
+
+/// Gives every computed value and scratch tensor a slot: the free one that wastes least, else a new one.
+fn place(graph: &Graph, steps: &mut [Step], outputs: &[ValueId]) -> (Vec<usize>, HashMap<ValueId, Slot>) {
+    let mut last_use: HashMap<ValueId, usize> = HashMap::new();
+    for (index, step) in steps.iter().enumerate() {
+        for &value in step.node.inputs.iter().chain(&step.node.outputs) {
+            last_use.insert(value, index);
+        }
+    }
+    for &output in outputs {
+        last_use.insert(output, usize::MAX);
+    }
+    let mut slots: Vec<usize> = Vec::new();
+    let mut free: Vec<Slot> = Vec::new();
+    let mut placement: HashMap<ValueId, Slot> = HashMap::new();
+    for (index, step) in steps.iter_mut().enumerate() {
+        for &output in &step.node.outputs {
+            placement.insert(output, take_slot(&mut slots, &mut free, graph.shape(output).elements()));
+        }
+        for &elements in &step.variant.scratch {
+            step.scratch.push(take_slot(&mut slots, &mut free, elements));
+        }
+        free.extend(&step.scratch);
+        let mut done: Vec<ValueId> = step.node.inputs.iter().chain(&step.node.outputs).copied().collect();
+        done.sort_unstable();
+        done.dedup();
+        for value in done {
+            if let (Some(&slot), Some(&last)) = (placement.get(&value), last_use.get(&value))
+                && last == index
+            {
+                free.push(slot);
+            }
+        }
+    }
+    (slots, placement)
+}
+
+fn take_slot(slots: &mut Vec<usize>, free: &mut Vec<Slot>, elements: usize) -> Slot {
+    // The smallest free slot that is large enough, else the largest, which then grows.
+    let fitting = free.iter().enumerate().filter(|(_, slot)| slots[slot.0] >= elements).min_by_key(|(_, s)| slots[s.0]);
+    let chosen = fitting.or_else(|| free.iter().enumerate().max_by_key(|(_, slot)| slots[slot.0])).map(|(at, _)| at);
+    match chosen {
+        Some(at) => {
+            let slot = free.swap_remove(at);
+            slots[slot.0] = slots[slot.0].max(elements);
+            slot
+        }
+        None => {
+            slots.push(elements);
+            Slot(slots.len() - 1)
+        }
+    }
+}

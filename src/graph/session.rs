@@ -1,0 +1,212 @@
+//! A plan with its memory on a device, replayed run after run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::{Plan, Store};
+use crate::gpu::{Argument, Buffer, Commands, Gpu, GpuError, Readback};
+use crate::ir::{Role, ValueId};
+
+/// An error of running a plan.
+#[derive(Debug, Error)]
+pub enum SessionError {
+    /// The device failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// No tensor of this name.
+    #[error("there is no tensor '{0}'")]
+    Unknown(String),
+    /// A tensor of this name has another shape.
+    #[error("tensor '{tensor}' is {held} here, not {wanted}")]
+    OtherShape {
+        /// Its name.
+        tensor: String,
+        /// The shape it has.
+        held: String,
+        /// The shape that was asked for.
+        wanted: String,
+    },
+    /// A value that the plan does not keep after a run.
+    #[error("'{0}' is not an output of this plan")]
+    NotAnOutput(String),
+}
+
+/// A plan bound to buffers of a device.
+pub struct Session {
+    gpu: Arc<Gpu>,
+    plan: Plan,
+    slots: Vec<Buffer>,
+    kept: HashMap<ValueId, Arc<Buffer>>,
+    commands: Commands,
+}
+
+impl Session {
+    /// Reserves the plan's memory and compiles its kernels. Parameters and state come from `store` by name; those
+    /// that it lacks are added to it, zeroed.
+    ///
+    /// # Errors
+    /// [`SessionError::OtherShape`] where the store has a name with another shape; [`GpuError`]s.
+    pub fn new(gpu: &Arc<Gpu>, plan: Plan, store: &mut Store) -> Result<Self, SessionError> {
+        Self::with_buffers(gpu, plan, store, Buffer::new)
+    }
+
+    /// As [`Session::new`] with guard words around every slot, for tests.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn guarded(gpu: &Arc<Gpu>, plan: Plan, store: &mut Store) -> Result<Self, SessionError> {
+        Self::with_buffers(gpu, plan, store, Buffer::guarded)
+    }
+
+    fn with_buffers(
+        gpu: &Arc<Gpu>,
+        plan: Plan,
+        store: &mut Store,
+        reserve: fn(&Arc<Gpu>, &str, usize) -> Result<Buffer, GpuError>,
+    ) -> Result<Self, SessionError> {
+        let slots = plan
+            .slots
+            .iter()
+            .enumerate()
+            .map(|(number, &elements)| reserve(gpu, &format!("memory slot {number}"), elements))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut kept = HashMap::new();
+        for (id, value) in plan.graph.value_ids() {
+            match value.role {
+                Role::Input => {
+                    kept.insert(id, Arc::new(reserve(gpu, &value.name, value.shape.elements())?));
+                }
+                Role::Parameter | Role::State => {
+                    kept.insert(id, store.entry(&value.name, &value.shape)?);
+                }
+                Role::Computed => {}
+            }
+        }
+        let mut session = Self { gpu: Arc::clone(gpu), plan, slots, kept, commands: Commands::default() };
+        session.commands = session.bind()?;
+        Ok(session)
+    }
+
+    /// Compiles and binds every dispatch of the plan.
+    fn bind(&self) -> Result<Commands, GpuError> {
+        let mut commands = Commands::default();
+        for step in &self.plan.steps {
+            for dispatch in &step.variant.dispatches {
+                let buffers: Vec<&Buffer> = dispatch
+                    .bindings
+                    .iter()
+                    .map(|argument| match *argument {
+                        Argument::Input(number) => self.buffer(step.node.inputs[number]),
+                        Argument::Output(number) => self.buffer(step.node.outputs[number]),
+                        Argument::Scratch(number) => &self.slots[step.scratch[number].0],
+                    })
+                    .collect();
+                let label = format!("{} {}", step.node.name, dispatch.kernel.name);
+                commands.push(&self.gpu, dispatch, &buffers, &label)?;
+            }
+        }
+        Ok(commands)
+    }
+
+    fn buffer(&self, id: ValueId) -> &Buffer {
+        match self.plan.placement.get(&id) {
+            Some(slot) => &self.slots[slot.0],
+            None => &self.kept[&id],
+        }
+    }
+
+    /// The plan that runs.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Number of dispatches of a run.
+    pub fn dispatches(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Uploads an input before the next run; fewer words than the input has leave the rest as it was.
+    ///
+    /// # Errors
+    /// [`GpuError::Length`] where there are more words than the input has.
+    pub fn write<T: bytemuck::NoUninit>(&self, input: ValueId, words: &[T]) -> Result<(), SessionError> {
+        Ok(self.gpu.write(self.buffer(input), words)?)
+    }
+
+    /// Makes room for `elements` in an input whose contents vary in length; what it held is lost.
+    ///
+    /// # Errors
+    /// [`GpuError::BindingTooLarge`], [`GpuError::OutOfMemory`].
+    pub fn grow(&mut self, input: ValueId, elements: usize) -> Result<(), SessionError> {
+        if self.buffer(input).bytes() >= 4 * elements as u64 {
+            return Ok(());
+        }
+        let name = self.plan.graph.value(input).name.clone();
+        self.kept.insert(input, Arc::new(Buffer::new(&self.gpu, &name, elements.next_power_of_two())?));
+        self.commands = self.bind()?;
+        Ok(())
+    }
+
+    /// Submits one run; returns at once.
+    ///
+    /// # Errors
+    /// [`GpuError::DeviceLost`].
+    pub fn run(&self) -> Result<(), SessionError> {
+        Ok(self.commands.submit(&self.gpu)?)
+    }
+
+    /// Waits for submitted runs and returns an output, a parameter or state, row-major.
+    ///
+    /// # Errors
+    /// [`SessionError::NotAnOutput`], [`GpuError`]s.
+    pub fn read(&self, value: ValueId) -> Result<Vec<f32>, SessionError> {
+        let readback = self.read_later(value)?;
+        let mut data: Vec<f32> = readback.wait()?;
+        data.truncate(self.plan.graph.shape(value).elements());
+        Ok(data)
+    }
+
+    /// Asks for an output without waiting for it. The words past the value's own are to be ignored.
+    ///
+    /// # Errors
+    /// As [`Session::read`].
+    pub fn read_later(&self, value: ValueId) -> Result<Readback, SessionError> {
+        if self.plan.placement.contains_key(&value) && !self.plan.outputs.contains(&value) {
+            return Err(SessionError::NotAnOutput(self.plan.graph.value(value).name.clone()));
+        }
+        Ok(Readback::start(&self.gpu, self.buffer(value))?)
+    }
+
+    /// Fills all memory slots with NaN, so that whatever reads what nobody wrote shows.
+    ///
+    /// # Errors
+    /// [`GpuError::DeviceLost`].
+    pub fn poison(&self) -> Result<(), SessionError> {
+        for slot in &self.slots {
+            let words = vec![f32::NAN; slot.bytes() as usize / 4];
+            self.gpu.write(slot, &words)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the guard words around all slots and inputs are as they were.
+    ///
+    /// # Errors
+    /// [`GpuError::GuardBroken`].
+    pub fn check_guards(&self) -> Result<(), SessionError> {
+        for buffer in self.slots.iter().chain(self.kept.values().map(Arc::as_ref)) {
+            buffer.check_guards()?;
+        }
+        Ok(())
+    }
+
+    /// Runs once with time stamps: seconds of each dispatch with its node and kernel.
+    ///
+    /// # Errors
+    /// [`GpuError::DeviceLost`].
+    pub fn profile(&self) -> Result<Vec<(String, f64)>, SessionError> {
+        Ok(self.commands.profile(&self.gpu)?)
+    }
+}

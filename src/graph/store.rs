@@ -1,0 +1,88 @@
+//! Parameters and state on the GPU, by name: what sessions share and checkpoints hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::gpu::{Buffer, Gpu, GpuError};
+use crate::ir::Shape;
+
+use super::SessionError;
+
+/// A tensor on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Extents.
+    pub shape: Vec<usize>,
+    /// Elements, row-major.
+    pub data: Vec<f32>,
+}
+
+/// Named tensors that outlive sessions. A training and an evaluation session that share a store share the weights.
+pub struct Store {
+    gpu: Arc<Gpu>,
+    tensors: BTreeMap<String, (Shape, Arc<Buffer>)>,
+}
+
+impl Store {
+    /// An empty store.
+    pub fn new(gpu: &Arc<Gpu>) -> Self {
+        Self { gpu: Arc::clone(gpu), tensors: BTreeMap::new() }
+    }
+
+    /// The buffer of a name, made and zeroed where it is new.
+    ///
+    /// # Errors
+    /// [`SessionError::OtherShape`] where the name is there with another shape.
+    pub(super) fn entry(&mut self, name: &str, shape: &Shape) -> Result<Arc<Buffer>, SessionError> {
+        if let Some((held, buffer)) = self.tensors.get(name) {
+            if held != shape {
+                return Err(SessionError::OtherShape {
+                    tensor: name.to_string(),
+                    held: held.to_string(),
+                    wanted: shape.to_string(),
+                });
+            }
+            return Ok(Arc::clone(buffer));
+        }
+        let buffer = Arc::new(Buffer::new(&self.gpu, name, shape.elements())?);
+        self.tensors.insert(name.to_string(), (shape.clone(), Arc::clone(&buffer)));
+        Ok(buffer)
+    }
+
+    /// Names and shapes, in the order of the names.
+    pub fn shapes(&self) -> impl Iterator<Item = (&str, &Shape)> {
+        self.tensors.iter().map(|(name, (shape, _))| (name.as_str(), shape))
+    }
+
+    /// Overwrites one tensor.
+    ///
+    /// # Errors
+    /// [`SessionError::Unknown`] where there is no such tensor, [`GpuError::Length`] where `data` is not as long.
+    pub fn write(&self, name: &str, data: &[f32]) -> Result<(), SessionError> {
+        let (shape, buffer) = self.tensors.get(name).ok_or_else(|| SessionError::Unknown(name.to_string()))?;
+        if data.len() != shape.elements() {
+            let (expected, given) = (shape.elements(), data.len());
+            return Err(GpuError::Length { tensor: name.to_string(), expected, given }.into());
+        }
+        Ok(self.gpu.write(buffer, data)?)
+    }
+
+    /// Waits for submitted work and copies one tensor to the host.
+    ///
+    /// # Errors
+    /// [`SessionError::Unknown`], or as [`Gpu::read`].
+    pub fn read(&self, name: &str) -> Result<Tensor, SessionError> {
+        let (shape, buffer) = self.tensors.get(name).ok_or_else(|| SessionError::Unknown(name.to_string()))?;
+        let mut data: Vec<f32> = self.gpu.read(buffer)?;
+        data.truncate(shape.elements());
+        Ok(Tensor { shape: shape.extents().to_vec(), data })
+    }
+
+    /// Waits for submitted work and copies everything to the host.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn read_all(&self) -> Result<BTreeMap<String, Tensor>, SessionError> {
+        self.tensors.keys().map(|name| Ok((name.clone(), self.read(name)?))).collect()
+    }
+}

@@ -1,0 +1,63 @@
+//! Addition of two tensors of one shape.
+
+use crate::gpu::Argument::{Input, Output};
+use crate::gpu::Kernel;
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+
+use super::{OperatorCase, elementwise};
+
+/// y = a + b.
+pub static FORWARD: Kernel = Kernel {
+    name: "add/forward",
+    summary: "y = a + b",
+    source: include_str!("../../shaders/add/forward.wgsl"),
+    subgroups: false,
+};
+
+/// (a, b) -> a + b, both of one shape. Autodiff also adds up gradients with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Add;
+
+impl Operator for Add {
+    fn name(&self) -> &'static str {
+        "add"
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [a, b] = super::take(self.name(), inputs)?;
+        ShapeError::unless(a == b, self.name(), || format!("{a} and {b} differ"))?;
+        Ok(vec![a.clone()])
+    }
+
+    fn gradient(
+        &self,
+        _: &mut Graph,
+        _: &Node,
+        output_gradients: &[Option<ValueId>],
+    ) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        Ok(vec![output_gradients[0]; 2])
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let elements = case.outputs[0].elements();
+        vec![Variant::new("plain", vec![elementwise(&FORWARD, elements, vec![Input(0), Input(1), Output(0)])])]
+    }
+
+    fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![inputs[0].iter().zip(inputs[1]).map(|(a, b)| a + b).collect()]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new(outputs[0].elements() as f64, inputs, outputs)
+    }
+}
+
+/// The cases of this file's operators.
+pub fn cases() -> Vec<OperatorCase> {
+    vec![OperatorCase::new(Add, &[[2, 3, 5, 7]; 2]).differentiate(&[0, 1])]
+}
+
+/// The kernels of this file.
+pub fn kernels() -> Vec<&'static Kernel> {
+    vec![&FORWARD]
+}

@@ -1,0 +1,45 @@
+//! The operators: one file each, with shape rule, gradient rule, float64 twin, cost and the choice of kernels.
+//!
+//! The WGSL of operator `x` is in `shaders/x/`, its tests in `kernels-tests/x.rs`. [`cases`] lists every operator at
+//! telling shapes; [`kernels`] lists every shader.
+
+pub mod add;
+mod case;
+pub mod relu;
+
+pub use case::{Fill, OperatorCase};
+
+use crate::gpu::{Argument, Dispatch, Kernel, folded};
+use crate::ir::{Shape, ShapeError};
+
+/// Every operator at telling shapes.
+pub fn cases() -> Vec<OperatorCase> {
+    [add::cases(), relu::cases()].concat()
+}
+
+/// Every kernel, in the order of their names.
+pub fn kernels() -> Vec<&'static Kernel> {
+    let mut kernels = [add::kernels(), relu::kernels()].concat();
+    kernels.sort_by_key(|kernel| kernel.name);
+    kernels
+}
+
+/// The inputs as an array of the number that the operator takes.
+fn take<'a, const N: usize>(operator: &'static str, inputs: &[&'a Shape]) -> Result<[&'a Shape; N], ShapeError> {
+    inputs.try_into().map_err(|_| ShapeError::new(operator, format!("takes {N} inputs, not {}", inputs.len())))
+}
+
+/// What a gradient operator answers when it is to be differentiated itself.
+fn no_second_gradient(operator: &'static str) -> ShapeError {
+    ShapeError::new(operator, "second derivatives are not supported")
+}
+
+/// A kernel of one invocation an element in workgroups of 64, with the constant `ELEMENTS`.
+fn elementwise(kernel: &'static Kernel, elements: usize, bindings: Vec<Argument>) -> Dispatch {
+    Dispatch {
+        kernel,
+        constants: vec![("ELEMENTS", elements as f64)],
+        bindings,
+        workgroups: folded(elements.div_ceil(64)),
+    }
+}
