@@ -22,6 +22,8 @@ pub enum Argument {
     Output(usize),
     /// The operator's scratch memory of this number.
     Scratch(usize),
+    /// The variant's table of this number: words that do not change from run to run.
+    Table(usize),
 }
 
 /// One launch of a kernel.

@@ -39,6 +39,8 @@ pub struct Session {
     plan: Plan,
     slots: Vec<Buffer>,
     kept: HashMap<ValueId, Arc<Buffer>>,
+    /// The tables of each step's variant.
+    tables: Vec<Vec<Buffer>>,
     commands: Commands,
 }
 
@@ -84,7 +86,17 @@ impl Session {
                 Role::Computed => {}
             }
         }
-        let mut session = Self { gpu: Arc::clone(gpu), plan, slots, kept, commands: Commands::default() };
+        let upload = |name: &str, words: &Vec<u32>| -> Result<Buffer, GpuError> {
+            let table = reserve(gpu, &format!("table of {name}"), words.len())?;
+            gpu.write(&table, words)?;
+            Ok(table)
+        };
+        let tables = plan
+            .steps
+            .iter()
+            .map(|step| step.variant.tables.iter().map(|words| upload(&step.node.name, words)).collect())
+            .collect::<Result<Vec<Vec<_>>, _>>()?;
+        let mut session = Self { gpu: Arc::clone(gpu), plan, slots, kept, tables, commands: Commands::default() };
         session.commands = session.bind()?;
         Ok(session)
     }
@@ -92,7 +104,7 @@ impl Session {
     /// Compiles and binds every dispatch of the plan.
     fn bind(&self) -> Result<Commands, GpuError> {
         let mut commands = Commands::default();
-        for step in &self.plan.steps {
+        for (step, tables) in self.plan.steps.iter().zip(&self.tables) {
             for dispatch in &step.variant.dispatches {
                 let buffers: Vec<&Buffer> = dispatch
                     .bindings
@@ -101,6 +113,7 @@ impl Session {
                         Argument::Input(number) => self.buffer(step.node.inputs[number]),
                         Argument::Output(number) => self.buffer(step.node.outputs[number]),
                         Argument::Scratch(number) => &self.slots[step.scratch[number].0],
+                        Argument::Table(number) => &tables[number],
                     })
                     .collect();
                 let label = format!("{} {}", step.node.name, dispatch.kernel.name);
@@ -191,12 +204,13 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the guard words around all slots and inputs are as they were.
+    /// Whether the guard words around all slots, tables and inputs are as they were.
     ///
     /// # Errors
     /// [`GpuError::GuardBroken`].
     pub fn check_guards(&self) -> Result<(), SessionError> {
-        for buffer in self.slots.iter().chain(self.kept.values().map(Arc::as_ref)) {
+        let kept = self.kept.values().map(Arc::as_ref);
+        for buffer in self.slots.iter().chain(self.tables.iter().flatten()).chain(kept) {
             buffer.check_guards()?;
         }
         Ok(())

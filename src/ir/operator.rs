@@ -41,14 +41,31 @@ pub struct Variant {
     pub name: &'static str,
     /// Elements of each scratch tensor.
     pub scratch: Vec<usize>,
+    /// Words that dispatches bind as [`Argument::Table`](crate::gpu::Argument::Table): attributes of the operator that
+    /// are too long for `override` constants. Uploaded once.
+    pub tables: Vec<Vec<u32>>,
     /// What runs, in order.
     pub dispatches: Vec<Dispatch>,
 }
 
 impl Variant {
-    /// A variant that needs no scratch memory.
+    /// A variant that needs no scratch memory and no tables.
     pub fn new(name: &'static str, dispatches: Vec<Dispatch>) -> Self {
-        Self { name, scratch: Vec::new(), dispatches }
+        Self { name, scratch: Vec::new(), tables: Vec::new(), dispatches }
+    }
+
+    /// The same with scratch tensors of these many elements.
+    #[must_use]
+    pub fn with_scratch(mut self, scratch: Vec<usize>) -> Self {
+        self.scratch = scratch;
+        self
+    }
+
+    /// The same with these tables.
+    #[must_use]
+    pub fn with_tables(mut self, tables: Vec<Vec<u32>>) -> Self {
+        self.tables = tables;
+        self
     }
 }
 
