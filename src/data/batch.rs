@@ -86,9 +86,8 @@ impl Batch {
         let shift = Affine::translation(-f64::from(window.left), -f64::from(window.top));
         self.transforms.push(to_picture.then(&shift).to_f32());
 
-        let partner = skeleton.flipped_joints();
-        for place in 0..skeleton.joints.len() {
-            let joint = person.joints[if placement.flip { partner[place] } else { place }];
+        for (place, partner) in skeleton.flipped_joints().into_iter().enumerate() {
+            let joint = person.joints[if placement.flip { partner } else { place }];
             self.joints.push(if joint.labelled {
                 let [x, y] = to_heat_map.apply([f64::from(joint.x), f64::from(joint.y)]);
                 [x as f32, y as f32, 1.0]

@@ -34,11 +34,13 @@ pub struct LoaderOptions {
 /// Dropping it stops the workers. A worker's panic is passed on to the caller.
 pub struct Loader {
     /// Worker w makes the batches w, w + workers, ... of this loader, and no others: taking turns gives the order.
-    workers: Vec<(Receiver<Result<Batch, DataError>>, JoinHandle<()>)>,
+    workers: Vec<(Receiver<Prepared>, JoinHandle<()>)>,
     taken: u64,
     total: u64,
     waited: Duration,
 }
+
+type Prepared = Result<Batch, DataError>;
 
 /// What all workers share.
 struct Plan {
@@ -142,7 +144,7 @@ impl Drop for Loader {
 }
 
 impl Plan {
-    fn work(&self, numbers: impl Iterator<Item = u64>, sender: &Sender<Result<Batch, DataError>>) {
+    fn work(&self, numbers: impl Iterator<Item = u64>, sender: &Sender<Prepared>) {
         let mut order = (u64::MAX, Vec::new());
         for number in numbers {
             let (pass, step) = (number / self.steps as u64, (number % self.steps as u64) as usize);
@@ -196,8 +198,10 @@ pub(crate) enum Purpose {
     Order = 1,
     /// A sample's augmentation.
     Augmentation = 2,
-    /// A synthetic person.
-    Person = 3,
+    /// A synthetic person to learn from.
+    TrainingPerson = 3,
+    /// A synthetic person to be scored on.
+    HeldOutPerson = 4,
 }
 
 /// The generator of the sample `index` in epoch `pass`.

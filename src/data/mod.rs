@@ -11,6 +11,7 @@ mod batch;
 pub mod crop;
 pub mod loader;
 pub mod skeleton;
+pub mod synthetic;
 
 use image::RgbImage;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub use augmentation::Augmentation;
 pub use batch::{Batch, BatchPerson};
 pub use loader::{Loader, LoaderOptions};
 pub use skeleton::{Side, Skeleton};
+pub use synthetic::{Split, Synthetic, SyntheticOptions};
 
 /// Input pixels a heat-map pixel spans in each direction, in every network here.
 pub const STRIDE: u32 = 4;

@@ -1,0 +1,510 @@
+//! A small renderer: tapered tubes and ellipsoids seen without perspective, with a depth buffer, smooth edges and
+//! shading.
+//!
+//! Everything is in picture pixels: x to the right, y down, z away from the viewer in the same unit.
+
+use super::body::{Vec3, along, dot, scaled};
+
+/// Red, green, blue from 0 to 1.
+pub type Colour = [f32; 3];
+
+/// Mixes two colours.
+pub fn mix(a: Colour, b: Colour, share: f32) -> Colour {
+    [0, 1, 2].map(|i| a[i] + (b[i] - a[i]) * share)
+}
+
+/// What a surface is coloured with, as a function of a place on it in pixels.
+#[derive(Clone, Copy, Debug)]
+pub enum Pattern {
+    /// One colour.
+    Plain,
+    /// Stripes of another colour across the first coordinate, of that period.
+    Stripes(Colour, f32),
+    /// Squares of another colour with that period.
+    Checks(Colour, f32),
+    /// Blots of another colour with that period.
+    Blots(Colour, f32),
+}
+
+/// A colour and a pattern on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Cloth {
+    pub colour: Colour,
+    pub pattern: Pattern,
+}
+
+impl Cloth {
+    pub fn plain(colour: Colour) -> Cloth {
+        Cloth { colour, pattern: Pattern::Plain }
+    }
+
+    pub fn at(&self, u: f32, v: f32) -> Colour {
+        let other = |on: bool, colour| if on { colour } else { self.colour };
+        match self.pattern {
+            Pattern::Plain => self.colour,
+            Pattern::Stripes(colour, period) => other((u / period).rem_euclid(1.0) < 0.4, colour),
+            Pattern::Checks(colour, period) => {
+                let half = |w: f32| (w / period).rem_euclid(1.0) < 0.5;
+                other(half(u) != half(v), colour)
+            }
+            Pattern::Blots(colour, period) => mix(self.colour, colour, blots(u / period, v / period)),
+        }
+    }
+}
+
+/// Smooth noise from 0 to 1 with features of about unit size.
+pub fn blots(u: f32, v: f32) -> f32 {
+    let (left, top) = (u.floor(), v.floor());
+    let ease = |w: f32| w * w * (3.0 - 2.0 * w);
+    let (right, low) = (ease(u - left), ease(v - top));
+    let corner = |dx: i32, dy: i32| lattice(left as i32 + dx, top as i32 + dy);
+    let upper = corner(0, 0) + (corner(1, 0) - corner(0, 0)) * right;
+    let lower = corner(0, 1) + (corner(1, 1) - corner(0, 1)) * right;
+    upper + (lower - upper) * low
+}
+
+/// A fixed pseudo-random number from 0 to 1 for each lattice point (an integer hash).
+fn lattice(x: i32, y: i32) -> f32 {
+    let mut h = (x as u32).wrapping_mul(0x9E37_79B1) ^ (y as u32).wrapping_mul(0x85EB_CA77);
+    h = (h ^ (h >> 15)).wrapping_mul(0x2C1B_3C6D);
+    h = (h ^ (h >> 12)).wrapping_mul(0x297A_2D39);
+    ((h ^ (h >> 15)) >> 8) as f32 / 16_777_216.0
+}
+
+/// What covers a tube from its beginning on, and what comes after.
+#[derive(Clone, Copy, Debug)]
+pub struct Sleeve {
+    /// On the part of the tube before `length`.
+    pub cloth: Cloth,
+    /// On the rest.
+    pub bare: Cloth,
+    /// Where the cloth ends: 0 at the beginning, 1 at the end.
+    pub length: f32,
+}
+
+/// Marks on the front of a torso.
+#[derive(Clone, Copy, Debug)]
+pub struct Front {
+    /// Depth of the neckline as a share of the torso's length, and what is seen in it.
+    pub neckline: (f32, Colour),
+    /// A line down the middle (a zip, a tie, buttons), if any.
+    pub line: Option<Colour>,
+}
+
+/// A tube of elliptic cross-section with rounded ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Tube {
+    start: Vec3,
+    end: Vec3,
+    /// Unit vector from start to end in the picture, and the length there.
+    axis: [f32; 2],
+    length: f32,
+    sections: [Section; 2],
+    caps: [f32; 2],
+    sleeve: Sleeve,
+    front: Option<Front>,
+    /// Factor on the light that falls on it.
+    pub light: f32,
+}
+
+/// The half ellipse that the viewer sees of a cross-section.
+#[derive(Clone, Copy, Debug)]
+struct Section {
+    /// Half the width in the picture.
+    width: f32,
+    /// Depth at the edge: right edge minus middle.
+    tilt: f32,
+    /// How far the middle bulges towards the viewer.
+    bulge: f32,
+    /// Cosine and sine of the angle, around the tube, from the body's left axis to the edge at s = 1.
+    turn: [f32; 2],
+    /// 1 or -1: the sense in which that angle grows towards the viewer.
+    sense: f32,
+}
+
+impl Section {
+    /// `a` and `b` are the half axes of the ellipse, `normal` the direction across the tube in the picture.
+    fn new(a: Vec3, b: Vec3, normal: [f32; 2]) -> Section {
+        let across = |v: Vec3| v[0] * normal[0] + v[1] * normal[1];
+        let (p, q) = (across(a), across(b));
+        let width = (p * p + q * q).sqrt().max(0.3);
+        // The ellipse a cos(angle) + b sin(angle) lies across at width cos(angle - turn).
+        let towards = (q * a[2] - p * b[2]) / width;
+        Section {
+            width,
+            tilt: (p * a[2] + q * b[2]) / width,
+            bulge: towards.abs(),
+            turn: [p / width, q / width],
+            sense: towards.signum(),
+        }
+    }
+
+    /// The section of a round tube, which looks the same from every side.
+    fn round(radius: f32) -> Section {
+        Section { width: radius.max(0.3), tilt: 0.0, bulge: radius, turn: [1.0, 0.0], sense: 1.0 }
+    }
+
+    /// The left and forward coordinates, on the unit circle, of the place that is seen at `s`; `rise` is
+    /// sqrt(1 - s^2).
+    fn around(&self, s: f32, rise: f32) -> [f32; 2] {
+        let ([cos, sin], towards) = (self.turn, self.sense * rise);
+        [s * cos - towards * sin, s * sin + towards * cos]
+    }
+}
+
+impl Tube {
+    /// A tube of round cross-section.
+    pub fn round(start: Vec3, end: Vec3, radii: [f32; 2], sleeve: Sleeve) -> Tube {
+        let (axis, length, _) = direction(start, end);
+        let sections = radii.map(Section::round);
+        Tube { start, end, axis, length, sections, caps: radii, sleeve, front: None, light: 1.0 }
+    }
+
+    /// A tube whose cross-sections are ellipses with the half axes `left` and `forward` at start and end; `caps` is
+    /// how far the ends are rounded beyond start and end.
+    pub fn oval(
+        start: Vec3,
+        end: Vec3,
+        left: [Vec3; 2],
+        forward: [Vec3; 2],
+        caps: [f32; 2],
+        cloth: Cloth,
+        front: Option<Front>,
+    ) -> Tube {
+        let (axis, length, normal) = direction(start, end);
+        let sections = [0, 1].map(|i| Section::new(left[i], forward[i], normal));
+        let sleeve = Sleeve { cloth, bare: cloth, length: 2.0 };
+        Tube { start, end, axis, length, sections, caps, sleeve, front, light: 1.0 }
+    }
+}
+
+/// The direction of a segment in the picture, its length there, and the direction across it.
+fn direction(start: Vec3, end: Vec3) -> ([f32; 2], f32, [f32; 2]) {
+    let (dx, dy) = (end[0] - start[0], end[1] - start[1]);
+    let length = (dx * dx + dy * dy).sqrt();
+    let axis = if length > 1e-3 { [dx / length, dy / length] } else { [0.0, 1.0] };
+    (axis, length, [-axis[1], axis[0]])
+}
+
+/// An ellipsoid with what is drawn on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ellipsoid {
+    center: Vec3,
+    /// Rows take an offset from the centre to the unit sphere: left, up, forward.
+    to_sphere: [Vec3; 3],
+    reach: [f32; 2],
+    skin: Skin,
+    /// Factor on the light that falls on it.
+    pub light: f32,
+}
+
+/// What is drawn on an ellipsoid.
+#[derive(Clone, Copy, Debug)]
+pub enum Skin {
+    /// One cloth.
+    Cloth(Cloth),
+    /// A face with hair.
+    Face(Face),
+}
+
+/// A face on the unit sphere of a head.
+#[derive(Clone, Copy, Debug)]
+pub struct Face {
+    pub skin: Colour,
+    pub hair: Colour,
+    pub iris: Colour,
+    pub lips: Colour,
+    /// Height of the hair line at the forehead, from -1 at the chin to 1 at the top; above 1 for a bald head.
+    pub hair_line: f32,
+    /// How far down the hair reaches at the back.
+    pub hair_back: f32,
+    pub beard: bool,
+    pub glasses: bool,
+}
+
+impl Face {
+    fn at(&self, [left, up, forward]: Vec3) -> Colour {
+        let line = if forward > 0.25 { self.hair_line - 0.25 * left * left } else { self.hair_back };
+        let line = if forward > 0.25 { line } else { line + (forward + 1.0).max(0.0) * 0.1 };
+        if self.hair_line <= 1.0 && up > line {
+            return self.hair;
+        }
+        if forward > 0.0 {
+            let near = |l: f32, u: f32, width: f32, height: f32| {
+                let (a, b) = ((left.abs() - l) / width, (up - u) / height);
+                a * a + b * b
+            };
+            let eye = near(0.36, 0.12, 0.17, 0.10);
+            if near(0.36, 0.12, 0.08, 0.09) < 1.0 {
+                return self.iris;
+            }
+            if eye < 1.0 {
+                return [0.93, 0.93, 0.92];
+            }
+            if self.glasses && eye < 3.2 {
+                return [0.08, 0.08, 0.09];
+            }
+            if near(0.37, 0.32, 0.22, 0.05) < 1.0 {
+                return scaled(self.hair, 0.8);
+            }
+            if near(0.0, -0.50, 0.26, 0.07) < 1.0 {
+                return self.lips;
+            }
+            if self.beard && up < -0.28 && near(0.0, -0.3, 0.25, 0.1) > 1.0 {
+                return self.hair;
+            }
+        }
+        self.skin
+    }
+}
+
+impl Ellipsoid {
+    /// `axes`: the half axes to the left, up and forward; perpendicular to each other.
+    pub fn new(center: Vec3, axes: [Vec3; 3], skin: Skin) -> Ellipsoid {
+        let reach = [0, 1].map(|i| axes.iter().map(|axis| axis[i] * axis[i]).sum::<f32>().sqrt());
+        let to_sphere = axes.map(|axis| scaled(axis, 1.0 / dot(axis, axis).max(1e-6)));
+        Ellipsoid { center, to_sphere, reach, skin, light: 1.0 }
+    }
+}
+
+/// A flat rectangle that faces the viewer.
+#[derive(Clone, Copy, Debug)]
+pub struct Panel {
+    pub center: Vec3,
+    /// Unit vector along its first side.
+    pub axis: [f32; 2],
+    /// Half its sides.
+    pub half: [f32; 2],
+    pub cloth: Cloth,
+    /// Factor on the light that falls on it.
+    pub light: f32,
+}
+
+impl Panel {
+    #[inline]
+    fn hit(&self, x: f32, y: f32) -> Option<Hit> {
+        let (dx, dy) = (x - self.center[0], y - self.center[1]);
+        let u = dx * self.axis[0] + dy * self.axis[1];
+        let v = dy * self.axis[0] - dx * self.axis[1];
+        let inside = (self.half[0] - u.abs()).min(self.half[1] - v.abs());
+        let coverage = (inside + 0.5).min(1.0);
+        (coverage > 0.0).then_some(Hit {
+            depth: self.center[2],
+            coverage,
+            normal: [0.0, 0.0, -1.0],
+            place: [u, v, 0.0],
+        })
+    }
+
+    fn bounds(&self) -> [f32; 4] {
+        let [a, b] = self.axis.map(f32::abs);
+        let (p, q) = (a * self.half[0] + b * self.half[1] + 1.0, b * self.half[0] + a * self.half[1] + 1.0);
+        [self.center[0] - p, self.center[1] - q, self.center[0] + p, self.center[1] + q]
+    }
+}
+
+/// A thing to paint.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    Tube(Tube),
+    Ellipsoid(Ellipsoid),
+    Panel(Panel),
+}
+
+/// What a line of sight meets.
+struct Hit {
+    depth: f32,
+    /// 0 to 1 across the edge.
+    coverage: f32,
+    normal: Vec3,
+    place: Vec3,
+}
+
+impl Tube {
+    #[inline]
+    fn hit(&self, x: f32, y: f32) -> Option<Hit> {
+        let (dx, dy) = (x - self.start[0], y - self.start[1]);
+        let along_axis = dx * self.axis[0] + dy * self.axis[1];
+        let across = dy * self.axis[0] - dx * self.axis[1];
+        let t = if self.length > 1e-3 { (along_axis / self.length).clamp(0.0, 1.0) } else { 0.0 };
+        let over = along_axis - t * self.length;
+        let [a, b] = &self.sections;
+        let lerp = |p: f32, q: f32| p + (q - p) * t;
+        let width = lerp(a.width, b.width);
+        let cap = if over < 0.0 { self.caps[0] } else { self.caps[1] };
+        let (s, o) = (across / width, over / cap);
+        let q = s * s + o * o;
+        let radius = q.sqrt();
+        let coverage = ((1.0 - radius) * width.min(cap) + 0.5).min(1.0);
+        if coverage <= 0.0 {
+            return None;
+        }
+        let rise = (1.0 - q).max(0.0).sqrt();
+        let depth = lerp(self.start[2], self.end[2]) + lerp(a.tilt, b.tilt) * s - lerp(a.bulge, b.bulge) * rise;
+        let normal = [o * self.axis[0] - s * self.axis[1], o * self.axis[1] + s * self.axis[0], -rise];
+        Some(Hit { depth, coverage, normal, place: [t, s, rise] })
+    }
+
+    fn colour(&self, [t, s, rise]: Vec3) -> Colour {
+        let cloth = if t < self.sleeve.length { &self.sleeve.cloth } else { &self.sleeve.bare };
+        if let Some(front) = &self.front {
+            let [left, forward] = self.sections[1].around(s, rise);
+            if forward > 0.2 {
+                let (depth, colour) = front.neckline;
+                if t > 1.0 - depth + 1.6 * depth * left.abs() {
+                    return colour;
+                }
+                if let Some(colour) = front.line.filter(|_| left.abs() < 0.07) {
+                    return colour;
+                }
+            }
+        }
+        cloth.at(t * self.length, s * self.sections[0].width)
+    }
+
+    fn bounds(&self) -> [f32; 4] {
+        let reach = |i: usize| self.sections[i].width.max(self.caps[i]) + 1.0;
+        let (p, q) = (reach(0), reach(1));
+        let (a, b) = (self.start, self.end);
+        [(a[0] - p).min(b[0] - q), (a[1] - p).min(b[1] - q), (a[0] + p).max(b[0] + q), (a[1] + p).max(b[1] + q)]
+    }
+}
+
+impl Ellipsoid {
+    #[inline]
+    fn hit(&self, x: f32, y: f32) -> Option<Hit> {
+        let offset = [x - self.center[0], y - self.center[1], 0.0];
+        let o = self.to_sphere.map(|row| dot(row, offset));
+        let d = self.to_sphere.map(|row| row[2]);
+        // |o + z d| = 1, the nearer z.
+        let (dd, od, oo) = (dot(d, d), dot(o, d), dot(o, o));
+        let nearest = -od / dd;
+        let gap = oo - od * od / dd;
+        let radius = gap.max(0.0).sqrt();
+        let coverage = ((1.0 - radius) * self.reach[0].min(self.reach[1]) + 0.5).min(1.0);
+        if coverage <= 0.0 {
+            return None;
+        }
+        let z = nearest - ((1.0 - gap).max(0.0) / dd).sqrt();
+        let place = along(o, d, z);
+        let gradient = [0, 1, 2].map(|i| (0..3).map(|k| place[k] * self.to_sphere[k][i]).sum::<f32>());
+        let normal = scaled(gradient, 1.0 / dot(gradient, gradient).sqrt().max(1e-6));
+        Some(Hit { depth: self.center[2] + z, coverage, normal, place })
+    }
+
+    fn colour(&self, place: Vec3) -> Colour {
+        match &self.skin {
+            Skin::Cloth(cloth) => cloth.at(place[1] * self.reach[1], place[0] * self.reach[0]),
+            Skin::Face(face) => face.at(place),
+        }
+    }
+
+    fn bounds(&self) -> [f32; 4] {
+        let ([x, y, _], [p, q]) = (self.center, self.reach);
+        [x - p - 1.0, y - q - 1.0, x + p + 1.0, y + q + 1.0]
+    }
+}
+
+impl Shape {
+    /// Depth of the surface that the line of sight at (x, y) meets first, if any.
+    pub fn depth_at(&self, x: f32, y: f32) -> Option<f32> {
+        let hit = match self {
+            Shape::Tube(tube) => tube.hit(x, y),
+            Shape::Ellipsoid(ellipsoid) => ellipsoid.hit(x, y),
+            Shape::Panel(panel) => panel.hit(x, y),
+        };
+        hit.filter(|hit| hit.coverage > 0.5).map(|hit| hit.depth)
+    }
+
+    /// Depth of its middle, for painting from far to near.
+    pub fn depth(&self) -> f32 {
+        match self {
+            Shape::Tube(tube) => (tube.start[2] + tube.end[2]) / 2.0,
+            Shape::Ellipsoid(ellipsoid) => ellipsoid.center[2],
+            Shape::Panel(panel) => panel.center[2],
+        }
+    }
+
+    /// Left, top, right, bottom in the picture.
+    pub fn bounds(&self) -> [f32; 4] {
+        match self {
+            Shape::Tube(tube) => tube.bounds(),
+            Shape::Ellipsoid(ellipsoid) => ellipsoid.bounds(),
+            Shape::Panel(panel) => panel.bounds(),
+        }
+    }
+
+    /// Changes the light that falls on it by a factor.
+    pub fn dim(&mut self, factor: f32) {
+        match self {
+            Shape::Tube(tube) => tube.light *= factor,
+            Shape::Ellipsoid(ellipsoid) => ellipsoid.light *= factor,
+            Shape::Panel(panel) => panel.light *= factor,
+        }
+    }
+}
+
+/// A picture being painted, with the depth of what is there.
+pub struct Canvas {
+    pub width: usize,
+    pub height: usize,
+    pub colours: Vec<Colour>,
+    depths: Vec<f32>,
+}
+
+impl Canvas {
+    pub fn new(width: usize, height: usize) -> Canvas {
+        Canvas { width, height, colours: vec![[0.0; 3]; width * height], depths: vec![f32::INFINITY; width * height] }
+    }
+
+    /// Paints a shape where nothing nearer has been painted. `sun` is the unit vector towards the light, `shade` how
+    /// dark the side away from it is (0: as bright).
+    pub fn paint(&mut self, shape: &Shape, sun: Vec3, shade: f32) {
+        match shape {
+            Shape::Tube(tube) => {
+                self.fill(tube.bounds(), sun, shade, tube.light, |x, y| tube.hit(x, y), |place| tube.colour(place));
+            }
+            Shape::Ellipsoid(ball) => {
+                self.fill(ball.bounds(), sun, shade, ball.light, |x, y| ball.hit(x, y), |place| ball.colour(place));
+            }
+            Shape::Panel(panel) => {
+                let colour = |[u, v, _]: Vec3| panel.cloth.at(u, v);
+                self.fill(panel.bounds(), sun, shade, panel.light, |x, y| panel.hit(x, y), colour);
+            }
+        }
+    }
+
+    fn fill(
+        &mut self,
+        [left, top, right, bottom]: [f32; 4],
+        sun: Vec3,
+        shade: f32,
+        light: f32,
+        hit: impl Fn(f32, f32) -> Option<Hit>,
+        colour: impl Fn(Vec3) -> Colour,
+    ) {
+        let range = |low: f32, high: f32, length: usize| {
+            let first = low.floor().clamp(0.0, length as f32) as usize;
+            first..(high.ceil() + 1.0).clamp(first as f32, length as f32) as usize
+        };
+        let columns = range(left, right, self.width);
+        for y in range(top, bottom, self.height) {
+            for x in columns.clone() {
+                let Some(hit) = hit(x as f32, y as f32) else {
+                    continue;
+                };
+                let pixel = y * self.width + x;
+                if hit.depth >= self.depths[pixel] {
+                    continue;
+                }
+                let facing = dot(hit.normal, sun);
+                let brightness = light * (1.0 - shade * (0.5 - 0.5 * facing));
+                let painted = scaled(colour(hit.place), brightness);
+                self.colours[pixel] = mix(self.colours[pixel], painted, hit.coverage);
+                if hit.coverage > 0.5 {
+                    self.depths[pixel] = hit.depth;
+                }
+            }
+        }
+    }
+}
