@@ -3,4 +3,5 @@
 mod harness;
 
 mod add;
+mod batch_norm;
 mod relu;

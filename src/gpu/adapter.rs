@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use super::GpuError;
 
+/// Storage buffers that the largest kernel binds (batch_norm/backward_input).
+const STORAGE_BUFFERS: u32 = 10;
+
 /// Which adapter to use; the default takes the best one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AdapterChoice {
@@ -123,7 +126,7 @@ pub(super) fn adapters(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, Adapter
         .into_iter()
         .filter(|adapter| {
             adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-                && adapter.limits().max_storage_buffers_per_shader_stage >= 8
+                && adapter.limits().max_storage_buffers_per_shader_stage >= STORAGE_BUFFERS
         })
         .map(|adapter| {
             let report = AdapterReport::of(&adapter);

@@ -58,13 +58,21 @@ pub struct OperatorCase {
     pub tolerance: f64,
     /// Numbers of the inputs whose gradients are checked against numeric ones.
     pub differentiable: Vec<usize>,
+    /// How many of the outputs, from the first on, gradients flow back from.
+    pub differentiable_outputs: usize,
 }
 
 impl OperatorCase {
     /// A case with inputs uniform in [-1, 1] that is not differentiated.
     pub fn new<S: Into<Shape> + Clone>(operator: impl Operator, shapes: &[S]) -> Self {
         let inputs = shapes.iter().map(|shape| (shape.clone().into(), Fill::Uniform(-1.0, 1.0))).collect();
-        Self { operator: Arc::new(operator), inputs, tolerance: 2e-6, differentiable: Vec::new() }
+        Self {
+            operator: Arc::new(operator),
+            inputs,
+            tolerance: 2e-6,
+            differentiable: Vec::new(),
+            differentiable_outputs: usize::MAX,
+        }
     }
 
     /// The same with other contents of one input.
@@ -78,6 +86,13 @@ impl OperatorCase {
     #[must_use]
     pub fn differentiate(mut self, inputs: &[usize]) -> Self {
         self.differentiable = inputs.to_vec();
+        self
+    }
+
+    /// The same with gradients flowing back from the first `outputs` outputs only.
+    #[must_use]
+    pub fn differentiate_outputs(mut self, outputs: usize) -> Self {
+        self.differentiable_outputs = outputs;
         self
     }
 

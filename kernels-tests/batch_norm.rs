@@ -1,0 +1,47 @@
+use ditn::ir::Shape;
+use ditn::ops::batch_norm::{self, BatchNorm, BatchNormGradient, Epilogue};
+use ditn::ops::{Fill, OperatorCase};
+use proptest::prelude::*;
+
+use crate::harness::{table_agrees, values_agree};
+
+#[test]
+fn the_table_of_cases_agrees_with_the_twin_and_numeric_gradients() {
+    table_agrees(&batch_norm::cases());
+}
+
+#[test]
+fn the_variance_survives_a_mean_a_thousand_deviations_away() {
+    let operator = BatchNorm { eps: 1e-5, epilogue: Epilogue::NONE };
+    for x in [[4, 3, 20, 21], [2, 3, 17, 7]] {
+        let shapes: [Shape; 3] = [x.into(), [3].into(), [3].into()];
+        // Inputs near 1000 carry 6e-5 of rounding of their own against a deviation of 0.58.
+        let case = OperatorCase::new(operator, &shapes).fill(0, Fill::Uniform(999.0, 1001.0)).tolerance(5e-4);
+        values_agree(&case, 1);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_shapes_agree_with_the_twin(
+        n in 1_usize..5, c in 1_usize..70, h in 1_usize..20, w in 2_usize..20,
+        residual: bool, relu: bool, seed: u64,
+    ) {
+        let (x, vector): (Shape, Shape) = ([n, c, h, w].into(), [c].into());
+        let epilogue = Epilogue { residual, relu };
+        let mut shapes = vec![x.clone(), vector.clone(), vector.clone()];
+        if residual {
+            shapes.push(x.clone());
+        }
+        // A channel of few, nearly equal elements divides by a small deviation.
+        values_agree(&OperatorCase::new(BatchNorm { eps: 1e-5, epilogue }, &shapes).tolerance(1e-4), seed);
+        let mut shapes = vec![x.clone(), x.clone(), vector.clone(), vector.clone(), vector];
+        if relu {
+            shapes.push(x);
+        }
+        let case = OperatorCase::new(BatchNormGradient { eps: 1e-5, epilogue }, &shapes);
+        values_agree(&case.fill(4, Fill::Uniform(0.5, 1.5)), seed);
+    }
+}

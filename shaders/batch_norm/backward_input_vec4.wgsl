@@ -1,0 +1,49 @@
+// dx = gamma s (g - dbeta / M - h dgamma / M),  dresidual = g,
+// with s = 1 / sqrt(variance + EPS), h = (x - mean) s, M = BATCH * AREA and g = dy, or with RELU dy where y > 0, else 0
+//
+// One invocation computes four elements of a row of memory. Grid: ceil(BATCH * CHANNELS * AREA / 256) workgroups of
+// 64, folded into y past 65,535. Without RESIDUAL nothing is written to dresidual, which may then be any buffer.
+
+override BATCH: u32;
+override CHANNELS: u32;
+override AREA: u32;  // height * width, a multiple of 4
+override EPS: f32;
+override RESIDUAL: bool;
+override RELU: bool;
+
+@group(0) @binding(0) var<storage, read> dy: array<vec4f>;               // [BATCH, CHANNELS, AREA / 4]
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;                // [BATCH, CHANNELS, AREA / 4]
+@group(0) @binding(2) var<storage, read> gamma: array<f32>;              // [CHANNELS]
+@group(0) @binding(3) var<storage, read> mean: array<f32>;               // [CHANNELS]
+@group(0) @binding(4) var<storage, read> variance: array<f32>;           // [CHANNELS]
+@group(0) @binding(5) var<storage, read> y: array<vec4f>;                // [BATCH, CHANNELS, AREA / 4]; any other without RELU
+@group(0) @binding(6) var<storage, read> dgamma: array<f32>;             // [CHANNELS]
+@group(0) @binding(7) var<storage, read> dbeta: array<f32>;              // [CHANNELS]
+@group(0) @binding(8) var<storage, read_write> dx: array<vec4f>;         // [BATCH, CHANNELS, AREA / 4]
+@group(0) @binding(9) var<storage, read_write> dresidual: array<vec4f>;  // [BATCH, CHANNELS, AREA / 4]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let area = AREA / 4u;
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= BATCH * CHANNELS * area {
+        return;
+    }
+    let channel = (index / area) % CHANNELS;
+    let count = f32(BATCH * AREA);
+    let inverse = inverseSqrt(variance[channel] + EPS);
+    var g = dy[index];
+    if RELU {
+        g = select(vec4f(0.0), g, y[index] > vec4f(0.0));
+    }
+    if RESIDUAL {
+        dresidual[index] = g;
+    }
+    let slope = dgamma[channel] * inverse / count;
+    let offset = dbeta[channel] / count;
+    dx[index] = (g - vec4f(offset) - (x[index] - vec4f(mean[channel])) * slope) * (gamma[channel] * inverse);
+}

@@ -1,0 +1,25 @@
+// dgamma[c] and dbeta[c] from the sums of the channel's pieces, first to last.
+//
+// One invocation computes one channel. Grid: ceil(CHANNELS / 64) workgroups of 64.
+
+override CHANNELS: u32;
+override CHUNKS: u32;  // pieces a channel
+
+@group(0) @binding(0) var<storage, read> piece_dgamma: array<f32>;  // [CHANNELS, CHUNKS]
+@group(0) @binding(1) var<storage, read> piece_dbeta: array<f32>;   // [CHANNELS, CHUNKS]
+@group(0) @binding(2) var<storage, read_write> dgamma: array<f32>;  // [CHANNELS]
+@group(0) @binding(3) var<storage, read_write> dbeta: array<f32>;   // [CHANNELS]
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) invocation: vec3u) {
+    let channel = invocation.x;
+    if channel >= CHANNELS {
+        return;
+    }
+    var sums = vec2f(0.0);
+    for (var piece = channel * CHUNKS; piece < (channel + 1u) * CHUNKS; piece += 1u) {
+        sums += vec2f(piece_dgamma[piece], piece_dbeta[piece]);
+    }
+    dgamma[channel] = sums.x;
+    dbeta[channel] = sums.y;
+}

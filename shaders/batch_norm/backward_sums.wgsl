@@ -1,0 +1,61 @@
+// dbeta[c] = sum g,  dgamma[c] = sum g (x - mean) / sqrt(variance + EPS)  over the elements of channel c,
+// with g = dy, or with RELU g = dy where y > 0 and else 0
+//
+// A channel's elements are cut into CHUNKS pieces of CHUNK elements; with one piece the sums are the channel's,
+// with more backward_merge.wgsl adds them. One workgroup of 64 computes one piece.
+// Grid: CHANNELS * CHUNKS workgroups, folded into y past 65,535.
+
+override BATCH: u32;
+override CHANNELS: u32;
+override AREA: u32;    // height * width
+override CHUNK: u32;   // elements a piece
+override CHUNKS: u32;  // pieces a channel
+override EPS: f32;
+override RELU: bool;
+
+@group(0) @binding(0) var<storage, read> dy: array<f32>;            // [BATCH, CHANNELS, AREA]
+@group(0) @binding(1) var<storage, read> x: array<f32>;             // [BATCH, CHANNELS, AREA]
+@group(0) @binding(2) var<storage, read> mean: array<f32>;          // [CHANNELS]
+@group(0) @binding(3) var<storage, read> variance: array<f32>;      // [CHANNELS]
+@group(0) @binding(4) var<storage, read> y: array<f32>;             // [BATCH, CHANNELS, AREA]; any other without RELU
+@group(0) @binding(5) var<storage, read_write> dgamma: array<f32>;  // [CHANNELS, CHUNKS]
+@group(0) @binding(6) var<storage, read_write> dbeta: array<f32>;   // [CHANNELS, CHUNKS]
+
+// (sum of g * normalised x, sum of g) of each lane.
+var<workgroup> sums: array<vec2f, 64>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let piece = workgroup.y * workgroups.x + workgroup.x;
+    let channel = min(piece / CHUNKS, CHANNELS - 1u);
+    let area = AREA;
+    let first = (piece % CHUNKS) * CHUNK;
+    let last = min(first + CHUNK, BATCH * area);
+    let centre = mean[channel];
+    var products = 0.0;
+    var sum = 0.0;
+    for (var index = first + lane; index < last; index += 64u) {
+        let at = ((index / area) * CHANNELS + channel) * area + index % area;
+        var g = dy[at];
+        if RELU {
+            g = select(0.0, g, y[at] > 0.0);
+        }
+        products = fma(g, x[at] - centre, products);
+        sum += g;
+    }
+    sums[lane] = vec2f(products, sum);
+    for (var half = 32u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if lane < half {
+            sums[lane] += sums[lane + half];
+        }
+    }
+    if lane == 0u && piece < CHANNELS * CHUNKS {
+        dgamma[piece] = sums[0].x * inverseSqrt(variance[channel] + EPS);
+        dbeta[piece] = sums[0].y;
+    }
+}

@@ -1,0 +1,42 @@
+// y = [relu] (gamma (x - mean) / sqrt(variance + EPS) + beta [+ residual])
+//
+// One invocation computes four elements of a row of memory. Serves training (batch statistics) and inference (running
+// statistics). Grid: ceil(BATCH * CHANNELS * AREA / 256) workgroups of 64, folded into y past 65,535.
+
+override BATCH: u32;
+override CHANNELS: u32;
+override AREA: u32;  // height * width, a multiple of 4
+override EPS: f32;
+override RESIDUAL: bool;
+override RELU: bool;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;          // [BATCH, CHANNELS, AREA / 4]
+@group(0) @binding(1) var<storage, read> gamma: array<f32>;        // [CHANNELS]
+@group(0) @binding(2) var<storage, read> beta: array<f32>;         // [CHANNELS]
+@group(0) @binding(3) var<storage, read> mean: array<f32>;         // [CHANNELS]
+@group(0) @binding(4) var<storage, read> variance: array<f32>;     // [CHANNELS]
+@group(0) @binding(5) var<storage, read> residual: array<vec4f>;   // [BATCH, CHANNELS, AREA / 4]; any other without RESIDUAL
+@group(0) @binding(6) var<storage, read_write> y: array<vec4f>;    // [BATCH, CHANNELS, AREA / 4]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let area = AREA / 4u;
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= BATCH * CHANNELS * area {
+        return;
+    }
+    let channel = (index / area) % CHANNELS;
+    let scale = gamma[channel] * inverseSqrt(variance[channel] + EPS);
+    var value = fma(x[index] - vec4f(mean[channel]), vec4f(scale), vec4f(beta[channel]));
+    if RESIDUAL {
+        value += residual[index];
+    }
+    if RELU {
+        value = max(value, vec4f(0.0));
+    }
+    y[index] = value;
+}

@@ -1,0 +1,68 @@
+// mean[c] = sum x / M,  variance[c] = sum (x - mean)^2 / M  over the M = BATCH * AREA elements of channel c
+//
+// Each lane sums x - k and (x - k)^2 with k its own first element, so that a large common offset does not cancel;
+// the lanes' (count, mean, sum of squared deviations) are then merged pairwise by Chan's formula. A channel's elements
+// are cut into CHUNKS pieces of CHUNK elements; with one piece the result is the channel's, with more
+// statistics_merge.wgsl joins them. One workgroup of 64 computes one piece.
+// Grid: CHANNELS * CHUNKS workgroups, folded into y past 65,535.
+
+override BATCH: u32;
+override CHANNELS: u32;
+override AREA: u32;    // height * width
+override CHUNK: u32;   // elements a piece
+override CHUNKS: u32;  // pieces a channel
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;                // [BATCH, CHANNELS, AREA]
+@group(0) @binding(1) var<storage, read_write> mean: array<f32>;       // [CHANNELS, CHUNKS]
+@group(0) @binding(2) var<storage, read_write> variance: array<f32>;   // [CHANNELS, CHUNKS] biased
+
+// (count, mean, sum of squared deviations) of each lane.
+var<workgroup> moments: array<vec3f, 64>;
+
+fn merge(a: vec3f, b: vec3f) -> vec3f {
+    let count = a.x + b.x;
+    let share = b.x / max(count, 1.0);
+    let delta = b.y - a.y;
+    return vec3f(count, a.y + delta * share, a.z + b.z + delta * delta * a.x * share);
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let piece = workgroup.y * workgroups.x + workgroup.x;
+    let channel = min(piece / CHUNKS, CHANNELS - 1u);
+    let area = AREA;
+    let first = (piece % CHUNKS) * CHUNK;
+    let last = min(first + CHUNK, BATCH * area);
+    var shift = 0.0;
+    var count = 0.0;
+    var sum = 0.0;
+    var squares = 0.0;
+    for (var index = first + lane; index < last; index += 64u) {
+        let value = x[((index / area) * CHANNELS + channel) * area + index % area];
+        if count == 0.0 {
+            shift = value;
+        }
+        let shifted = value - shift;
+        sum += shifted;
+        squares = fma(shifted, shifted, squares);
+        count += 1.0;
+    }
+    let total = sum;
+    let total_squares = squares;
+    let average = total / max(count, 1.0);
+    moments[lane] = vec3f(count, shift + average, max(total_squares - total * average, 0.0));
+    for (var half = 32u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if lane < half {
+            moments[lane] = merge(moments[lane], moments[lane + half]);
+        }
+    }
+    if lane == 0u && piece < CHANNELS * CHUNKS {
+        mean[piece] = moments[0].y;
+        variance[piece] = moments[0].z / moments[0].x;
+    }
+}

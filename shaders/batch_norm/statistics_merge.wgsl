@@ -1,0 +1,35 @@
+// Joins the statistics of a channel's pieces by Chan's formula, first to last.
+//
+// One invocation computes one channel. Grid: ceil(CHANNELS / 64) workgroups of 64.
+
+override CHANNELS: u32;
+override CHUNK: u32;   // elements of every piece but the last
+override CHUNKS: u32;  // pieces a channel
+override COUNT: u32;   // elements a channel
+
+@group(0) @binding(0) var<storage, read> piece_mean: array<f32>;       // [CHANNELS, CHUNKS]
+@group(0) @binding(1) var<storage, read> piece_variance: array<f32>;   // [CHANNELS, CHUNKS] biased
+@group(0) @binding(2) var<storage, read_write> mean: array<f32>;       // [CHANNELS]
+@group(0) @binding(3) var<storage, read_write> variance: array<f32>;   // [CHANNELS] biased
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) invocation: vec3u) {
+    let channel = invocation.x;
+    if channel >= CHANNELS {
+        return;
+    }
+    var count = 0.0;
+    var average = 0.0;
+    var deviations = 0.0;
+    for (var chunk = 0u; chunk < CHUNKS; chunk += 1u) {
+        let piece = channel * CHUNKS + chunk;
+        let added = f32(min(CHUNK, COUNT - chunk * CHUNK));
+        let delta = piece_mean[piece] - average;
+        let share = added / (count + added);
+        deviations += piece_variance[piece] * added + delta * delta * count * share;
+        average += delta * share;
+        count += added;
+    }
+    mean[channel] = average;
+    variance[channel] = deviations / count;
+}

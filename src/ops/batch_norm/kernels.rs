@@ -1,0 +1,198 @@
+//! The kernels and how they are dispatched over the planes of `[N, C, H, W]`.
+
+use super::Epilogue;
+use crate::gpu::Argument::{Input, Output, Scratch};
+use crate::gpu::{Argument, Dispatch, Kernel, folded};
+use crate::ir::{Shape, Variant};
+
+macro_rules! kernel {
+    ($constant:ident, $file:literal, $summary:literal) => {
+        #[doc = $summary]
+        pub static $constant: Kernel = Kernel {
+            name: concat!("batch_norm/", $file),
+            summary: $summary,
+            source: include_str!(concat!("../../../shaders/batch_norm/", $file, ".wgsl")),
+            subgroups: false,
+        };
+    };
+}
+
+kernel!(STATISTICS, "statistics", "mean and biased variance of each channel, or of pieces of it");
+kernel!(STATISTICS_VEC4, "statistics_vec4", "the same, four elements a load");
+kernel!(STATISTICS_MERGE, "statistics_merge", "joins the statistics of a channel's pieces");
+kernel!(NORMALISE, "normalise", "y = [relu] (gamma (x - mean) / sqrt(variance + eps) + beta [+ residual])");
+kernel!(NORMALISE_VEC4, "normalise_vec4", "the same, four elements an invocation");
+kernel!(BACKWARD_SUMS, "backward_sums", "dgamma and dbeta of each channel, or of pieces of it");
+kernel!(BACKWARD_SUMS_VEC4, "backward_sums_vec4", "the same, four elements a load");
+kernel!(BACKWARD_MERGE, "backward_merge", "adds up dgamma and dbeta of a channel's pieces");
+kernel!(BACKWARD_INPUT, "backward_input", "dx and the gradient of the residual");
+kernel!(BACKWARD_INPUT_VEC4, "backward_input_vec4", "the same, four elements an invocation");
+kernel!(RUNNING_STATISTICS, "running_statistics", "moves running mean and variance towards the batch's");
+
+/// The kernels of this folder.
+pub fn kernels() -> Vec<&'static Kernel> {
+    vec![
+        &STATISTICS,
+        &STATISTICS_VEC4,
+        &STATISTICS_MERGE,
+        &NORMALISE,
+        &NORMALISE_VEC4,
+        &BACKWARD_SUMS,
+        &BACKWARD_SUMS_VEC4,
+        &BACKWARD_MERGE,
+        &BACKWARD_INPUT,
+        &BACKWARD_INPUT_VEC4,
+        &RUNNING_STATISTICS,
+    ]
+}
+
+/// Elements of a channel that one workgroup reduces: enough to keep 64 lanes busy, few enough that large channels
+/// spread over many workgroups.
+const PIECE: usize = 16_384;
+
+/// The planes of a tensor and the width of the loads that its kernels use.
+pub(super) struct Planes {
+    batch: usize,
+    channels: usize,
+    area: usize,
+    vec4: bool,
+}
+
+/// The variants of a case: four elements a load where a plane's size allows it, and one.
+pub(super) fn by_width(x: &Shape, build: impl Fn(&Planes) -> (Vec<Dispatch>, Vec<usize>)) -> Vec<Variant> {
+    let extents = x.extents();
+    let (batch, channels, area) = (extents[0], extents[1], extents[2] * extents[3]);
+    let widths = if area.is_multiple_of(4) { &[true, false][..] } else { &[false][..] };
+    widths
+        .iter()
+        .map(|&vec4| {
+            let (dispatches, scratch) = build(&Planes { batch, channels, area, vec4 });
+            Variant { name: if vec4 { "vec4" } else { "plain" }, scratch, dispatches }
+        })
+        .collect()
+}
+
+impl Planes {
+    fn width(&self) -> usize {
+        if self.vec4 { 4 } else { 1 }
+    }
+
+    /// Pieces a channel.
+    fn chunks(&self) -> usize {
+        (self.batch * self.area).div_ceil(PIECE)
+    }
+
+    /// BATCH, CHANNELS, AREA and what else a kernel needs.
+    fn constants(&self, others: &[(&'static str, f64)]) -> Vec<(&'static str, f64)> {
+        let extents = [("BATCH", self.batch), ("CHANNELS", self.channels), ("AREA", self.area)];
+        extents.map(|(name, value)| (name, value as f64)).iter().chain(others).copied().collect()
+    }
+
+    fn pieces(&self) -> [(&'static str, f64); 2] {
+        [("CHUNK", (PIECE / self.width()) as f64), ("CHUNKS", self.chunks() as f64)]
+    }
+
+    fn elementwise(&self) -> [u32; 3] {
+        folded((self.batch * self.channels * self.area / self.width()).div_ceil(64))
+    }
+
+    /// Mean and variance of `x` into `targets`, by way of `partial` where a channel has several pieces.
+    pub(super) fn statistics(
+        &self,
+        x: Argument,
+        targets: [Argument; 2],
+        partial: [Argument; 2],
+    ) -> (Vec<Dispatch>, Vec<usize>) {
+        let chunks = self.chunks();
+        let [mean, variance] = if chunks == 1 { targets } else { partial };
+        let mut dispatches = vec![Dispatch {
+            kernel: if self.vec4 { &STATISTICS_VEC4 } else { &STATISTICS },
+            constants: self.constants(&self.pieces()),
+            bindings: vec![x, mean, variance],
+            workgroups: folded(self.channels * chunks),
+        }];
+        if chunks == 1 {
+            return (dispatches, Vec::new());
+        }
+        dispatches.push(Dispatch {
+            kernel: &STATISTICS_MERGE,
+            constants: vec![
+                ("CHANNELS", self.channels as f64),
+                ("CHUNK", PIECE as f64),
+                ("CHUNKS", chunks as f64),
+                ("COUNT", (self.batch * self.area) as f64),
+            ],
+            bindings: vec![mean, variance, targets[0], targets[1]],
+            workgroups: [self.channels.div_ceil(64) as u32, 1, 1],
+        });
+        (dispatches, vec![self.channels * chunks; 2])
+    }
+
+    /// The normalisation; `bindings` in the shader's order.
+    pub(super) fn normalise(&self, eps: f32, epilogue: Epilogue, bindings: Vec<Argument>) -> Dispatch {
+        Dispatch {
+            kernel: if self.vec4 { &NORMALISE_VEC4 } else { &NORMALISE },
+            constants: self.constants(&[
+                ("EPS", f64::from(eps)),
+                ("RESIDUAL", f64::from(u8::from(epilogue.residual))),
+                ("RELU", f64::from(u8::from(epilogue.relu))),
+            ]),
+            bindings,
+            workgroups: self.elementwise(),
+        }
+    }
+
+    /// dgamma and dbeta into `targets`, from (dy, x, gamma, mean, variance) as inputs 0 to 4 and `y`.
+    pub(super) fn backward_sums(
+        &self,
+        eps: f32,
+        relu: bool,
+        y: Argument,
+        targets: [Argument; 2],
+    ) -> (Vec<Dispatch>, Vec<usize>) {
+        let chunks = self.chunks();
+        let [dgamma, dbeta] = if chunks == 1 { targets } else { [Scratch(0), Scratch(1)] };
+        let [chunk, count] = self.pieces();
+        let mut dispatches = vec![Dispatch {
+            kernel: if self.vec4 { &BACKWARD_SUMS_VEC4 } else { &BACKWARD_SUMS },
+            constants: self.constants(&[chunk, count, ("EPS", f64::from(eps)), ("RELU", f64::from(u8::from(relu)))]),
+            bindings: vec![Input(0), Input(1), Input(3), Input(4), y, dgamma, dbeta],
+            workgroups: folded(self.channels * chunks),
+        }];
+        if chunks == 1 {
+            return (dispatches, Vec::new());
+        }
+        dispatches.push(Dispatch {
+            kernel: &BACKWARD_MERGE,
+            constants: vec![("CHANNELS", self.channels as f64), ("CHUNKS", chunks as f64)],
+            bindings: vec![dgamma, dbeta, targets[0], targets[1]],
+            workgroups: [self.channels.div_ceil(64) as u32, 1, 1],
+        });
+        (dispatches, vec![self.channels * chunks; 2])
+    }
+
+    /// dx (output 0) and dresidual from inputs 0 to 4, `y`, dgamma and dbeta (outputs 1 and 2).
+    pub(super) fn backward_input(&self, eps: f32, epilogue: Epilogue, y: Argument, dresidual: Argument) -> Dispatch {
+        Dispatch {
+            kernel: if self.vec4 { &BACKWARD_INPUT_VEC4 } else { &BACKWARD_INPUT },
+            constants: self.constants(&[
+                ("EPS", f64::from(eps)),
+                ("RESIDUAL", f64::from(u8::from(epilogue.residual))),
+                ("RELU", f64::from(u8::from(epilogue.relu))),
+            ]),
+            bindings: vec![
+                Input(0),
+                Input(1),
+                Input(2),
+                Input(3),
+                Input(4),
+                y,
+                Output(1),
+                Output(2),
+                Output(0),
+                dresidual,
+            ],
+            workgroups: self.elementwise(),
+        }
+    }
+}

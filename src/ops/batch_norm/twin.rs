@@ -1,0 +1,85 @@
+//! The float64 twins, in the order of the shaders.
+
+use crate::ir::Shape;
+
+/// Index of element (n, c, p) and the extents (N, C, H W) of an accepted shape.
+fn planes(shape: &Shape) -> (usize, usize, usize) {
+    let extents = shape.extents();
+    (extents[0], extents[1], extents[2] * extents[3])
+}
+
+/// Mean and biased variance of each channel.
+pub(super) fn statistics(shape: &Shape, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let (batch, channels, area) = planes(shape);
+    let count = (batch * area) as f64;
+    let mut mean = vec![0.0; channels];
+    let mut variance = vec![0.0; channels];
+    for c in 0..channels {
+        let elements = || (0..batch).flat_map(move |n| &x[(n * channels + c) * area..][..area]);
+        mean[c] = elements().sum::<f64>() / count;
+        variance[c] = elements().map(|value| (value - mean[c]).powi(2)).sum::<f64>() / count;
+    }
+    (mean, variance)
+}
+
+/// \[relu\] (gamma (x - mean) / sqrt(variance + eps) + beta \[+ residual\]).
+#[allow(clippy::too_many_arguments)]
+pub(super) fn normalise(
+    shape: &Shape,
+    x: &[f64],
+    gamma: &[f64],
+    beta: &[f64],
+    mean: &[f64],
+    variance: &[f64],
+    eps: f32,
+    residual: Option<&[f64]>,
+    relu: bool,
+) -> Vec<f64> {
+    let (_, channels, area) = planes(shape);
+    x.iter()
+        .enumerate()
+        .map(|(index, value)| {
+            let c = (index / area) % channels;
+            let scale = gamma[c] / (variance[c] + f64::from(eps)).sqrt();
+            let y = (value - mean[c]) * scale + beta[c] + residual.map_or(0.0, |residual| residual[index]);
+            if relu { y.max(0.0) } else { y }
+        })
+        .collect()
+}
+
+/// dx, dgamma, dbeta, dresidual; `y` is given where ReLU followed.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn gradient(
+    shape: &Shape,
+    dy: &[f64],
+    x: &[f64],
+    gamma: &[f64],
+    mean: &[f64],
+    variance: &[f64],
+    y: Option<&[f64]>,
+    eps: f32,
+) -> Vec<Vec<f64>> {
+    let (batch, channels, area) = planes(shape);
+    let count = (batch * area) as f64;
+    let inverse: Vec<f64> = variance.iter().map(|variance| 1.0 / (variance + f64::from(eps)).sqrt()).collect();
+    let g: Vec<f64> = match y {
+        None => dy.to_vec(),
+        Some(y) => dy.iter().zip(y).map(|(dy, y)| if *y > 0.0 { *dy } else { 0.0 }).collect(),
+    };
+    let (mut dgamma, mut dbeta) = (vec![0.0; channels], vec![0.0; channels]);
+    for (index, g) in g.iter().enumerate() {
+        let c = (index / area) % channels;
+        dgamma[c] += g * (x[index] - mean[c]) * inverse[c];
+        dbeta[c] += g;
+    }
+    let dx = g
+        .iter()
+        .enumerate()
+        .map(|(index, g)| {
+            let c = (index / area) % channels;
+            let normalised = (x[index] - mean[c]) * inverse[c];
+            gamma[c] * inverse[c] * (g - dbeta[c] / count - normalised * dgamma[c] / count)
+        })
+        .collect();
+    vec![dx, dgamma, dbeta, g]
+}
