@@ -4,4 +4,5 @@ mod harness;
 
 mod add;
 mod batch_norm;
+mod loss;
 mod relu;

@@ -6,6 +6,7 @@
 pub mod add;
 pub mod batch_norm;
 mod case;
+pub mod loss;
 pub mod relu;
 
 pub use case::{Fill, OperatorCase};
@@ -15,12 +16,12 @@ use crate::ir::{Shape, ShapeError};
 
 /// Every operator at telling shapes.
 pub fn cases() -> Vec<OperatorCase> {
-    [add::cases(), batch_norm::cases(), relu::cases()].concat()
+    [add::cases(), batch_norm::cases(), loss::cases(), relu::cases()].concat()
 }
 
 /// Every kernel, in the order of their names.
 pub fn kernels() -> Vec<&'static Kernel> {
-    let mut kernels = [add::kernels(), batch_norm::kernels(), relu::kernels()].concat();
+    let mut kernels = [add::kernels(), batch_norm::kernels(), loss::kernels(), relu::kernels()].concat();
     kernels.sort_by_key(|kernel| kernel.name);
     kernels
 }
