@@ -67,7 +67,7 @@ pub(super) fn by_width(x: &Shape, build: impl Fn(&Planes) -> (Vec<Dispatch>, Vec
         .iter()
         .map(|&vec4| {
             let (dispatches, scratch) = build(&Planes { batch, channels, area, vec4 });
-            Variant { name: if vec4 { "vec4" } else { "plain" }, scratch, dispatches }
+            Variant::new(if vec4 { "vec4" } else { "plain" }, dispatches).with_scratch(scratch)
         })
         .collect()
 }
