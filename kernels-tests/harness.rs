@@ -4,7 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use ditn::gpu::{AdapterChoice, Gpu, list_adapters};
 use ditn::graph::check::{check_gradients, check_values};
-use ditn::ops::OperatorCase;
+use ditn::graph::{Plan, Session, Store, differentiate};
+use ditn::ir::{Graph, ValueId};
+use ditn::ops::{Fill, OperatorCase};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 /// Most that a gradient may differ from the numeric one, relative to the largest: float32 sums against central
 /// differences with a step of 1e-4, whose own error is about 1e-8.
@@ -57,5 +61,55 @@ pub fn table_agrees(cases: &[OperatorCase]) {
         if !case.differentiable.is_empty() {
             gradients_agree(case, number as u64);
         }
+    }
+}
+
+/// <A x, w> = <x, transpose of A w> on every adapter for an operator A that is linear in `inputs` taken together and
+/// has one output: its kernels compute A x, those of its gradient rule the other.
+pub fn adjoint_holds(case: &OperatorCase, inputs: &[usize], seed: u64) {
+    /// Relative to the sum of the products' sizes, whose factors are float32 sums.
+    const TOLERANCE: f64 = 1e-6;
+    let data = case.draw(seed);
+    let mut graph = Graph::new();
+    let values: Vec<ValueId> = case
+        .inputs
+        .iter()
+        .enumerate()
+        .map(|(number, (shape, _))| graph.input(&format!("input {number}"), shape.clone()))
+        .collect();
+    let output = graph.apply_shared(Arc::clone(&case.operator), &values).unwrap()[0];
+    let shape = graph.shape(output).clone();
+    let mut random = ChaCha8Rng::seed_from_u64(seed + 1);
+    let weights = Fill::Uniform(-1.0, 1.0).draw(shape.elements(), &mut random);
+    let weight = graph.input("gradient of the output", shape);
+    let wanted: Vec<ValueId> = inputs.iter().map(|&input| values[input]).collect();
+    let gradients: Vec<ValueId> =
+        differentiate(&mut graph, &[(output, weight)], &wanted).unwrap().into_iter().map(Option::unwrap).collect();
+    for gpu in gpus() {
+        let mut outputs = gradients.clone();
+        outputs.push(output);
+        let plan = Plan::new(graph.clone(), &outputs, gpu.capabilities()).unwrap();
+        let session = Session::new(gpu, plan, &mut Store::new(gpu)).unwrap();
+        session.poison().unwrap();
+        for (&value, words) in values.iter().zip(&data).chain([(&weight, &weights)]) {
+            session.write(value, words).unwrap();
+        }
+        session.run().unwrap();
+        let products = |a: &[f32], b: &[f32]| -> Vec<f64> {
+            a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).collect()
+        };
+        let left = products(&session.read(output).unwrap(), &weights);
+        let right: Vec<f64> = inputs
+            .iter()
+            .zip(&gradients)
+            .flat_map(|(&input, &gradient)| products(&session.read(gradient).unwrap(), &data[input]))
+            .collect();
+        let size: f64 = left.iter().chain(&right).map(|product| product.abs()).sum();
+        let difference = left.iter().sum::<f64>() - right.iter().sum::<f64>();
+        assert!(
+            difference.abs() <= TOLERANCE * size.max(1e-30),
+            "{}: <A x, w> and <x, transpose of A w> differ by {difference:e} of {size:e}",
+            case.describe()
+        );
     }
 }

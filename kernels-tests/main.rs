@@ -6,3 +6,4 @@ mod add;
 mod batch_norm;
 mod loss;
 mod relu;
+mod upsample;

@@ -8,20 +8,32 @@ pub mod batch_norm;
 mod case;
 pub mod loss;
 pub mod relu;
+pub mod upsample;
 
 pub use case::{Fill, OperatorCase};
 
 use crate::gpu::{Argument, Dispatch, Kernel, folded};
 use crate::ir::{Shape, ShapeError};
 
+type Family = (fn() -> Vec<OperatorCase>, fn() -> Vec<&'static Kernel>);
+
+/// The cases and kernels of each file, one line a file, in the order of their names.
+const FAMILIES: &[Family] = &[
+    (add::cases, add::kernels),
+    (batch_norm::cases, batch_norm::kernels),
+    (loss::cases, loss::kernels),
+    (relu::cases, relu::kernels),
+    (upsample::cases, upsample::kernels),
+];
+
 /// Every operator at telling shapes.
 pub fn cases() -> Vec<OperatorCase> {
-    [add::cases(), batch_norm::cases(), loss::cases(), relu::cases()].concat()
+    FAMILIES.iter().flat_map(|(cases, _)| cases()).collect()
 }
 
 /// Every kernel, in the order of their names.
 pub fn kernels() -> Vec<&'static Kernel> {
-    let mut kernels = [add::kernels(), batch_norm::kernels(), loss::kernels(), relu::kernels()].concat();
+    let mut kernels: Vec<_> = FAMILIES.iter().flat_map(|(_, kernels)| kernels()).collect();
     kernels.sort_by_key(|kernel| kernel.name);
     kernels
 }
@@ -38,10 +50,25 @@ fn no_second_gradient(operator: &'static str) -> ShapeError {
 
 /// A kernel of one invocation an element in workgroups of 64, with the constant `ELEMENTS`.
 fn elementwise(kernel: &'static Kernel, elements: usize, bindings: Vec<Argument>) -> Dispatch {
-    Dispatch {
-        kernel,
-        constants: vec![("ELEMENTS", elements as f64)],
-        bindings,
-        workgroups: folded(elements.div_ceil(64)),
-    }
+    one_invocation_an_item(kernel, elements, vec![("ELEMENTS", elements as f64)], bindings)
+}
+
+/// A kernel of one invocation an item in workgroups of 64.
+fn one_invocation_an_item(
+    kernel: &'static Kernel,
+    items: usize,
+    constants: Vec<(&'static str, f64)>,
+    bindings: Vec<Argument>,
+) -> Dispatch {
+    Dispatch { kernel, constants, bindings, workgroups: folded(items.div_ceil(64)) }
+}
+
+/// A kernel of one workgroup an item.
+fn one_workgroup_an_item(
+    kernel: &'static Kernel,
+    items: usize,
+    constants: Vec<(&'static str, f64)>,
+    bindings: Vec<Argument>,
+) -> Dispatch {
+    Dispatch { kernel, constants, bindings, workgroups: folded(items) }
 }

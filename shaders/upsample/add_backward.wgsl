@@ -1,0 +1,38 @@
+// da[r, j] = dy[r, j] where y[r, j] > 0, else 0
+// db[r, j] = sum over the F x F elements da[F r + u, F j + v]                          F = FACTOR
+//
+// Rows r run through all samples, channels and heights. One invocation computes one element of db and the F x F
+// elements of da behind it. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+
+override FACTOR: u32;
+override ELEMENTS: u32;  // of db
+override WIDTH: u32;     // of db
+
+@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [N, C, F H, F W]
+@group(0) @binding(1) var<storage, read> y: array<f32>;         // [N, C, F H, F W] the output of the forward pass
+@group(0) @binding(2) var<storage, read_write> da: array<f32>;  // [N, C, F H, F W]
+@group(0) @binding(3) var<storage, read_write> db: array<f32>;  // [N, C, H, W]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= ELEMENTS {
+        return;
+    }
+    let row = index / WIDTH;
+    let column = index % WIDTH;
+    var sum = 0.0;
+    for (var u = 0u; u < FACTOR; u++) {
+        let start = ((row * FACTOR + u) * WIDTH + column) * FACTOR;
+        for (var v = 0u; v < FACTOR; v++) {
+            let masked = select(0.0, dy[start + v], y[start + v] > 0.0);
+            da[start + v] = masked;
+            sum += masked;
+        }
+    }
+    db[index] = sum;
+}

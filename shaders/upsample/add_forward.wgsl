@@ -1,0 +1,29 @@
+// y[r, j] = a[r, j] + b[r / F, j / F], or its max with 0 where RELU     F = FACTOR
+//
+// Rows r run through all samples, channels and heights: F divides the height of a, so r / F is the row of b.
+// One invocation computes one element of y. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+
+override FACTOR: u32;
+override RELU: bool;
+override ELEMENTS: u32;  // of y
+override WIDTH: u32;     // of y
+
+@group(0) @binding(0) var<storage, read> a: array<f32>;        // [N, C, F H, F W]
+@group(0) @binding(1) var<storage, read> b: array<f32>;        // [N, C, H, W]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, C, F H, F W]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= ELEMENTS {
+        return;
+    }
+    let row = index / WIDTH;
+    let column = index % WIDTH;
+    let sum = a[index] + b[row / FACTOR * (WIDTH / FACTOR) + column / FACTOR];
+    y[index] = select(sum, max(sum, 0.0), RELU);
+}

@@ -1,0 +1,36 @@
+// y[r, j] = a[r, j] + b[r / F, j / F], or its max with 0 where RELU     F = FACTOR
+//
+// As add_forward.wgsl for F = 2 or a multiple of 4 where 4 divides the width of y: one invocation computes 4 neighbours
+// of a row and loads each element that they need once. Grid: ceil(ELEMENTS / 4 / 64) workgroups of 64, folded into y
+// past 65,535.
+
+override FACTOR: u32;
+override RELU: bool;
+override ELEMENTS: u32;  // of y
+override WIDTH: u32;     // of y
+
+@group(0) @binding(0) var<storage, read> a: array<vec4f>;        // [N, C, F H, F W / 4]
+@group(0) @binding(1) var<storage, read> b: array<f32>;          // [N, C, H, W]
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;  // [N, C, F H, F W / 4]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= ELEMENTS / 4u {
+        return;
+    }
+    let row = index / (WIDTH / 4u);
+    let column = index % (WIDTH / 4u) * 4u;
+    let source = row / FACTOR * (WIDTH / FACTOR) + column / FACTOR;
+    var sum = a[index];
+    if FACTOR == 2u {
+        sum += vec4f(vec2f(b[source]), vec2f(b[source + 1u]));
+    } else {
+        sum += vec4f(b[source]);
+    }
+    y[index] = select(sum, max(sum, vec4f()), RELU);
+}

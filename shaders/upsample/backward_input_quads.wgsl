@@ -1,0 +1,41 @@
+// dx[r, j] = sum over the F x F elements dy[F r + u, F j + v] that copied x[r, j]      F = FACTOR
+//
+// As backward_input.wgsl for F = 2 or a multiple of 4 where 4 divides the width of dy: one invocation sums F rows of
+// max(F, 4) columns, by fours, and computes 2 elements of dx where F = 2, else 1. PIECES is the number of such pieces.
+// Grid: ceil(PIECES / 64) workgroups of 64, folded into y past 65,535.
+
+override FACTOR: u32;
+override PIECES: u32;
+override WIDTH: u32;  // of dy
+
+@group(0) @binding(0) var<storage, read> dy: array<vec4f>;      // [N, C, F H, F W / 4]
+@group(0) @binding(1) var<storage, read_write> dx: array<f32>;  // [N, C, H, W]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= PIECES {
+        return;
+    }
+    let quads = max(FACTOR / 4u, 1u);
+    let pieces = WIDTH / 4u / quads;
+    let row = index / pieces;
+    let piece = index % pieces;
+    var sum = vec4f();
+    for (var u = 0u; u < FACTOR; u++) {
+        let start = (row * FACTOR + u) * (WIDTH / 4u) + piece * quads;
+        for (var quad = 0u; quad < quads; quad++) {
+            sum += dy[start + quad];
+        }
+    }
+    if FACTOR == 2u {
+        dx[2u * index] = sum.x + sum.y;
+        dx[2u * index + 1u] = sum.z + sum.w;
+    } else {
+        dx[index] = (sum.x + sum.y) + (sum.z + sum.w);
+    }
+}

@@ -1,0 +1,386 @@
+//! Nearest up-sampling by a whole factor, alone and fused with the addition (and ReLU) of HRNet's fuse layers.
+
+use crate::gpu::Argument::{Input, Output};
+use crate::gpu::{Argument, Dispatch, Kernel};
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+
+use super::{OperatorCase, one_invocation_an_item};
+
+const NAME: &str = "upsample";
+
+/// y = x, each element repeated F times along both axes.
+pub static FORWARD: Kernel = Kernel {
+    name: "upsample/forward",
+    summary: "y = x with each element repeated along both axes",
+    source: include_str!("../../shaders/upsample/forward.wgsl"),
+    subgroups: false,
+};
+
+/// [`FORWARD`] for 4 elements of y at a time.
+pub static FORWARD_QUADS: Kernel = Kernel {
+    name: "upsample/forward_quads",
+    summary: "y = x with each element repeated along both axes, by fours",
+    source: include_str!("../../shaders/upsample/forward_quads.wgsl"),
+    subgroups: false,
+};
+
+/// dx = the sums of dy over F x F blocks.
+pub static BACKWARD_INPUT: Kernel = Kernel {
+    name: "upsample/backward_input",
+    summary: "dx = the sums of dy over blocks",
+    source: include_str!("../../shaders/upsample/backward_input.wgsl"),
+    subgroups: false,
+};
+
+/// [`BACKWARD_INPUT`] for 4 elements of dy at a time.
+pub static BACKWARD_INPUT_QUADS: Kernel = Kernel {
+    name: "upsample/backward_input_quads",
+    summary: "dx = the sums of dy over blocks, by fours",
+    source: include_str!("../../shaders/upsample/backward_input_quads.wgsl"),
+    subgroups: false,
+};
+
+/// y = a + up(b), or max(a + up(b), 0).
+pub static ADD_FORWARD: Kernel = Kernel {
+    name: "upsample/add_forward",
+    summary: "y = a + up(b), or max(a + up(b), 0)",
+    source: include_str!("../../shaders/upsample/add_forward.wgsl"),
+    subgroups: false,
+};
+
+/// [`ADD_FORWARD`] for 4 elements of y at a time.
+pub static ADD_FORWARD_QUADS: Kernel = Kernel {
+    name: "upsample/add_forward_quads",
+    summary: "y = a + up(b), or max(a + up(b), 0), by fours",
+    source: include_str!("../../shaders/upsample/add_forward_quads.wgsl"),
+    subgroups: false,
+};
+
+/// da = dy where y > 0, else 0; db = the sums of da over F x F blocks.
+pub static ADD_BACKWARD: Kernel = Kernel {
+    name: "upsample/add_backward",
+    summary: "da = dy where y > 0, else 0; db = the sums of da over blocks",
+    source: include_str!("../../shaders/upsample/add_backward.wgsl"),
+    subgroups: false,
+};
+
+/// [`ADD_BACKWARD`] for 4 elements of dy at a time.
+pub static ADD_BACKWARD_QUADS: Kernel = Kernel {
+    name: "upsample/add_backward_quads",
+    summary: "da = dy where y > 0, else 0; db = the sums of da over blocks, by fours",
+    source: include_str!("../../shaders/upsample/add_backward_quads.wgsl"),
+    subgroups: false,
+};
+
+/// Nearest up-sampling: x `[N, C, H, W]` -> y `[N, C, F H, F W]`, y[n, c, i, j] = x[n, c, i / F, j / F].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upsample {
+    /// F, at least 1.
+    pub factor: usize,
+}
+
+impl Operator for Upsample {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [x] = super::take(NAME, inputs)?;
+        Ok(vec![enlarged(x, self.factor)?])
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        _: &Node,
+        output_gradients: &[Option<ValueId>],
+    ) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        let Some(dy) = output_gradients[0] else { return Ok(vec![None]) };
+        Ok(vec![Some(graph.apply_one(UpsampleInputGradient { factor: self.factor }, &[dy])?)])
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let bindings = vec![Input(0), Output(0)];
+        forward_variants(self.factor, case.outputs[0], &FORWARD, &FORWARD_QUADS, &[], &bindings)
+    }
+
+    fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![repeat(self.factor, width(shapes[0]), inputs[0])]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new(0.0, inputs, outputs)
+    }
+}
+
+/// dy `[N, C, F H, F W]` -> dx `[N, C, H, W]`, the sums of dy over F x F blocks: the transpose of [`Upsample`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpsampleInputGradient {
+    /// F, at least 1.
+    pub factor: usize,
+}
+
+impl Operator for UpsampleInputGradient {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [dy] = super::take(NAME, inputs)?;
+        Ok(vec![reduced(dy, self.factor)?])
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        _: &Node,
+        output_gradients: &[Option<ValueId>],
+    ) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        let Some(gradient) = output_gradients[0] else { return Ok(vec![None]) };
+        Ok(vec![Some(graph.apply_one(Upsample { factor: self.factor }, &[gradient])?)])
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let bindings = vec![Input(0), Output(0)];
+        backward_variants(self.factor, case.outputs[0], &BACKWARD_INPUT, &BACKWARD_INPUT_QUADS, &bindings)
+    }
+
+    fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![sum_blocks(self.factor, width(shapes[0]), inputs[0])]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new(inputs[0].elements() as f64, inputs, outputs)
+    }
+}
+
+/// a `[N, C, F H, F W]`, b `[N, C, H, W]` -> y = a + up(b), or its maximum with 0: one term of an HRNet fuse layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpsampleAdd {
+    /// F, at least 1.
+    pub factor: usize,
+    /// Whether ReLU follows the sum.
+    pub relu: bool,
+}
+
+impl Operator for UpsampleAdd {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [a, b] = super::take(NAME, inputs)?;
+        let enlarged = enlarged(b, self.factor)?;
+        ShapeError::unless(*a == enlarged, NAME, || {
+            format!("{b} enlarged {} times is {enlarged} and cannot be added to {a}", self.factor)
+        })?;
+        Ok(vec![enlarged])
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        output_gradients: &[Option<ValueId>],
+    ) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        let factor = self.factor;
+        let Some(dy) = output_gradients[0] else { return Ok(vec![None, None]) };
+        if self.relu {
+            let gradients = graph.apply(UpsampleAddGradient { factor }, &[dy, node.outputs[0]])?;
+            return Ok(gradients.into_iter().map(Some).collect());
+        }
+        Ok(vec![Some(dy), Some(graph.apply_one(UpsampleInputGradient { factor }, &[dy])?)])
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let bindings = vec![Input(0), Input(1), Output(0)];
+        let constants = [("RELU", f64::from(u8::from(self.relu)))];
+        forward_variants(self.factor, case.outputs[0], &ADD_FORWARD, &ADD_FORWARD_QUADS, &constants, &bindings)
+    }
+
+    fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let enlarged = repeat(self.factor, width(shapes[1]), inputs[1]);
+        let sums = inputs[0].iter().zip(enlarged).map(|(a, b)| a + b);
+        vec![if self.relu { sums.map(|sum| sum.max(0.0)).collect() } else { sums.collect() }]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        let operations = if self.relu { 2.0 } else { 1.0 };
+        Cost::new(operations * outputs[0].elements() as f64, inputs, outputs)
+    }
+}
+
+/// (dy, y) -> (da, db) of [`UpsampleAdd`] with ReLU: da = dy where y > 0, else 0; db = the sums of da over F x F blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpsampleAddGradient {
+    /// F, at least 1.
+    pub factor: usize,
+}
+
+impl Operator for UpsampleAddGradient {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [dy, y] = super::take(NAME, inputs)?;
+        ShapeError::unless(dy == y, NAME, || format!("gradient {dy} does not match output {y}"))?;
+        Ok(vec![dy.clone(), reduced(dy, self.factor)?])
+    }
+
+    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        Err(super::no_second_gradient(NAME))
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let bindings = vec![Input(0), Input(1), Output(0), Output(1)];
+        backward_variants(self.factor, case.outputs[1], &ADD_BACKWARD, &ADD_BACKWARD_QUADS, &bindings)
+    }
+
+    fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let da: Vec<f64> = inputs[0].iter().zip(inputs[1]).map(|(dy, y)| if *y > 0.0 { *dy } else { 0.0 }).collect();
+        let db = sum_blocks(self.factor, width(shapes[0]), &da);
+        vec![da, db]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new(2.0 * inputs[0].elements() as f64, inputs, outputs)
+    }
+}
+
+fn enlarged(shape: &Shape, factor: usize) -> Result<Shape, ShapeError> {
+    let [n, c, h, w] = shape.nchw(NAME)?;
+    ShapeError::unless(factor > 0, NAME, || "the factor must be at least 1, not 0".to_string())?;
+    Ok([n, c, factor * h, factor * w].into())
+}
+
+fn reduced(shape: &Shape, factor: usize) -> Result<Shape, ShapeError> {
+    let [n, c, h, w] = shape.nchw(NAME)?;
+    ShapeError::unless(factor > 0, NAME, || "the factor must be at least 1, not 0".to_string())?;
+    let divides = h.is_multiple_of(factor) && w.is_multiple_of(factor);
+    ShapeError::unless(divides, NAME, || format!("{factor} does not divide height and width of {shape}"))?;
+    Ok([n, c, h / factor, w / factor].into())
+}
+
+/// The innermost extent.
+fn width(shape: &Shape) -> usize {
+    shape.extents().last().copied().unwrap_or(1)
+}
+
+/// Whether the kernels that work by fours take this factor and this width of the large tensor.
+fn takes_quads(factor: usize, width: usize) -> bool {
+    (factor == 2 || factor.is_multiple_of(4)) && width.is_multiple_of(4)
+}
+
+/// The variants of the kernels that compute the large tensor `y`.
+fn forward_variants(
+    factor: usize,
+    y: &Shape,
+    plain: &'static Kernel,
+    quads: &'static Kernel,
+    constants: &[(&'static str, f64)],
+    bindings: &[Argument],
+) -> Vec<Variant> {
+    let (elements, width) = (y.elements(), width(y));
+    let mut own = vec![("FACTOR", factor as f64), ("ELEMENTS", elements as f64), ("WIDTH", width as f64)];
+    own.extend_from_slice(constants);
+    let dispatch = |kernel, items| -> Vec<Dispatch> {
+        vec![one_invocation_an_item(kernel, items, own.clone(), bindings.to_vec())]
+    };
+    let mut variants = vec![Variant::new("plain", dispatch(plain, elements))];
+    if takes_quads(factor, width) {
+        variants.insert(0, Variant::new("quads", dispatch(quads, elements / 4)));
+    }
+    variants
+}
+
+/// The variants of the kernels that reduce to the small tensor `dx`.
+fn backward_variants(
+    factor: usize,
+    dx: &Shape,
+    plain: &'static Kernel,
+    quads: &'static Kernel,
+    bindings: &[Argument],
+) -> Vec<Variant> {
+    let (elements, width) = (dx.elements(), width(dx));
+    let dispatch = |kernel, items: usize, count: &'static str, width: usize| -> Vec<Dispatch> {
+        let constants = vec![("FACTOR", factor as f64), (count, items as f64), ("WIDTH", width as f64)];
+        vec![one_invocation_an_item(kernel, items, constants, bindings.to_vec())]
+    };
+    let mut variants = vec![Variant::new("plain", dispatch(plain, elements, "ELEMENTS", width))];
+    if takes_quads(factor, factor * width) {
+        let pieces = if factor == 2 { elements / 2 } else { elements };
+        variants.insert(0, Variant::new("quads", dispatch(quads, pieces, "PIECES", factor * width)));
+    }
+    variants
+}
+
+/// Float64 twin of [`FORWARD`]; `width` is that of `x`.
+fn repeat(factor: usize, width: usize, x: &[f64]) -> Vec<f64> {
+    let large = factor * width;
+    (0..x.len() * factor * factor)
+        .map(|index| {
+            let (row, column) = (index / large, index % large);
+            x[row / factor * width + column / factor]
+        })
+        .collect()
+}
+
+/// Float64 twin of [`BACKWARD_INPUT`]; `width` is that of `dy`.
+fn sum_blocks(factor: usize, width: usize, dy: &[f64]) -> Vec<f64> {
+    let small = width / factor;
+    (0..dy.len() / (factor * factor))
+        .map(|index| {
+            let (row, column) = (index / small, index % small);
+            let mut sum = 0.0;
+            for u in 0..factor {
+                let start = ((row * factor + u) * small + column) * factor;
+                sum += dy[start..start + factor].iter().sum::<f64>();
+            }
+            sum
+        })
+        .collect()
+}
+
+/// The cases of this file's operators.
+pub fn cases() -> Vec<OperatorCase> {
+    use super::Fill::AwayFromZero;
+    let mut cases = vec![
+        OperatorCase::new(Upsample { factor: 2 }, &[[1, 1, 1, 1]]),
+        OperatorCase::new(Upsample { factor: 3 }, &[[1, 2, 3, 1]]).differentiate(&[0]),
+    ];
+    for factor in [2, 4, 8] {
+        // Of the widths 3 and 4 one takes the quads at a factor of 2; larger factors always do.
+        for (small, large) in
+            [([2, 3, 2, 3], [2, 3, 2 * factor, 3 * factor]), ([1, 2, 3, 4], [1, 2, 3 * factor, 4 * factor])]
+        {
+            let relu = UpsampleAdd { factor, relu: true };
+            cases.extend([
+                OperatorCase::new(Upsample { factor }, &[small]).differentiate(&[0]),
+                OperatorCase::new(UpsampleInputGradient { factor }, &[large]).differentiate(&[0]),
+                OperatorCase::new(UpsampleAdd { factor, relu: false }, &[large, small]).differentiate(&[0, 1]),
+                // |a| >= 1/2 and |b| <= 1/4 keep the sums away from the kink.
+                OperatorCase::new(relu, &[large, small])
+                    .fill(0, AwayFromZero(0.5))
+                    .fill(1, super::Fill::Uniform(-0.25, 0.25))
+                    .differentiate(&[0, 1]),
+                OperatorCase::new(UpsampleAddGradient { factor }, &[large, large]),
+            ]);
+        }
+    }
+    cases
+}
+
+/// The kernels of this file.
+pub fn kernels() -> Vec<&'static Kernel> {
+    vec![
+        &FORWARD,
+        &FORWARD_QUADS,
+        &BACKWARD_INPUT,
+        &BACKWARD_INPUT_QUADS,
+        &ADD_FORWARD,
+        &ADD_FORWARD_QUADS,
+        &ADD_BACKWARD,
+        &ADD_BACKWARD_QUADS,
+    ]
+}
