@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod adamw;
 mod add;
 mod batch_norm;
 mod loss;

@@ -3,6 +3,7 @@
 //! The WGSL of operator `x` is in `shaders/x/`, its tests in `kernels-tests/x.rs`. [`cases`] lists every operator at
 //! telling shapes; [`kernels`] lists every shader.
 
+pub mod adamw;
 pub mod add;
 pub mod batch_norm;
 mod case;
@@ -19,6 +20,7 @@ type Family = (fn() -> Vec<OperatorCase>, fn() -> Vec<&'static Kernel>);
 
 /// The cases and kernels of each file, one line a file, in the order of their names.
 const FAMILIES: &[Family] = &[
+    (adamw::cases, adamw::kernels),
     (add::cases, add::kernels),
     (batch_norm::cases, batch_norm::kernels),
     (loss::cases, loss::kernels),

@@ -1,0 +1,129 @@
+//! AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019), as an operator that updates in place.
+
+use crate::gpu::Argument::Input;
+use crate::gpu::Kernel;
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+
+use super::{OperatorCase, elementwise};
+
+/// One step, in place.
+pub static UPDATE: Kernel = Kernel {
+    name: "adamw/update",
+    summary: "p, m, v = AdamW(p, g, m, v), in place",
+    source: include_str!("../../shaders/adamw/update.wgsl"),
+    subgroups: false,
+};
+
+/// What stays the same over a training run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWSettings {
+    /// Share of the first moment that a step keeps.
+    pub beta1: f64,
+    /// Share of the second moment that a step keeps.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Share of a parameter that a step removes, times the learning rate.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamWSettings {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 1e-4 }
+    }
+}
+
+impl AdamWSettings {
+    /// The contents of [`AdamW`]'s input `hyper` for step number `step`, counted from 1: 1 - lr wd, 1 - beta1, beta2,
+    /// 1 - beta2, sqrt(1 - beta2^step), eps, lr / (1 - beta1^step), 0; computed in float64 as PyTorch does.
+    pub fn hyper(&self, step: u64, learning_rate: f64) -> [f32; 8] {
+        let correction = |beta: f64| 1.0 - beta.powf(step as f64);
+        [
+            1.0 - learning_rate * self.weight_decay,
+            1.0 - self.beta1,
+            self.beta2,
+            1.0 - self.beta2,
+            correction(self.beta2).sqrt(),
+            self.eps,
+            learning_rate / correction(self.beta1),
+            0.0,
+        ]
+        .map(|number| number as f32)
+    }
+}
+
+/// (parameter, gradient, first moment, second moment, hyper \[8\]) -> nothing: overwrites the parameter and both
+/// moments with those of the next step. The first four have one shape; `hyper` is of [`AdamWSettings::hyper`].
+///
+/// p = p (1 - lr wd), m = m + (1 - beta1) (g - m), v = beta2 v + (1 - beta2) g^2,
+/// p = p - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps): the order of operations of PyTorch's
+/// single-tensor AdamW. It has no gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdamW;
+
+impl Operator for AdamW {
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [parameter, gradient, first, second, hyper] = super::take(self.name(), inputs)?;
+        for (shape, what) in [(gradient, "gradient"), (first, "first moment"), (second, "second moment")] {
+            ShapeError::unless(shape == parameter, self.name(), || {
+                format!("{what} {shape} does not match parameter {parameter}")
+            })?;
+        }
+        ShapeError::unless(hyper.extents() == [8], self.name(), || format!("hyper {hyper} is not [8]"))?;
+        Ok(Vec::new())
+    }
+
+    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        Err(ShapeError::new(self.name(), "a step of the optimizer has no gradient"))
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let bindings = (0..5).map(Input).collect();
+        vec![Variant::new("plain", vec![elementwise(&UPDATE, case.inputs[0].elements(), bindings)])]
+    }
+
+    fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let &[decay, one_minus_beta1, beta2, one_minus_beta2, root_of_correction2, eps, step_size, _] = inputs[4]
+        else {
+            unreachable!("output_shapes accepts 8 hyper values only")
+        };
+        let [mut parameter, mut first, mut second] = [inputs[0], inputs[2], inputs[3]].map(<[f64]>::to_vec);
+        for (index, g) in inputs[1].iter().enumerate() {
+            let (p, m, v) = (&mut parameter[index], &mut first[index], &mut second[index]);
+            *p *= decay;
+            *m += one_minus_beta1 * (g - *m);
+            *v = *v * beta2 + one_minus_beta2 * g * g;
+            *p -= step_size * *m / (v.sqrt() / root_of_correction2 + eps);
+        }
+        vec![parameter, first, second]
+    }
+
+    fn cost(&self, inputs: &[&Shape], _: &[&Shape]) -> Cost {
+        // Parameter and moments are written as well as read.
+        Cost::new(15.0 * inputs[0].elements() as f64, inputs, &[inputs[0], inputs[2], inputs[3]])
+    }
+
+    fn overwrites(&self) -> &'static [usize] {
+        &[0, 2, 3]
+    }
+}
+
+/// The cases of this file's operators.
+pub fn cases() -> Vec<OperatorCase> {
+    use super::Fill::{Given, Uniform};
+    let case = |shape: Shape, step, learning_rate| {
+        let shapes = [shape.clone(), shape.clone(), shape.clone(), shape, [8].into()];
+        let hyper = AdamWSettings::default().hyper(step, learning_rate);
+        OperatorCase::new(AdamW, &shapes).fill(3, Uniform(0.01, 1.0)).fill(4, Given(hyper.to_vec()))
+    };
+    vec![case([8, 5, 3, 3].into(), 1, 1e-3), case([67].into(), 1000, 0.1), case([1].into(), 7, 1e-3)]
+}
+
+/// The kernels of this file.
+pub fn kernels() -> Vec<&'static Kernel> {
+    vec![&UPDATE]
+}
