@@ -8,8 +8,11 @@
 
 pub mod augmentation;
 mod batch;
+pub mod combined;
 pub mod crop;
+pub mod leeds;
 pub mod loader;
+pub mod mat;
 pub mod skeleton;
 pub mod synthetic;
 
@@ -18,6 +21,8 @@ use std::path::PathBuf;
 
 pub use augmentation::Augmentation;
 pub use batch::{Batch, BatchPerson};
+pub use combined::{FirstOf, Joined};
+pub use leeds::{Leeds, LeedsSplit};
 pub use loader::{Loader, LoaderOptions};
 pub use skeleton::{Side, Skeleton};
 pub use synthetic::{Split, Synthetic, SyntheticOptions};

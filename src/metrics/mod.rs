@@ -1,1 +1,141 @@
 //! Scores of predicted poses.
+
+pub mod baseline;
+pub mod pck;
+pub mod pckh;
+
+use crate::data::{Joint, Skeleton};
+use serde::{Deserialize, Serialize};
+
+pub use baseline::MeanPose;
+pub use pck::{Pck, PckScores};
+pub use pckh::{Pckh, PckhScores};
+
+/// Why people could not be scored.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum MetricError {
+    /// No metric is defined for the skeleton.
+    #[error("there is no metric for people of the {0} skeleton")]
+    Skeleton(&'static str),
+    /// A person has another number of joints than the skeleton.
+    #[error("{found} joints where the skeleton has {expected}")]
+    Joints {
+        /// Joints of the skeleton.
+        expected: usize,
+        /// Joints that were given.
+        found: usize,
+    },
+    /// PCKh needs a head size greater than 0.
+    #[error("a person without a head size cannot be scored by PCKh")]
+    HeadSize,
+    /// PCK needs the two ends of the torso.
+    #[error("a person without right shoulder and left hip cannot be scored by PCK")]
+    Torso,
+}
+
+/// Scores people one by one with the metric of their data set: PCKh for MPII's skeleton, PCK for LSP's.
+#[derive(Clone, Debug)]
+pub enum Scorer {
+    /// Errors measured by the head.
+    Pckh(Pckh),
+    /// Errors measured by the torso.
+    Pck(Pck),
+}
+
+/// A data set's customary score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Score {
+    /// PCKh at 0.5.
+    Pckh(PckhScores),
+    /// PCK at 0.2.
+    Pck(PckScores),
+}
+
+impl Scorer {
+    /// A scorer that has seen nobody.
+    ///
+    /// # Errors
+    /// Where no metric is defined for the skeleton.
+    pub fn new(skeleton: &Skeleton) -> Result<Scorer, MetricError> {
+        match skeleton.name {
+            "mpii" => Ok(Scorer::Pckh(Pckh::default())),
+            "lsp" => Ok(Scorer::Pck(Pck::default())),
+            _ => Err(MetricError::Skeleton(skeleton.name)),
+        }
+    }
+
+    /// Adds a person: true joints, head size and predicted joints, all in pixels of the same picture.
+    ///
+    /// # Errors
+    /// Where the metric cannot measure the person.
+    pub fn add(&mut self, truth: &[Joint], head_size: Option<f32>, predicted: &[[f32; 2]]) -> Result<(), MetricError> {
+        match self {
+            Scorer::Pckh(pckh) => pckh.add(truth, head_size.ok_or(MetricError::HeadSize)?, predicted),
+            Scorer::Pck(pck) => pck.add(truth, predicted),
+        }
+    }
+
+    /// The score of everyone so far.
+    pub fn score(&self) -> Score {
+        match self {
+            Scorer::Pckh(pckh) => Score::Pckh(pckh.at(0.5)),
+            Scorer::Pck(pck) => Score::Pck(pck.at(0.2)),
+        }
+    }
+}
+
+impl Score {
+    /// The metric's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Score::Pckh(_) => "PCKh@0.5",
+            Score::Pck(_) => "PCK@0.2",
+        }
+    }
+
+    /// The one number, in percent: HRNet's weighted mean of PCKh, the mean over joints of PCK.
+    pub fn value(&self) -> f64 {
+        match self {
+            Score::Pckh(scores) => scores.mean_weighted,
+            Score::Pck(scores) => scores.mean,
+        }
+    }
+
+    /// Name and percent of each row of a table for people, the means last. `None` where no such joint was labelled.
+    pub fn rows(&self) -> Vec<(String, Option<f64>)> {
+        match self {
+            Score::Pckh(scores) => scores.rows(),
+            Score::Pck(scores) => scores.rows(),
+        }
+    }
+}
+
+/// Distance from a true joint to a predicted one, pixels. Not a number where the prediction is not.
+fn distance(truth: &Joint, predicted: [f32; 2]) -> f64 {
+    (f64::from(predicted[0]) - f64::from(truth.x)).hypot(f64::from(predicted[1]) - f64::from(truth.y))
+}
+
+/// How many joints were counted and how many of them were near enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Tally {
+    near: usize,
+    counted: usize,
+}
+
+impl Tally {
+    /// Errors up to the threshold are near; one that is not a number is not.
+    fn of(errors: &[f64], threshold: f64) -> Tally {
+        Tally { near: errors.iter().filter(|error| **error <= threshold).count(), counted: errors.len() }
+    }
+
+    fn percent(self) -> Option<f64> {
+        (self.counted > 0).then(|| 100.0 * self.near as f64 / self.counted as f64)
+    }
+}
+
+/// The mean of what there is; 0 where there is nothing.
+fn mean(values: impl IntoIterator<Item = Option<f64>>) -> f64 {
+    let (sum, count) = values.into_iter().flatten().fold((0.0, 0), |(sum, count), v| (sum + v, count + 1));
+    if count == 0 { 0.0 } else { sum / f64::from(count) }
+}

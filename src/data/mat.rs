@@ -1,0 +1,61 @@
+//! Numeric arrays of MATLAB files (version 5 to 7), in which older data sets keep their annotations.
+
+use super::DataError;
+use matrw::{MatVariable, MatlabType};
+use std::path::Path;
+
+/// An array of numbers, the first index running fastest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Numbers {
+    /// Extent of each dimension.
+    pub shape: Vec<usize>,
+    /// As many values as the shape says.
+    pub values: Vec<f64>,
+}
+
+/// The numeric array `variable` of the file.
+///
+/// # Errors
+/// Where the file is missing, not a MATLAB file, or has no such array. `advice` says where to get the file.
+pub fn read(path: &Path, variable: &str, advice: &str) -> Result<Numbers, DataError> {
+    let wrong = |problem: String| DataError::Annotation { path: path.to_path_buf(), problem };
+    let bytes = std::fs::read(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => DataError::Missing { path: path.to_path_buf(), advice: advice.to_string() },
+        _ => DataError::Read { path: path.to_path_buf(), source },
+    })?;
+    // The parser is meant for well-formed files; on others it may panic instead of returning an error.
+    let parsed = std::panic::catch_unwind(|| matrw::load_matfile_from_u8(&bytes));
+    let mut file = match parsed {
+        Ok(Ok(file)) => file,
+        Ok(Err(error)) => return Err(wrong(format!("not a MATLAB file that can be read: {error}"))),
+        Err(_) => return Err(wrong("not a whole MATLAB file".to_string())),
+    };
+    match file.take(variable) {
+        Some(MatVariable::NumericArray(array)) => {
+            let values = numbers(array.value).ok_or_else(|| wrong(format!("`{variable}` does not hold numbers")))?;
+            if array.dim.iter().product::<usize>() != values.len() {
+                return Err(wrong(format!("`{variable}` has {} values for the shape {:?}", values.len(), array.dim)));
+            }
+            Ok(Numbers { shape: array.dim, values })
+        }
+        Some(_) => Err(wrong(format!("`{variable}` is not a numeric array"))),
+        None => Err(wrong(format!("has no variable `{variable}`"))),
+    }
+}
+
+fn numbers(values: MatlabType) -> Option<Vec<f64>> {
+    Some(match values {
+        MatlabType::U8(v) => v.into_iter().map(f64::from).collect(),
+        MatlabType::I8(v) => v.into_iter().map(f64::from).collect(),
+        MatlabType::U16(v) => v.into_iter().map(f64::from).collect(),
+        MatlabType::I16(v) => v.into_iter().map(f64::from).collect(),
+        MatlabType::U32(v) => v.into_iter().map(f64::from).collect(),
+        MatlabType::I32(v) => v.into_iter().map(f64::from).collect(),
+        MatlabType::F32(v) => v.into_iter().map(f64::from).collect(),
+        MatlabType::F64(v) => v,
+        MatlabType::BOOL(v) => v.into_iter().map(f64::from).collect(),
+        MatlabType::U64(v) => v.into_iter().map(|n| n as f64).collect(),
+        MatlabType::I64(v) => v.into_iter().map(|n| n as f64).collect(),
+        MatlabType::UTF8(_) | MatlabType::UTF16(_) => return None,
+    })
+}
