@@ -4,6 +4,8 @@ use super::DataError;
 use matrw::{MatVariable, MatlabType};
 use std::path::Path;
 
+const PARSED_TEXT: &[u8] = b"MATLAB 5.0 MAT-file, ";
+
 /// An array of numbers, the first index running fastest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Numbers {
@@ -19,16 +21,20 @@ pub struct Numbers {
 /// Where the file is missing, not a MATLAB file, or has no such array. `advice` says where to get the file.
 pub fn read(path: &Path, variable: &str, advice: &str) -> Result<Numbers, DataError> {
     let wrong = |problem: String| DataError::Annotation { path: path.to_path_buf(), problem };
-    let bytes = std::fs::read(path).map_err(|source| match source.kind() {
+    let mut bytes = std::fs::read(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => DataError::Missing { path: path.to_path_buf(), advice: advice.to_string() },
         _ => DataError::Read { path: path.to_path_buf(), source },
     })?;
+    if bytes.starts_with(b"MATLAB 7.3") {
+        return Err(wrong("a MATLAB 7.3 file; save it with -v7".to_string()));
+    }
+    // The text of the header is free, but the parser insists on MATLAB's own; SciPy writes another.
+    if bytes.starts_with(b"MATLAB 5.0") && bytes.len() >= 128 {
+        bytes[..PARSED_TEXT.len()].copy_from_slice(PARSED_TEXT);
+    }
     // The parser is meant for well-formed files; on others it may panic instead of returning an error.
-    let parsed = std::panic::catch_unwind(|| matrw::load_matfile_from_u8(&bytes));
-    let mut file = match parsed {
-        Ok(Ok(file)) => file,
-        Ok(Err(error)) => return Err(wrong(format!("not a MATLAB file that can be read: {error}"))),
-        Err(_) => return Err(wrong("not a whole MATLAB file".to_string())),
+    let Ok(Ok(mut file)) = std::panic::catch_unwind(|| matrw::load_matfile_from_u8(&bytes)) else {
+        return Err(wrong("not a whole MATLAB file of version 5 to 7".to_string()));
     };
     match file.take(variable) {
         Some(MatVariable::NumericArray(array)) => {
