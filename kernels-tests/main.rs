@@ -5,6 +5,7 @@ mod harness;
 mod adamw;
 mod add;
 mod batch_norm;
+mod conv2d;
 mod loss;
 mod relu;
 mod upsample;

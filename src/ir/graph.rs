@@ -119,12 +119,14 @@ impl Graph {
         Ok(outputs)
     }
 
-    /// Runs `build` with `name` appended to the names of all nodes that it adds.
-    pub fn scoped<T>(&mut self, name: &str, build: impl FnOnce(&mut Self) -> T) -> T {
+    /// Appends `name` to the names of all nodes that are added until [`Graph::leave`].
+    pub fn enter(&mut self, name: &str) {
         self.scope.push(name.to_string());
-        let result = build(self);
+    }
+
+    /// Ends what the last [`Graph::enter`] began.
+    pub fn leave(&mut self) {
         self.scope.pop();
-        result
     }
 
     /// Runs `build` with `name` as the whole name of all nodes that it adds.

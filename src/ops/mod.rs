@@ -7,6 +7,7 @@ pub mod adamw;
 pub mod add;
 pub mod batch_norm;
 mod case;
+pub mod conv2d;
 pub mod loss;
 pub mod relu;
 pub mod upsample;
@@ -23,6 +24,7 @@ const FAMILIES: &[Family] = &[
     (adamw::cases, adamw::kernels),
     (add::cases, add::kernels),
     (batch_norm::cases, batch_norm::kernels),
+    (conv2d::cases, conv2d::kernels),
     (loss::cases, loss::kernels),
     (relu::cases, relu::kernels),
     (upsample::cases, upsample::kernels),

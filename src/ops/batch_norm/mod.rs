@@ -277,15 +277,19 @@ pub fn cases() -> Vec<OperatorCase> {
                 .push(OperatorCase::new(BatchNormGradient { eps, epilogue }, &shapes).fill(4, Fill::Uniform(0.5, 1.5)));
         }
     }
-    // More elements a channel than one piece of the reduction holds.
-    cases.push(OperatorCase::new(
-        BatchNorm { eps, epilogue: Epilogue::NONE },
-        &[Shape::from([2, 2, 99, 101]), [2].into(), [2].into()],
-    ));
-    cases.push(OperatorCase::new(
-        BatchNorm { eps, epilogue: Epilogue::NONE },
-        &[Shape::from([3, 2, 96, 100]), [2].into(), [2].into()],
-    ));
+    // More elements a channel than one piece of the reduction holds; positive, so that the mean is not itself rounding.
+    for x in [[2, 2, 99, 101], [3, 2, 96, 100]] {
+        let shapes: [Shape; 3] = [x.into(), [2].into(), [2].into()];
+        cases.push(
+            OperatorCase::new(BatchNorm { eps, epilogue: Epilogue::NONE }, &shapes).fill(0, Fill::Uniform(0.0, 1.0)),
+        );
+        let vector = Shape::from([2]);
+        let shapes = [x.into(), x.into(), vector.clone(), vector.clone(), vector];
+        let gradient = BatchNormGradient { eps, epilogue: Epilogue::NONE };
+        cases.push(
+            OperatorCase::new(gradient, &shapes).fill(0, Fill::Uniform(0.0, 1.0)).fill(4, Fill::Uniform(0.5, 1.5)),
+        );
+    }
     cases.extend(running::cases());
     cases
 }

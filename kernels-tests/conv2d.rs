@@ -1,0 +1,8 @@
+use ditn::ops::conv2d;
+
+use crate::harness::table_agrees;
+
+#[test]
+fn the_table_of_cases_agrees_with_the_twin_and_numeric_gradients() {
+    table_agrees(&conv2d::cases());
+}

@@ -1,0 +1,43 @@
+// db[o] = sum over n, i, j of dy[n, o, i, j]
+//
+// One workgroup of 64 computes one channel: each invocation sums every 64th element, sample by sample, and the 64 sums
+// are added up as a tree. Grid: OUT_CHANNELS workgroups, folded into y past 65,535.
+
+override BATCH: u32;
+override OUT_CHANNELS: u32;
+override PIXELS: u32;  // OUT_HEIGHT * OUT_WIDTH
+
+@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [BATCH, OUT_CHANNELS, PIXELS]
+@group(0) @binding(1) var<storage, read_write> db: array<f32>;  // [OUT_CHANNELS]
+
+var<workgroup> sums: array<f32, 64>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let output = workgroup.y * workgroups.x + workgroup.x;
+    var sum = 0.0;
+    // Past the last channel there is nothing to sum, but the barriers below need every invocation.
+    for (var sample = 0u; sample < BATCH && output < OUT_CHANNELS; sample++) {
+        let plane = (sample * OUT_CHANNELS + output) * PIXELS;
+        var sample_sum = 0.0;
+        for (var pixel = lane; pixel < PIXELS; pixel += 64u) {
+            sample_sum += dy[plane + pixel];
+        }
+        sum += sample_sum;
+    }
+    sums[lane] = sum;
+    workgroupBarrier();
+    for (var half = 32u; half > 0u; half /= 2u) {
+        if lane < half {
+            sums[lane] += sums[lane + half];
+        }
+        workgroupBarrier();
+    }
+    if lane == 0u && output < OUT_CHANNELS {
+        db[output] = sums[0];
+    }
+}

@@ -1,0 +1,27 @@
+// dw[e] = sum over k of parts[k, e]
+//
+// Adds the parts of a weight gradient in ascending order, so that a run repeats to the bit. One invocation computes one
+// element. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+
+override PARTS: u32;
+override ELEMENTS: u32;
+
+@group(0) @binding(0) var<storage, read> parts: array<f32>;   // [PARTS, ELEMENTS]
+@group(0) @binding(1) var<storage, read_write> dw: array<f32>;  // [ELEMENTS]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= ELEMENTS {
+        return;
+    }
+    var sum = 0.0;
+    for (var part = 0u; part < PARTS; part++) {
+        sum += parts[part * ELEMENTS + index];
+    }
+    dw[index] = sum;
+}

@@ -1,0 +1,188 @@
+//! Fusion: rewrites of the forward graph that let one kernel do what several nodes describe.
+//!
+//! | pattern | becomes |
+//! |---|---|
+//! | batch norm, \[add,\] \[ReLU\] | batch norm with that epilogue |
+//! | nearest up-sampling, add, \[ReLU\] | up-sample-and-add |
+//!
+//! A value disappears into a fused node only where nothing else reads it and the caller does not keep it. Because the
+//! rewrite comes before differentiation, the gradients of fused nodes are fused as well.
+
+use std::any::Any;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::ir::{Graph, Node, Operator, ValueId};
+use crate::ops::add::Add;
+use crate::ops::batch_norm::{BatchNorm, BatchNormInference, Epilogue};
+use crate::ops::relu::Relu;
+use crate::ops::upsample::{Upsample, UpsampleAdd};
+
+/// Fuses what can be fused; values in `keep` stay computed.
+pub fn fuse(graph: &mut Graph, keep: &[ValueId]) {
+    let mut rewriter = Rewriter::new(graph, keep);
+    for index in 0..rewriter.nodes.len() {
+        rewriter.fuse_batch_norm(index);
+    }
+    for index in 0..rewriter.nodes.len() {
+        rewriter.fuse_upsample(index);
+    }
+    let nodes = rewriter.nodes.into_iter().flatten().collect();
+    graph.set_nodes(in_order(nodes));
+}
+
+/// The operator as the type `T`, if it is one.
+fn as_type<T: Operator>(node: &Node) -> Option<&T> {
+    let operator: &dyn Any = node.operator.as_ref();
+    operator.downcast_ref()
+}
+
+struct Rewriter {
+    /// Nodes by their place; `None` where a node went into another.
+    nodes: Vec<Option<Node>>,
+    /// The places of the nodes that read a value.
+    readers: HashMap<ValueId, Vec<usize>>,
+    keep: HashSet<ValueId>,
+}
+
+/// What follows a value whose only reader is an addition or a ReLU.
+struct Following {
+    /// The other term of the addition.
+    residual: Option<ValueId>,
+    relu: bool,
+    /// The last value of the chain.
+    result: ValueId,
+    /// Places of the nodes of the chain.
+    places: Vec<usize>,
+}
+
+impl Rewriter {
+    fn new(graph: &Graph, keep: &[ValueId]) -> Self {
+        let nodes: Vec<Option<Node>> = graph.nodes().iter().cloned().map(Some).collect();
+        let mut readers: HashMap<ValueId, Vec<usize>> = HashMap::new();
+        for (place, node) in graph.nodes().iter().enumerate() {
+            for &input in &node.inputs {
+                readers.entry(input).or_default().push(place);
+            }
+        }
+        Self { nodes, readers, keep: keep.iter().copied().collect() }
+    }
+
+    /// The only node that reads `value`, with its place, where there is just one and the value is not kept.
+    fn only_reader(&self, value: ValueId) -> Option<(usize, &Node)> {
+        match self.readers.get(&value).map(Vec::as_slice) {
+            Some(&[place]) if !self.keep.contains(&value) => self.nodes[place].as_ref().map(|node| (place, node)),
+            _ => None,
+        }
+    }
+
+    /// The addition and the ReLU behind `value`, as far as they can be fused to what computes it.
+    fn following(&self, value: ValueId) -> Following {
+        let mut following = Following { residual: None, relu: false, result: value, places: Vec::new() };
+        if let Some((place, node)) = self.only_reader(value)
+            && as_type::<Add>(node).is_some()
+        {
+            following.residual = node.inputs.iter().copied().find(|&input| input != value);
+            following.result = node.outputs[0];
+            following.places.push(place);
+        }
+        if let Some((place, node)) = self.only_reader(following.result)
+            && as_type::<Relu>(node).is_some()
+        {
+            following.relu = true;
+            following.result = node.outputs[0];
+            following.places.push(place);
+        }
+        following
+    }
+
+    fn fuse_batch_norm(&mut self, place: usize) {
+        let Some(node) = &self.nodes[place] else { return };
+        let following = self.following(node.outputs[0]);
+        let epilogue = Epilogue { residual: following.residual.is_some(), relu: following.relu };
+        let operator: Arc<dyn Operator> = if let Some(norm) = as_type::<BatchNorm>(node)
+            && norm.epilogue == Epilogue::NONE
+        {
+            Arc::new(BatchNorm { epilogue, ..*norm })
+        } else if let Some(norm) = as_type::<BatchNormInference>(node)
+            && norm.epilogue == Epilogue::NONE
+        {
+            Arc::new(BatchNormInference { epilogue, ..*norm })
+        } else {
+            return;
+        };
+        let mut node = node.clone();
+        node.operator = operator;
+        node.inputs.extend(following.residual);
+        self.replace(place, node, &following);
+    }
+
+    fn fuse_upsample(&mut self, place: usize) {
+        let Some(node) = &self.nodes[place] else { return };
+        let Some(upsample) = as_type::<Upsample>(node) else { return };
+        let following = self.following(node.outputs[0]);
+        let Some(residual) = following.residual else { return };
+        let mut node = node.clone();
+        node.operator = Arc::new(UpsampleAdd { factor: upsample.factor, relu: following.relu });
+        node.inputs = vec![residual, node.inputs[0]];
+        self.replace(place, node, &following);
+    }
+
+    /// Puts `node`, which now computes the chain's result, in the place of the chain's last node.
+    fn replace(&mut self, place: usize, mut node: Node, following: &Following) {
+        let Some(&last) = following.places.last() else { return };
+        node.outputs[0] = following.result;
+        for &gone in following.places.iter().chain([&place]) {
+            self.nodes[gone] = None;
+        }
+        for readers in self.readers.values_mut() {
+            for reader in readers.iter_mut().filter(|reader| **reader == place || following.places.contains(reader)) {
+                *reader = last;
+            }
+        }
+        self.nodes[last] = Some(node);
+    }
+}
+
+/// The nodes in an order in which they can run, as near as possible to the given one. A node that overwrites a value
+/// comes after the other readers of that value.
+fn in_order(nodes: Vec<Node>) -> Vec<Node> {
+    let mut producer: HashMap<ValueId, usize> = HashMap::new();
+    for (place, node) in nodes.iter().enumerate() {
+        producer.extend(node.outputs.iter().map(|&output| (output, place)));
+    }
+    let overwriter: HashMap<ValueId, usize> = nodes
+        .iter()
+        .enumerate()
+        .flat_map(|(place, node)| node.operator.overwrites().iter().map(move |&number| (node.inputs[number], place)))
+        .collect();
+    let mut waits_for: Vec<usize> = vec![0; nodes.len()];
+    let mut unblocks: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+    for (place, node) in nodes.iter().enumerate() {
+        let before: HashSet<usize> = node.inputs.iter().filter_map(|input| producer.get(input)).copied().collect();
+        let after: HashSet<usize> = node.inputs.iter().filter_map(|input| overwriter.get(input)).copied().collect();
+        for other in before.into_iter().filter(|&other| other != place) {
+            unblocks[other].push(place);
+            waits_for[place] += 1;
+        }
+        for other in after.into_iter().filter(|&other| other != place) {
+            unblocks[place].push(other);
+            waits_for[other] += 1;
+        }
+    }
+    let mut ready: BinaryHeap<Reverse<usize>> =
+        (0..nodes.len()).filter(|&place| waits_for[place] == 0).map(Reverse).collect();
+    let mut nodes: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
+    let mut ordered = Vec::with_capacity(nodes.len());
+    while let Some(Reverse(place)) = ready.pop() {
+        ordered.extend(nodes[place].take());
+        for &other in &unblocks[place] {
+            waits_for[other] -= 1;
+            if waits_for[other] == 0 {
+                ready.push(Reverse(other));
+            }
+        }
+    }
+    ordered
+}

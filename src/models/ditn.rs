@@ -1,0 +1,121 @@
+//! DITN (Li et al. 2023): two decoders on a shared body, and the dynamic transfer of information from bones to joints.
+//!
+//! Figures and equations are those of *Human Pose Estimation via Dynamic Information Transfer*, Electronics 12, 695.
+
+use crate::ir::{ShapeError, ValueId};
+use crate::nn::{Conv2dLayer, Network};
+use crate::ops::dynamic_conv::DynamicConv;
+use crate::ops::gate::Gate;
+use crate::ops::gather_channels::{GatherChannels, ScatterAdd};
+use crate::ops::global_average_pool::GlobalAveragePool;
+use crate::ops::max_pool::MaxPool;
+
+/// What stands on the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ditn<'a> {
+    /// Number of joints J.
+    pub joints: usize,
+    /// The two joints of each of the B bones.
+    pub bones: &'a [(usize, usize)],
+    /// The transfer from bones to joints; without it two decoders share a body (Table 5, multi-task only).
+    pub transfer: bool,
+    /// The channel attention behind the dynamic convolution (Table 5).
+    pub channel_attention: bool,
+    /// The spatial attention in front of the joint heat maps (Table 5).
+    pub spatial_attention: bool,
+}
+
+/// Initial weight of the batch normalisations that end in a heat map: the maps start near zero, where most of their
+/// targets are, instead of near one.
+const HEAT_MAP_WEIGHT: f32 = 0.1;
+
+impl Ditn<'_> {
+    /// Figure 2. features `[N, C, H, W]` -> joint heat maps `[N, J, H, W]`, bone heat maps `[N, B, H, W]`.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where the maps are too small for the parameter adapter.
+    pub fn heads(&self, net: &mut Network, features: ValueId) -> Result<(ValueId, ValueId), ShapeError> {
+        let joints = net.scope("joint_decoder", |net| decoder(net, features, self.joints))?;
+        let bones = net.scope("bone_decoder", |net| decoder(net, features, self.bones.len()))?;
+        if !self.transfer {
+            return Ok((joints, bones));
+        }
+        let joints = net.scope("transfer", |net| self.transfer(net, joints, bones))?;
+        Ok((joints, bones))
+    }
+
+    /// Figure 5 and Equations 2 and 3, the dynamic information transfer module: F_J `[N, J, H, W]` and F_B
+    /// `[N, B, H, W]` -> joint heat maps `[N, J, H, W]`.
+    fn transfer(&self, net: &mut Network, joints: ValueId, bones: ValueId) -> Result<ValueId, ShapeError> {
+        let ends: Vec<usize> = self.bones.iter().flat_map(|&(a, b)| [a, b]).collect();
+        let twice: Vec<usize> = (0..self.bones.len()).flat_map(|bone| [bone, bone]).collect();
+
+        let mixed = net.conv2d("mix", joints, Conv2dLayer::new(self.joints, 1))?;
+        let grouped_joints = net.graph.apply_one(GatherChannels { index: ends.clone() }, &[mixed])?;
+        let grouped_bones = net.graph.apply_one(GatherChannels { index: twice }, &[bones])?;
+        let theta = net.scope("adapter", |net| self.parameter_adapter(net, grouped_bones))?;
+        let mut induced = net.graph.apply_one(DynamicConv, &[grouped_joints, theta])?;
+        if self.channel_attention {
+            induced = net.scope("channel_attention", |net| self.channel_attention(net, induced))?;
+        }
+        let refined = net.graph.apply_one(ScatterAdd { index: ends }, &[mixed, induced])?;
+        if self.spatial_attention {
+            return net.scope("spatial_attention", |net| self.spatial_attention(net, refined));
+        }
+        Ok(refined)
+    }
+
+    /// Figure 6a. Bone maps `[N, 2B, H, W]` -> kernels theta `[N, 2B, kh, kw]`; 64x64 maps give 7x7.
+    fn parameter_adapter(&self, net: &mut Network, x: ValueId) -> Result<ValueId, ShapeError> {
+        let bones = self.bones.len();
+        let conv = Conv2dLayer::new(2 * bones, 3).groups(bones);
+        let half = MaxPool { kernel: 2, stride: 2, padding: 0 };
+        let x = net.conv2d("conv1", x, conv.stride(2).padding(0))?;
+        let x = net.graph.apply_one(half, &[x])?;
+        let x = net.conv2d("conv2", x, conv)?;
+        let x = net.graph.apply_one(half, &[x])?;
+        net.conv2d("conv3", x, conv)
+    }
+
+    /// Figure 6b and Equation 4, a 2 -> 2 block a bone: r = K3(f), (1 + sigmoid(K1(avg(r)))) r.
+    fn channel_attention(&self, net: &mut Network, x: ValueId) -> Result<ValueId, ShapeError> {
+        let bones = self.bones.len();
+        let r = conv_bn_relu(net, "residual", x, Conv2dLayer::new(2 * bones, 3).groups(bones), 1.0)?;
+        let average = net.graph.apply_one(GlobalAveragePool, &[r])?;
+        let gate = conv_bn_relu(net, "gate", average, Conv2dLayer::new(2 * bones, 1).groups(bones), 1.0)?;
+        net.graph.apply_one(Gate, &[r, gate])
+    }
+
+    /// Figure 6c and Equation 5: r = K3(f), (1 + sigmoid(DW9(K1(r)))) r.
+    fn spatial_attention(&self, net: &mut Network, x: ValueId) -> Result<ValueId, ShapeError> {
+        let joints = self.joints;
+        let r = conv_bn_relu(net, "residual", x, Conv2dLayer::new(joints, 3), HEAT_MAP_WEIGHT)?;
+        let point = conv_bn_relu(net, "point", r, Conv2dLayer::new(joints, 1), 1.0)?;
+        let gate = conv_bn_relu(net, "depthwise", point, Conv2dLayer::new(joints, 9).groups(joints), 1.0)?;
+        net.graph.apply_one(Gate, &[r, gate])
+    }
+}
+
+/// Figure 3. C -> 2C by 1x1, 2C -> C by 3x3, plus the input, then 1x1 to `maps`.
+fn decoder(net: &mut Network, x: ValueId, maps: usize) -> Result<ValueId, ShapeError> {
+    let [_, c, _, _] = net.graph.shape(x).nchw("decoder")?;
+    let y = conv_bn_relu(net, "expand", x, Conv2dLayer::new(2 * c, 1), 1.0)?;
+    let y = conv_bn_relu(net, "reduce", y, Conv2dLayer::new(c, 3), 1.0)?;
+    let y = net.add(y, x)?;
+    conv_bn_relu(net, "head", y, Conv2dLayer::new(maps, 1), HEAT_MAP_WEIGHT)
+}
+
+/// Convolution `conv`, batch normalisation `bn` whose weights start at `weight`, ReLU.
+fn conv_bn_relu(
+    net: &mut Network,
+    name: &str,
+    x: ValueId,
+    layer: Conv2dLayer,
+    weight: f32,
+) -> Result<ValueId, ShapeError> {
+    net.scope(name, |net| {
+        let x = net.conv2d("conv", x, layer)?;
+        let x = net.batch_norm("bn", x, weight)?;
+        net.relu(x)
+    })
+}

@@ -1,0 +1,171 @@
+//! HRNet (Sun et al. 2019): a stem, a stage of bottlenecks, then three stages of parallel branches at 1/4, 1/8, 1/16
+//! and 1/32 of the input that exchange what they see after every module.
+//!
+//! Names and order are those of the public `pose_hrnet` checkpoints.
+
+use crate::ir::{ShapeError, ValueId};
+use crate::nn::{Conv2dLayer, Initial, Network};
+
+/// Deviation of the initial weights of a pose body without a checkpoint, as in the public code.
+pub(super) const BODY: Initial = Initial::Normal(0.001);
+
+/// Extents of an HRNet body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HrNet {
+    /// Channels of the branch at 1/4; each further branch has twice as many.
+    pub width: usize,
+    /// Channels of the stem and of the bottlenecks of the first stage.
+    pub stem: usize,
+    /// Basic blocks a branch and module.
+    pub blocks: usize,
+    /// Modules of stages 2, 3 and 4.
+    pub modules: [usize; 3],
+}
+
+/// A convolution of the body.
+pub(super) fn conv(channels: usize, kernel: usize) -> Conv2dLayer {
+    Conv2dLayer::new(channels, kernel).initial(BODY)
+}
+
+impl HrNet {
+    /// image `[N, 3, H, W]` -> features `[N, width, H / 4, W / 4]`.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where H or W is not a multiple of 32.
+    pub fn features(&self, net: &mut Network, image: ValueId) -> Result<ValueId, ShapeError> {
+        let [_, _, h, w] = net.graph.shape(image).nchw("hrnet")?;
+        ShapeError::unless(h % 32 == 0 && w % 32 == 0, "hrnet", || {
+            format!("the input size {h}x{w} is not a multiple of 32 in both directions")
+        })?;
+        let channels: Vec<usize> = (0..4).map(|branch| self.width << branch).collect();
+
+        let mut x = image;
+        for number in ["1", "2"] {
+            x = net.conv2d(format!("conv{number}"), x, conv(self.stem, 3).stride(2))?;
+            x = net.batch_norm(format!("bn{number}"), x, 1.0)?;
+            x = net.relu(x)?;
+        }
+        let x = net.scope("layer1", |net| (0..4).try_fold(x, |x, k| net.scope(k, |net| bottleneck(net, x, self.stem, 1))))?;
+
+        let xs = net.scope("transition1", |net| {
+            let high = net.scope(0, |net| conv_bn_relu(net, x, conv(channels[0], 3)))?;
+            let low = net.scope(1, |net| net.scope(0, |net| conv_bn_relu(net, x, conv(channels[1], 3).stride(2))))?;
+            Ok(vec![high, low])
+        })?;
+        let xs = self.stage(net, 2, xs, false)?;
+        let xs = widen(net, "transition2", xs, channels[2])?;
+        let xs = self.stage(net, 3, xs, false)?;
+        let xs = widen(net, "transition3", xs, channels[3])?;
+        let xs = self.stage(net, 4, xs, true)?;
+        Ok(xs[0])
+    }
+
+    /// The modules of a stage. The last one of the network computes the branch at 1/4 only.
+    fn stage(&self, net: &mut Network, number: usize, xs: Vec<ValueId>, last: bool) -> Result<Vec<ValueId>, ShapeError> {
+        let modules = self.modules[number - 2];
+        net.scope(format!("stage{number}"), |net| {
+            (0..modules).try_fold(xs, |xs, module| {
+                let outputs = if last && module == modules - 1 { 1 } else { xs.len() };
+                net.scope(module, |net| self.fusion_module(net, xs, outputs))
+            })
+        })
+    }
+
+    /// Basic blocks on every branch, then every resolution summed into every other.
+    fn fusion_module(&self, net: &mut Network, xs: Vec<ValueId>, outputs: usize) -> Result<Vec<ValueId>, ShapeError> {
+        let xs = net.scope("branches", |net| {
+            let branch = |(j, &x): (usize, &ValueId)| {
+                net.scope(j, |net| {
+                    (0..self.blocks).try_fold(x, |x, k| net.scope(k, |net| basic_block(net, x, self.width << j)))
+                })
+            };
+            xs.iter().enumerate().map(branch).collect::<Result<Vec<_>, _>>()
+        })?;
+        net.scope("fuse_layers", |net| {
+            (0..outputs)
+                .map(|i| {
+                    net.scope(i, |net| {
+                        let mut total = None;
+                        for (j, &x) in xs.iter().enumerate() {
+                            let term = net.scope(j, |net| self.resample(net, x, j, i))?;
+                            total = Some(match total {
+                                None => term,
+                                Some(total) => net.add(total, term)?,
+                            });
+                        }
+                        net.relu(total.ok_or_else(|| ShapeError::new("hrnet", "a module without branches"))?)
+                    })
+                })
+                .collect()
+        })
+    }
+
+    /// Branch `from` at the resolution and width of branch `to`.
+    fn resample(&self, net: &mut Network, x: ValueId, from: usize, to: usize) -> Result<ValueId, ShapeError> {
+        if from > to {
+            let x = conv_bn(net, x, conv(self.width << to, 1))?;
+            return net.upsample(x, 1 << (from - to));
+        }
+        (from..to).try_fold(x, |x, level| {
+            let last = level == to - 1;
+            let channels = if last { self.width << to } else { self.width << from };
+            net.scope(level - from, |net| {
+                let x = conv_bn(net, x, conv(channels, 3).stride(2))?;
+                if last { Ok(x) } else { net.relu(x) }
+            })
+        })
+    }
+}
+
+/// Appends a branch at half the resolution of the lowest one.
+fn widen(net: &mut Network, name: &str, mut xs: Vec<ValueId>, channels: usize) -> Result<Vec<ValueId>, ShapeError> {
+    let lowest = xs[xs.len() - 1];
+    let branch = xs.len();
+    let added = net.scope(name, |net| {
+        net.scope(branch, |net| net.scope(0, |net| conv_bn_relu(net, lowest, conv(channels, 3).stride(2))))
+    })?;
+    xs.push(added);
+    Ok(xs)
+}
+
+/// Convolution `0` and batch normalisation `1`, as in a PyTorch `Sequential`.
+fn conv_bn(net: &mut Network, x: ValueId, layer: Conv2dLayer) -> Result<ValueId, ShapeError> {
+    let x = net.conv2d(0, x, layer)?;
+    net.batch_norm(1, x, 1.0)
+}
+
+fn conv_bn_relu(net: &mut Network, x: ValueId, layer: Conv2dLayer) -> Result<ValueId, ShapeError> {
+    let x = conv_bn(net, x, layer)?;
+    net.relu(x)
+}
+
+/// Two 3x3 convolutions and the identity.
+fn basic_block(net: &mut Network, x: ValueId, channels: usize) -> Result<ValueId, ShapeError> {
+    let y = net.conv2d("conv1", x, conv(channels, 3))?;
+    let y = net.batch_norm("bn1", y, 1.0)?;
+    let y = net.relu(y)?;
+    let y = net.conv2d("conv2", y, conv(channels, 3))?;
+    let y = net.batch_norm("bn2", y, 1.0)?;
+    let y = net.add(y, x)?;
+    net.relu(y)
+}
+
+/// 1x1 to `channels`, 3x3, 1x1 to 4 `channels`, and the identity (through a 1x1 where the shape changes).
+pub(super) fn bottleneck(net: &mut Network, x: ValueId, channels: usize, stride: usize) -> Result<ValueId, ShapeError> {
+    let [_, inputs, _, _] = net.graph.shape(x).nchw("bottleneck")?;
+    let skip = if stride != 1 || inputs != 4 * channels {
+        net.scope("downsample", |net| conv_bn(net, x, conv(4 * channels, 1).stride(stride)))?
+    } else {
+        x
+    };
+    let y = net.conv2d("conv1", x, conv(channels, 1))?;
+    let y = net.batch_norm("bn1", y, 1.0)?;
+    let y = net.relu(y)?;
+    let y = net.conv2d("conv2", y, conv(channels, 3).stride(stride))?;
+    let y = net.batch_norm("bn2", y, 1.0)?;
+    let y = net.relu(y)?;
+    let y = net.conv2d("conv3", y, conv(4 * channels, 1))?;
+    let y = net.batch_norm("bn3", y, 1.0)?;
+    let y = net.add(y, skip)?;
+    net.relu(y)
+}

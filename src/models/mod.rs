@@ -1,0 +1,99 @@
+//! The networks, each to be read beside its paper's figures.
+
+mod ditn;
+mod hrnet;
+
+pub use ditn::Ditn;
+pub use hrnet::HrNet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::Skeleton;
+use crate::ir::{ShapeError, ValueId};
+use crate::nn::{Conv2dLayer, Network};
+
+/// Which network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelKind {
+    /// HRNet with decoders for joints and bones and the transfer between them.
+    Ditn,
+    /// HRNet with one 1x1 convolution.
+    Hrnet,
+}
+
+/// A network with its extents, as a `[model]` table of a configuration holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// Which network.
+    pub kind: ModelKind,
+    /// Channels of the branch at 1/4 of the input.
+    pub width: usize,
+    /// Channels of the stem and the first stage's bottlenecks.
+    pub stem: usize,
+    /// Basic blocks a branch and module.
+    pub blocks: usize,
+    /// Modules of stages 2, 3 and 4.
+    pub modules: [usize; 3],
+    /// DITN: the transfer from bones to joints.
+    pub transfer: bool,
+    /// DITN: the channel attention in the transfer.
+    pub channel_attention: bool,
+    /// DITN: the spatial attention in the transfer.
+    pub spatial_attention: bool,
+}
+
+impl Default for ModelConfig {
+    /// DITN-W32.
+    fn default() -> Self {
+        Self {
+            kind: ModelKind::Ditn,
+            width: 32,
+            stem: 64,
+            blocks: 4,
+            modules: [1, 4, 3],
+            transfer: true,
+            channel_attention: true,
+            spatial_attention: true,
+        }
+    }
+}
+
+/// What a network predicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeatMaps {
+    /// `[N, J, H / 4, W / 4]`.
+    pub joints: ValueId,
+    /// `[N, B, H / 4, W / 4]`, for networks that predict bones.
+    pub bones: Option<ValueId>,
+}
+
+impl ModelConfig {
+    /// Appends the network for `skeleton` to `net`: image `[N, 3, H, W]` -> heat maps.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where the input size does not suit the network.
+    pub fn build(&self, net: &mut Network, skeleton: &Skeleton, image: ValueId) -> Result<HeatMaps, ShapeError> {
+        let body = HrNet { width: self.width, stem: self.stem, blocks: self.blocks, modules: self.modules };
+        let features = body.features(net, image)?;
+        let joints = skeleton.joints.len();
+        match self.kind {
+            ModelKind::Hrnet => {
+                let head = Conv2dLayer::new(joints, 1).bias().initial(hrnet::BODY);
+                Ok(HeatMaps { joints: net.conv2d("final_layer", features, head)?, bones: None })
+            }
+            ModelKind::Ditn => {
+                let heads = Ditn {
+                    joints,
+                    bones: skeleton.bones,
+                    transfer: self.transfer,
+                    channel_attention: self.channel_attention,
+                    spatial_attention: self.spatial_attention,
+                };
+                let (joints, bones) = heads.heads(net, features)?;
+                Ok(HeatMaps { joints, bones: Some(bones) })
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The layers, named and initialised as in the public PyTorch code.
+
+use super::{Initial, Mode, Network};
+use crate::ir::{Role, ShapeError, ValueId};
+use crate::ops::add::Add;
+use crate::ops::batch_norm::{BatchNorm, BatchNormInference, Epilogue, RunningStatistics};
+use crate::ops::conv2d::Conv2d;
+use crate::ops::relu::Relu;
+use crate::ops::upsample::Upsample;
+
+/// Added to the variance by every batch normalisation.
+pub const EPS: f32 = 1e-5;
+/// Weight of a batch in the running statistics.
+pub const MOMENTUM: f32 = 0.1;
+
+/// Attributes of a square convolution.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Conv2dLayer {
+    /// Output channels.
+    pub channels: usize,
+    /// Extent of the kernel.
+    pub kernel: usize,
+    /// Step between outputs.
+    pub stride: usize,
+    /// Zeros around the input.
+    pub padding: usize,
+    /// Groups of channels that do not see each other.
+    pub groups: usize,
+    /// A bias a channel, starting at 0.
+    pub bias: bool,
+    /// Initial weights; `None` for Kaiming's.
+    pub initial: Option<Initial>,
+}
+
+impl Conv2dLayer {
+    /// Stride 1, 'same' padding, one group, no bias, Kaiming's initial weights.
+    pub fn new(channels: usize, kernel: usize) -> Self {
+        Self { channels, kernel, stride: 1, padding: kernel / 2, groups: 1, bias: false, initial: None }
+    }
+
+    /// With another stride.
+    #[must_use]
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// With other padding.
+    #[must_use]
+    pub fn padding(self, padding: usize) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// With groups.
+    #[must_use]
+    pub fn groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// With a bias.
+    #[must_use]
+    pub fn bias(self) -> Self {
+        Self { bias: true, ..self }
+    }
+
+    /// With other initial weights.
+    #[must_use]
+    pub fn initial(self, initial: Initial) -> Self {
+        Self { initial: Some(initial), ..self }
+    }
+}
+
+impl Network {
+    /// Convolution with parameters `name.weight` `[O, I / groups, k, k]` and, if asked for, `name.bias` `[O]`.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where `x` does not fit.
+    pub fn conv2d(&mut self, name: impl ToString, x: ValueId, layer: Conv2dLayer) -> Result<ValueId, ShapeError> {
+        self.scope(name, |net| {
+            let [_, channels, _, _] = net.graph.shape(x).nchw("conv2d")?;
+            let Conv2dLayer { channels: outputs, kernel, stride, padding, groups, bias, initial } = layer;
+            let group = channels / groups.max(1);
+            let initial = initial.unwrap_or_else(|| Initial::kaiming(group * kernel * kernel));
+            let weight = net.tensor("weight", [outputs, group, kernel, kernel], Role::Parameter, initial);
+            let mut inputs = vec![x, weight];
+            if bias {
+                inputs.push(net.tensor("bias", [outputs], Role::Parameter, Initial::Constant(0.0)));
+            }
+            net.graph.apply_one(Conv2d { stride: [stride; 2], padding: [padding; 2], groups, bias }, &inputs)
+        })
+    }
+
+    /// Batch normalisation with `name.weight` (starting at `weight`) and `name.bias`, and its running statistics.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where `x` is not `[N, C, H, W]` or, in training, has one value per channel.
+    pub fn batch_norm(&mut self, name: impl ToString, x: ValueId, weight: f32) -> Result<ValueId, ShapeError> {
+        self.scope(name, |net| {
+            let [n, channels, h, w] = net.graph.shape(x).nchw("batch_norm")?;
+            let gamma = net.tensor("weight", [channels], Role::Parameter, Initial::Constant(weight));
+            let beta = net.tensor("bias", [channels], Role::Parameter, Initial::Constant(0.0));
+            let running_mean = net.tensor("running_mean", [channels], Role::State, Initial::Constant(0.0));
+            let running_var = net.tensor("running_var", [channels], Role::State, Initial::Constant(1.0));
+            let (eps, epilogue) = (EPS, Epilogue::NONE);
+            if net.mode == Mode::Inference {
+                let inputs = [x, gamma, beta, running_mean, running_var];
+                return net.graph.apply_one(BatchNormInference { eps, epilogue }, &inputs);
+            }
+            let outputs = net.graph.apply(BatchNorm { eps, epilogue }, &[x, gamma, beta])?;
+            let update = RunningStatistics { momentum: MOMENTUM, count: n * h * w };
+            net.graph.apply(update, &[running_mean, running_var, outputs[1], outputs[2]])?;
+            Ok(outputs[0])
+        })
+    }
+
+    /// y = max(x, 0).
+    ///
+    /// # Errors
+    /// None for a value of this graph.
+    pub fn relu(&mut self, x: ValueId) -> Result<ValueId, ShapeError> {
+        self.graph.apply_one(Relu, &[x])
+    }
+
+    /// a + b.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where the shapes differ.
+    pub fn add(&mut self, a: ValueId, b: ValueId) -> Result<ValueId, ShapeError> {
+        self.graph.apply_one(Add, &[a, b])
+    }
+
+    /// Nearest up-sampling by a whole factor.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where `x` is not `[N, C, H, W]`.
+    pub fn upsample(&mut self, x: ValueId, factor: usize) -> Result<ValueId, ShapeError> {
+        self.graph.apply_one(Upsample { factor }, &[x])
+    }
+}

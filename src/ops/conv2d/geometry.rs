@@ -1,0 +1,102 @@
+//! The extents of a convolution.
+
+use super::NAME;
+use crate::ir::{Shape, ShapeError};
+
+/// All extents of one convolution, forward or backward; pairs are (vertical, horizontal).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Geometry {
+    pub batch: usize,
+    pub channels: usize,
+    pub size: [usize; 2],
+    pub out_channels: usize,
+    pub out_size: [usize; 2],
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub padding: [usize; 2],
+    pub groups: usize,
+}
+
+impl Geometry {
+    /// The convolution of x with a weight.
+    pub fn forward(
+        x: &Shape,
+        weight: &Shape,
+        stride: [usize; 2],
+        padding: [usize; 2],
+        groups: usize,
+    ) -> Result<Self, ShapeError> {
+        let [batch, channels, h, w] = x.nchw(NAME)?;
+        let [out_channels, group, kh, kw] = weight.nchw(NAME)?;
+        ShapeError::unless(groups > 0 && stride[0] > 0 && stride[1] > 0, NAME, || {
+            format!("groups {groups} and stride {stride:?} must be positive")
+        })?;
+        ShapeError::unless(channels == group * groups && out_channels.is_multiple_of(groups), NAME, || {
+            format!("weight {weight} in {groups} groups does not fit input {x}")
+        })?;
+        let padded = [h + 2 * padding[0], w + 2 * padding[1]];
+        ShapeError::unless(padded[0] >= kh && padded[1] >= kw && kh > 0 && kw > 0, NAME, || {
+            format!("kernel {kh}x{kw} is larger than input {x} with padding {padding:?}")
+        })?;
+        let out_size = [(padded[0] - kh) / stride[0] + 1, (padded[1] - kw) / stride[1] + 1];
+        Ok(Self { batch, channels, size: [h, w], out_channels, out_size, kernel: [kh, kw], stride, padding, groups })
+    }
+
+    /// The geometry of inputs that the shape rule has accepted.
+    pub fn of(checked: Result<Self, ShapeError>) -> Self {
+        // Operators are lowered and evaluated only at shapes that `output_shapes` accepted, which computes this same
+        // geometry.
+        checked.unwrap_or_else(|error| unreachable!("{error}"))
+    }
+
+    /// Whether dy has the shape of this convolution's output.
+    pub fn check_output(&self, dy: &Shape) -> Result<(), ShapeError> {
+        ShapeError::unless(*dy == self.output(), NAME, || {
+            format!("gradient {dy} does not match output {}", self.output())
+        })
+    }
+
+    pub fn input(&self) -> Shape {
+        [self.batch, self.channels, self.size[0], self.size[1]].into()
+    }
+
+    pub fn weight(&self) -> Shape {
+        [self.out_channels, self.group_channels(), self.kernel[0], self.kernel[1]].into()
+    }
+
+    pub fn output(&self) -> Shape {
+        [self.batch, self.out_channels, self.out_size[0], self.out_size[1]].into()
+    }
+
+    /// Input channels of a group.
+    pub fn group_channels(&self) -> usize {
+        self.channels / self.groups
+    }
+
+    /// Operations of a pass: two for every weight and output pixel.
+    pub fn flops(&self) -> f64 {
+        2.0 * self.output().elements() as f64 * (self.group_channels() * self.kernel[0] * self.kernel[1]) as f64
+    }
+
+    /// The `override` constants that all convolution kernels share.
+    pub fn constants(&self) -> Vec<(&'static str, f64)> {
+        [
+            ("BATCH", self.batch),
+            ("CHANNELS", self.channels),
+            ("HEIGHT", self.size[0]),
+            ("WIDTH", self.size[1]),
+            ("OUT_CHANNELS", self.out_channels),
+            ("OUT_HEIGHT", self.out_size[0]),
+            ("OUT_WIDTH", self.out_size[1]),
+            ("KERNEL_HEIGHT", self.kernel[0]),
+            ("KERNEL_WIDTH", self.kernel[1]),
+            ("STRIDE_Y", self.stride[0]),
+            ("STRIDE_X", self.stride[1]),
+            ("PADDING_Y", self.padding[0]),
+            ("PADDING_X", self.padding[1]),
+            ("GROUPS", self.groups),
+        ]
+        .map(|(name, value)| (name, value as f64))
+        .to_vec()
+    }
+}
