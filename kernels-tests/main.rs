@@ -6,6 +6,7 @@ mod adamw;
 mod add;
 mod batch_norm;
 mod conv2d;
+mod crop;
 mod loss;
 mod relu;
 mod upsample;

@@ -134,8 +134,7 @@ fn inputs_of(case: &OperatorCase) -> (Graph, Vec<ValueId>) {
 }
 
 fn twin(case: &OperatorCase, data: &[Vec<f32>]) -> Vec<Vec<f64>> {
-    let exact: Vec<Vec<f64>> = data.iter().map(|input| input.iter().map(|&x| f64::from(x)).collect()).collect();
-    twin_exact(case, &exact)
+    twin_exact(case, &case.exact(data))
 }
 
 fn twin_exact(case: &OperatorCase, data: &[Vec<f64>]) -> Vec<Vec<f64>> {
@@ -147,7 +146,7 @@ fn twin_exact(case: &OperatorCase, data: &[Vec<f64>]) -> Vec<Vec<f64>> {
 /// d/dx of sum over outputs of <weights, output>, by central differences of the twin.
 fn numeric_gradient(case: &OperatorCase, data: &[Vec<f32>], weights: &[Vec<f32>], input: usize) -> Vec<f64> {
     const STEP: f64 = 1e-4;
-    let mut exact: Vec<Vec<f64>> = data.iter().map(|input| input.iter().map(|&x| f64::from(x)).collect()).collect();
+    let mut exact = case.exact(data);
     let value = |exact: &[Vec<f64>]| -> f64 {
         let outputs = twin_exact(case, exact);
         let products = outputs.iter().zip(weights);

@@ -20,10 +20,12 @@ pub enum Fill {
     Weights,
     /// These numbers.
     Given(Vec<f32>),
+    /// These words, for an input that kernels bind as `array<u32>`. The twin gets their values.
+    Words(Vec<u32>),
 }
 
 impl Fill {
-    /// Draws `elements` numbers.
+    /// Draws `elements` numbers; [`Fill::Words`] gives the numbers with the bits of its words.
     pub fn draw(&self, elements: usize, random: &mut impl Rng) -> Vec<f32> {
         match self {
             Self::Uniform(low, high) => (0..elements).map(|_| random.random_range(*low..=*high)).collect(),
@@ -43,6 +45,7 @@ impl Fill {
             }
             Self::Weights => (0..elements).map(|_| f32::from(u8::from(random.random_bool(0.875)))).collect(),
             Self::Given(numbers) => numbers.clone(),
+            Self::Words(words) => words.iter().map(|&word| f32::from_bits(word)).collect(),
         }
     }
 }
@@ -107,6 +110,17 @@ impl OperatorCase {
     pub fn draw(&self, seed: u64) -> Vec<Vec<f32>> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         self.inputs.iter().map(|(shape, fill)| fill.draw(shape.elements(), &mut random)).collect()
+    }
+
+    /// Contents of the inputs as the twin takes them: numbers as they are, words by their values.
+    pub fn exact(&self, data: &[Vec<f32>]) -> Vec<Vec<f64>> {
+        let inputs = self.inputs.iter().zip(data);
+        inputs
+            .map(|((_, fill), input)| match fill {
+                Fill::Words(_) => input.iter().map(|x| f64::from(x.to_bits())).collect(),
+                _ => input.iter().map(|&x| f64::from(x)).collect(),
+            })
+            .collect()
     }
 
     /// Operator and shapes in a line: `relu [2, 3, 5, 7]`.

@@ -8,6 +8,7 @@ pub mod add;
 pub mod batch_norm;
 mod case;
 pub mod conv2d;
+pub mod crop;
 pub mod loss;
 pub mod relu;
 pub mod upsample;
@@ -25,6 +26,7 @@ const FAMILIES: &[Family] = &[
     (add::cases, add::kernels),
     (batch_norm::cases, batch_norm::kernels),
     (conv2d::cases, conv2d::kernels),
+    (crop::cases, crop::kernels),
     (loss::cases, loss::kernels),
     (relu::cases, relu::kernels),
     (upsample::cases, upsample::kernels),

@@ -1,0 +1,111 @@
+use ditn::data::augmentation::Placement;
+use ditn::data::crop::Crop;
+use ditn::data::skeleton::LSP;
+use ditn::data::{Batch, Joint, Person, Size};
+use ditn::graph::{Plan, Session, Store};
+use ditn::ir::{Graph, Shape};
+use ditn::ops::crop::{self, AffineCrop, DEVIATION, MEAN};
+use ditn::ops::{Fill, OperatorCase};
+use image::{Rgb, RgbImage};
+use proptest::prelude::*;
+
+use crate::harness::{gpus, table_agrees, values_agree};
+
+#[test]
+fn the_table_of_cases_agrees_with_the_twin() {
+    table_agrees(&crop::cases());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_pictures_and_transforms_agree_with_the_twin(
+        (height, width) in (1..30_usize, 1..30_usize),
+        sizes in prop::collection::vec((1..20_u32, 1..20_u32), 1..4),
+        // Multiples of 1/1024 that float32 adds and multiplies exactly.
+        numerators in prop::collection::vec(prop::array::uniform6(-2048..2048_i32), 3),
+        words in prop::collection::vec(any::<u32>(), 3 * 400),
+    ) {
+        let mut pictures = Vec::new();
+        let mut offset = 0;
+        for (columns, rows) in sizes {
+            pictures.push([offset, columns, rows, 0]);
+            offset += columns * rows;
+        }
+        let samples = pictures.len();
+        let transforms = numerators[..samples].concat().into_iter().map(|n| n as f32 / 1024.0).collect();
+        let shapes: [Shape; 3] = [[words.len()].into(), [samples, 4].into(), [samples, 6].into()];
+        let case = OperatorCase::new(AffineCrop { height, width }, &shapes)
+            .fill(0, Fill::Words(words))
+            .fill(1, Fill::Words(pictures.concat()))
+            .fill(2, Fill::Given(transforms));
+        values_agree(&case, 0);
+    }
+}
+
+#[test]
+fn more_than_65535_workgroups_fold_into_y() {
+    let operator = AffineCrop { height: 2048, width: 2049 };
+    let case = OperatorCase::new(operator, &[[12_usize].into(), [1, 4].into(), Shape::from([1, 6])])
+        .fill(0, Fill::Words((0..12).map(|word| word * 0x0015_1107).collect()))
+        .fill(1, Fill::Words(vec![0, 4, 3, 0]))
+        .fill(2, Fill::Given(vec![1.0 / 1024.0, 0.0, 0.5, 0.0, 1.0 / 1024.0, 0.25]));
+    values_agree(&case, 0);
+}
+
+/// A picture that changes slowly and fades to black, so that rounding a point to 1/32 pixel hardly moves a value.
+fn smooth_picture(seed: u32) -> RgbImage {
+    RgbImage::from_fn(120, 90, |x, y| {
+        let edge = x.min(y).min(119 - x).min(89 - y);
+        Rgb([edge * (x + seed) / 60, edge * y / 30, 3 * edge].map(|v| v as u8))
+    })
+}
+
+#[test]
+fn crops_of_a_batch_show_what_its_view_shows() {
+    let size = Size { width: 48, height: 64 };
+    let mut batch = Batch::default();
+    for (sample, (rotation, flip)) in [(0.0, false), (25.0, true), (-130.0, false)].into_iter().enumerate() {
+        let joint = Joint { x: 50.0, y: 40.0, labelled: true, visible: true };
+        let person = Person {
+            name: "one".to_string(),
+            picture: smooth_picture(40 * sample as u32),
+            joints: vec![joint; LSP.joints.len()],
+            center: [55.0, 40.0],
+            scale: [0.3, 0.4],
+            head_size: None,
+        };
+        let crop = Crop { rotation, ..Crop::new(person.center, person.scale, size) };
+        batch.push(sample, person, &Placement { crop, flip }, &LSP, size).expect("the box has an extent");
+    }
+    let (height, width) = (size.height as usize, size.width as usize);
+    for gpu in gpus() {
+        let mut graph = Graph::new();
+        let pixels = graph.input("pixels", [1]);
+        let pictures = graph.input("pictures", [3, 4]);
+        let transforms = graph.input("transforms", [3, 6]);
+        let image = graph.apply_one(AffineCrop { height, width }, &[pixels, pictures, transforms]).expect("they fit");
+        let plan = Plan::new(graph, &[image], gpu.capabilities()).expect("it fits");
+        let mut session = Session::new(gpu, plan, &mut Store::new(gpu)).expect("it fits");
+        session.grow(pixels, batch.pixels.len()).expect("it fits");
+        session.write(pixels, &batch.pixels).expect("it fits");
+        session.write(pictures, &batch.pictures).expect("it fits");
+        session.write(transforms, &batch.transforms).expect("it fits");
+        session.run().expect("the device works");
+        let image = session.read(image).expect("it is an output");
+        for sample in 0..3 {
+            let view = batch.view(sample, size);
+            for (x, y, Rgb(colours)) in view.enumerate_pixels() {
+                for (channel, colour) in colours.iter().enumerate() {
+                    let place = ((sample * 3 + channel) * height + y as usize) * width + x as usize;
+                    let value = (f64::from(image[place]) * DEVIATION[channel] + MEAN[channel]) * 255.0;
+                    assert!(
+                        (value - f64::from(*colour)).abs() <= 1.001,
+                        "sample {sample}, ({x}, {y}), channel {channel}: {value}, not {colour}"
+                    );
+                }
+            }
+        }
+    }
+}

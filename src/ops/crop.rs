@@ -1,0 +1,146 @@
+//! The network's input from 8-bit pictures: affine crop, flip and normalisation in one pass.
+
+use crate::gpu::Argument::{Input, Output};
+use crate::gpu::{Dispatch, Kernel, folded};
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+
+use super::OperatorCase;
+
+/// Bilinear samples of the pictures along affine maps, normalised.
+pub static FORWARD: Kernel = Kernel {
+    name: "crop/forward",
+    summary: "image = (picture sampled at (a x + b y + c, d x + e y + f) / 255 - mean) / deviation",
+    source: include_str!("../../shaders/crop/forward.wgsl"),
+    subgroups: false,
+};
+
+/// Means of red, green and blue over ImageNet, for values from 0 to 1.
+pub const MEAN: [f64; 3] = [0.485, 0.456, 0.406];
+/// Standard deviations of red, green and blue over ImageNet, for values from 0 to 1.
+pub const DEVIATION: [f64; 3] = [0.229, 0.224, 0.225];
+
+/// (pixels \[capacity\], pictures \[N, 4\], transforms \[N, 6\]) -> image \[N, 3, height, width\].
+///
+/// `pixels` and `pictures` hold words: pixels 0xAABBGGRR row by row, and for each sample the number of its picture's
+/// first word in `pixels`, the picture's width, its height, and 0. Only `transforms` holds numbers: a, b, c, d, e, f
+/// of the map from an input pixel (x, y) to the picture's pixel (a x + b y + c, d x + e y + f); a flip is folded in.
+/// The buffer of `pixels` may be longer than its shape says.
+///
+/// image = (v / 255 - mean) / deviation with ImageNet's mean and deviation; v is what OpenCV's `warpAffine` gives with
+/// bilinear interpolation and a black border: the point rounded to 1/32 pixel, the value to a whole number, both half
+/// up. It has no gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AffineCrop {
+    /// Rows of the image.
+    pub height: usize,
+    /// Columns of the image.
+    pub width: usize,
+}
+
+impl Operator for AffineCrop {
+    fn name(&self) -> &'static str {
+        "crop"
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [pixels, pictures, transforms] = super::take(self.name(), inputs)?;
+        ShapeError::unless(pixels.extents().len() == 1, self.name(), || format!("pixels {pixels} are not [capacity]"))?;
+        let &[samples, 4] = pictures.extents() else {
+            return Err(ShapeError::new(self.name(), format!("pictures {pictures} are not [N, 4]")));
+        };
+        ShapeError::unless(transforms.extents() == [samples, 6], self.name(), || {
+            format!("transforms {transforms} are not [{samples}, 6], one for each picture")
+        })?;
+        Ok(vec![[samples, 3, self.height, self.width].into()])
+    }
+
+    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        Ok(vec![None; 3])
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let samples = case.inputs[1].extents()[0];
+        let dispatch = Dispatch {
+            kernel: &FORWARD,
+            constants: vec![("SAMPLES", samples as f64), ("HEIGHT", self.height as f64), ("WIDTH", self.width as f64)],
+            bindings: vec![Input(0), Input(1), Input(2), Output(0)],
+            workgroups: folded((samples * self.height * self.width).div_ceil(64)),
+        };
+        vec![Variant::new("plain", vec![dispatch])]
+    }
+
+    fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let samples = shapes[1].extents()[0];
+        let area = self.height * self.width;
+        let mut image = vec![0.0; samples * 3 * area];
+        for sample in 0..samples {
+            let &[a, b, c, d, e, f] = &inputs[2][6 * sample..6 * sample + 6] else { unreachable!("six numbers") };
+            let picture = &inputs[1][4 * sample..4 * sample + 4];
+            for place in 0..area {
+                let (x, y) = ((place % self.width) as f64, (place / self.width) as f64);
+                let point = [a * x + b * y + c, d * x + e * y + f].map(|p| (p * 32.0 + 0.5).floor() / 32.0);
+                let corner = point.map(f64::floor);
+                let share = [point[0] - corner[0], point[1] - corner[1]];
+                for (channel, (mean, deviation)) in MEAN.iter().zip(DEVIATION).enumerate() {
+                    let mut value = 0.0;
+                    for (right, low) in [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)] {
+                        let weight = (1.0 - right - share[0]).abs() * (1.0 - low - share[1]).abs();
+                        value += weight * pixel(inputs[0], picture, corner[0] + right, corner[1] + low, channel);
+                    }
+                    image[(3 * sample + channel) * area + place] = ((value + 0.5).floor() / 255.0 - mean) / deviation;
+                }
+            }
+        }
+        vec![image]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new(14.0 * outputs[0].elements() as f64, inputs, outputs)
+    }
+}
+
+/// A channel of the picture's pixel in this column and row; 0 outside.
+fn pixel(pixels: &[f64], picture: &[f64], column: f64, row: f64, channel: usize) -> f64 {
+    let (first, width, height) = (picture[0], picture[1], picture[2]);
+    if column < 0.0 || row < 0.0 || column >= width || row >= height {
+        return 0.0;
+    }
+    let word = pixels[(first + row * width + column) as usize] as u32;
+    f64::from((word >> (8 * channel)) & 255)
+}
+
+/// The cases of this file's operators.
+pub fn cases() -> Vec<OperatorCase> {
+    use super::Fill::{Given, Words};
+    // Noise: every pixel and channel differs from its neighbours.
+    let noise = |count: u32| Words((0..count).map(|index| index.wrapping_mul(0x9e37_79b1) ^ 0x5bd1_e995).collect());
+    let case = |operator, pixels: u32, pictures: &[[u32; 4]], transforms: &[[f32; 6]]| {
+        let samples = pictures.len();
+        let shapes: [Shape; 3] = [[pixels as usize].into(), [samples, 4].into(), [samples, 6].into()];
+        OperatorCase::new(operator, &shapes)
+            .fill(0, noise(pixels))
+            .fill(1, Words(pictures.concat()))
+            .fill(2, Given(transforms.concat()))
+    };
+    // Multiples of 1/128: the points are exact in float32 too, else a point on the edge between two 32nds would be
+    // rounded differently from the twin's.
+    vec![
+        case(
+            AffineCrop { height: 9, width: 13 },
+            17 * 11 + 8 * 20,
+            &[[0, 17, 11, 0], [17 * 11, 8, 20, 0], [5, 7, 3, 0]],
+            &[
+                [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+                [-0.7265625, 0.3203125, 6.4453125, 0.2890625, 1.5390625, -2.25],
+                [0.5078125, -0.2578125, -1.0078125, 0.2578125, 0.5078125, 1.125],
+            ],
+        ),
+        case(AffineCrop { height: 1, width: 1 }, 1, &[[0, 1, 1, 0]], &[[1.0, 0.0, 0.4921875, 0.0, 1.0, -0.1953125]]),
+        case(AffineCrop { height: 4, width: 6 }, 6, &[[0, 3, 2, 0]], &[[1.0, 0.0, 1e9, 0.0, 1.0, -1e9]]),
+    ]
+}
+
+/// The kernels of this file.
+pub fn kernels() -> Vec<&'static Kernel> {
+    vec![&FORWARD]
+}
