@@ -32,6 +32,9 @@ pub fn read(path: &Path, variable: &str, advice: &str) -> Result<Numbers, DataEr
     if bytes.starts_with(b"MATLAB 5.0") && bytes.len() >= 128 {
         bytes[..PARSED_TEXT.len()].copy_from_slice(PARSED_TEXT);
     }
+    if !is_whole(&bytes) {
+        return Err(wrong("ends early: not a whole MATLAB file".to_string()));
+    }
     // The parser is meant for well-formed files; on others it may panic instead of returning an error.
     let Ok(Ok(mut file)) = std::panic::catch_unwind(|| matrw::load_matfile_from_u8(&bytes)) else {
         return Err(wrong("not a whole MATLAB file of version 5 to 7".to_string()));
@@ -47,6 +50,19 @@ pub fn read(path: &Path, variable: &str, advice: &str) -> Result<Numbers, DataEr
         Some(_) => Err(wrong(format!("`{variable}` is not a numeric array"))),
         None => Err(wrong(format!("has no variable `{variable}`"))),
     }
+}
+
+/// Whether the variables' sizes add up to the file's: the parser panics on a file that was cut off.
+fn is_whole(bytes: &[u8]) -> bool {
+    let mut at = 128;
+    while at < bytes.len() {
+        let Some(size) = bytes.get(at + 4..at + 8) else { return false };
+        // The byte order is `IM` for little-endian files.
+        let word = [size[0], size[1], size[2], size[3]];
+        let little = bytes[126] == b'I';
+        at += 8 + if little { u32::from_le_bytes(word) } else { u32::from_be_bytes(word) } as usize;
+    }
+    at == bytes.len()
 }
 
 fn numbers(values: MatlabType) -> Option<Vec<f64>> {
