@@ -9,8 +9,12 @@ pub mod batch_norm;
 mod case;
 pub mod conv2d;
 pub mod crop;
+pub mod gate;
+pub mod global_average_pool;
 pub mod loss;
+pub mod max_pool;
 pub mod relu;
+pub mod scale;
 pub mod upsample;
 
 pub use case::{Fill, OperatorCase};
@@ -27,8 +31,12 @@ const FAMILIES: &[Family] = &[
     (batch_norm::cases, batch_norm::kernels),
     (conv2d::cases, conv2d::kernels),
     (crop::cases, crop::kernels),
+    (gate::cases, gate::kernels),
+    (global_average_pool::cases, global_average_pool::kernels),
     (loss::cases, loss::kernels),
+    (max_pool::cases, max_pool::kernels),
     (relu::cases, relu::kernels),
+    (scale::cases, scale::kernels),
     (upsample::cases, upsample::kernels),
 ];
 

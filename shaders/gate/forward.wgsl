@@ -1,0 +1,23 @@
+// y[i] = (1 + sigmoid(g[i / A])) r[i]      A = AREA: 1 where each pixel has its own g, H W where each channel has
+//
+// One invocation computes one element. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+
+override ELEMENTS: u32;  // of r
+override AREA: u32;
+
+@group(0) @binding(0) var<storage, read> r: array<f32>;        // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> g: array<f32>;        // [N, C, H, W] or [N, C, 1, 1]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, C, H, W]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= ELEMENTS {
+        return;
+    }
+    y[index] = (1.0 + 1.0 / (1.0 + exp(-g[index / AREA]))) * r[index];
+}

@@ -1,0 +1,23 @@
+// dx[c, p] = dy[c] / AREA
+//
+// c runs through the channels of all samples, p through the AREA = H W pixels of one. One invocation computes one
+// element of dx. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+
+override ELEMENTS: u32;  // of dx
+override AREA: u32;
+
+@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [N, C, 1, 1]
+@group(0) @binding(1) var<storage, read_write> dx: array<f32>;  // [N, C, H, W]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= ELEMENTS {
+        return;
+    }
+    dx[index] = dy[index / AREA] / f32(AREA);
+}

@@ -1,0 +1,40 @@
+// y[c] = sum over p of x[c, p] / AREA
+//
+// c runs through the channels of all samples, p through the AREA = H W pixels of one. One workgroup takes one channel:
+// each lane every 64th pixel, then the lanes' sums are added as a tree. Grid: CHANNELS workgroups of 64, folded into y
+// past 65,535.
+
+override CHANNELS: u32;  // N C
+override AREA: u32;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [N, C, 1, 1]
+
+var<workgroup> partial: array<f32, 64>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let channel = workgroup.y * workgroups.x + workgroup.x;
+    if channel >= CHANNELS {
+        return;
+    }
+    var sum = 0.0;
+    for (var pixel = lane; pixel < AREA; pixel += 64u) {
+        sum += x[channel * AREA + pixel];
+    }
+    partial[lane] = sum;
+    workgroupBarrier();
+    for (var reach = 32u; reach > 0u; reach /= 2u) {
+        if lane < reach {
+            partial[lane] += partial[lane + reach];
+        }
+        workgroupBarrier();
+    }
+    if lane == 0u {
+        y[channel] = partial[0] / f32(AREA);
+    }
+}

@@ -1,0 +1,206 @@
+//! Max-pooling over square windows.
+
+use crate::gpu::Argument::{Input, Output};
+use crate::gpu::Kernel;
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+
+use super::{OperatorCase, one_invocation_an_item};
+
+const NAME: &str = "max_pool";
+
+/// y = the largest element of each window.
+pub static FORWARD: Kernel = Kernel {
+    name: "max_pool/forward",
+    summary: "y = the largest element of each window",
+    source: include_str!("../../shaders/max_pool/forward.wgsl"),
+    subgroups: false,
+};
+
+/// dx = the sum of dy over the windows whose largest element it is.
+pub static BACKWARD_INPUT: Kernel = Kernel {
+    name: "max_pool/backward_input",
+    summary: "dx = the sum of dy over the windows whose maximum it is",
+    source: include_str!("../../shaders/max_pool/backward_input.wgsl"),
+    subgroups: false,
+};
+
+/// x `[N, C, H, W]` -> y `[N, C, H', W']`, y[n, c, i, j] = max over u, v of x[n, c, i S + u - P, j S + v - P], where
+/// what lies outside the map does not take part and H' = floor((H + 2 P - K) / S) + 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPool {
+    /// K, the side of a window.
+    pub kernel: usize,
+    /// S, the distance between windows.
+    pub stride: usize,
+    /// P, how far windows reach over the border; at most K / 2.
+    pub padding: usize,
+}
+
+impl MaxPool {
+    /// Extents after pooling.
+    fn pooled(&self, x: &Shape) -> Result<[usize; 4], ShapeError> {
+        let Self { kernel, stride, padding } = *self;
+        let [n, c, h, w] = x.nchw(NAME)?;
+        ShapeError::unless(kernel > 0 && stride > 0 && padding <= kernel / 2, NAME, || {
+            format!("kernel {kernel}, stride {stride}, padding {padding}: the padding may be half the kernel at most")
+        })?;
+        ShapeError::unless(h.min(w) > 0 && h.min(w) + 2 * padding >= kernel, NAME, || {
+            format!("{x} with padding {padding} is smaller than a window of {kernel}")
+        })?;
+        let along = |extent: usize| (extent + 2 * padding - kernel) / stride + 1;
+        Ok([n, c, along(h), along(w)])
+    }
+
+    /// The constants that both kernels share.
+    fn constants(&self, elements: usize, x: &Shape, y: &Shape) -> Vec<(&'static str, f64)> {
+        let (x, y) = (x.extents(), y.extents());
+        vec![
+            ("ELEMENTS", elements as f64),
+            ("HEIGHT", x[2] as f64),
+            ("WIDTH", x[3] as f64),
+            ("OUT_HEIGHT", y[2] as f64),
+            ("OUT_WIDTH", y[3] as f64),
+            ("KERNEL", self.kernel as f64),
+            ("STRIDE", self.stride as f64),
+            ("PADDING", self.padding as f64),
+        ]
+    }
+
+    /// Places in x, in reading order, of what each element of y is the maximum of.
+    fn windows(&self, x: &Shape) -> Vec<Vec<usize>> {
+        let extents = x.extents();
+        let (planes, height, width) = (extents[0] * extents[1], extents[2], extents[3]);
+        let along = |extent: usize| (extent + 2 * self.padding - self.kernel) / self.stride + 1;
+        let clipped = |window: usize, extent: usize| {
+            let start = window * self.stride;
+            start.saturating_sub(self.padding)..(start + self.kernel - self.padding).min(extent)
+        };
+        let mut windows = Vec::new();
+        for plane in 0..planes {
+            for i in 0..along(height) {
+                for j in 0..along(width) {
+                    let rows = clipped(i, height);
+                    let place = |row, column| (plane * height + row) * width + column;
+                    windows
+                        .push(rows.flat_map(|row| clipped(j, width).map(move |column| place(row, column))).collect());
+                }
+            }
+        }
+        windows
+    }
+}
+
+impl Operator for MaxPool {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [x] = super::take(NAME, inputs)?;
+        Ok(vec![self.pooled(x)?.into()])
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        output_gradients: &[Option<ValueId>],
+    ) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        let Some(dy) = output_gradients[0] else { return Ok(vec![None]) };
+        let gradient = MaxPoolInputGradient { pool: *self };
+        Ok(vec![Some(graph.apply_one(gradient, &[dy, node.inputs[0], node.outputs[0]])?)])
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let (x, y) = (case.inputs[0], case.outputs[0]);
+        let constants = self.constants(y.elements(), x, y);
+        let dispatch = one_invocation_an_item(&FORWARD, y.elements(), constants, vec![Input(0), Output(0)]);
+        vec![Variant::new("plain", vec![dispatch])]
+    }
+
+    fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let x = inputs[0];
+        let windows = self.windows(shapes[0]);
+        vec![windows.iter().map(|window| window.iter().fold(f64::NEG_INFINITY, |y, &at| y.max(x[at]))).collect()]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new((self.kernel * self.kernel * outputs[0].elements()) as f64, inputs, outputs)
+    }
+}
+
+/// (dy, x, y) -> dx of [`MaxPool`]: dy of each window goes to the first element, in reading order, that equals its
+/// maximum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPoolInputGradient {
+    /// The pooling that is differentiated.
+    pub pool: MaxPool,
+}
+
+impl Operator for MaxPoolInputGradient {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [dy, x, y] = super::take(NAME, inputs)?;
+        let pooled = Shape::from(self.pool.pooled(x)?);
+        ShapeError::unless(*y == pooled, NAME, || format!("output {y} is not {x} pooled, {pooled}"))?;
+        ShapeError::unless(dy == y, NAME, || format!("gradient {dy} does not match output {y}"))?;
+        Ok(vec![x.clone()])
+    }
+
+    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        Err(super::no_second_gradient(NAME))
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let (x, y) = (case.inputs[1], case.inputs[2]);
+        let constants = self.pool.constants(x.elements(), x, y);
+        let bindings = vec![Input(0), Input(1), Input(2), Output(0)];
+        vec![Variant::new("plain", vec![one_invocation_an_item(&BACKWARD_INPUT, x.elements(), constants, bindings)])]
+    }
+
+    fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let (dy, x, y) = (inputs[0], inputs[1], inputs[2]);
+        let mut dx = vec![0.0; x.len()];
+        for ((window, dy), y) in self.pool.windows(shapes[1]).iter().zip(dy).zip(y) {
+            if let Some(&first) = window.iter().find(|&&at| x[at] == *y) {
+                dx[first] += dy;
+            }
+        }
+        vec![dx]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new((self.pool.kernel * self.pool.kernel * inputs[0].elements()) as f64, inputs, outputs)
+    }
+}
+
+/// The pooling of the parameter adapter: 2 x 2 windows side by side.
+const HALVE: MaxPool = MaxPool { kernel: 2, stride: 2, padding: 0 };
+/// The pooling of the ResNet stem: 3 x 3 windows that overlap.
+const STEM: MaxPool = MaxPool { kernel: 3, stride: 2, padding: 1 };
+
+/// The cases of this file's operators.
+pub fn cases() -> Vec<OperatorCase> {
+    use super::Fill::Distinct;
+    let pool = |pool, shape: [usize; 4]| OperatorCase::new(pool, &[shape]).fill(0, Distinct).differentiate(&[0]);
+    vec![
+        pool(HALVE, [2, 3, 6, 4]),
+        pool(HALVE, [1, 2, 31, 31]),
+        pool(HALVE, [1, 1, 2, 3]),
+        pool(STEM, [2, 3, 8, 6]),
+        pool(STEM, [1, 2, 7, 9]),
+        pool(STEM, [1, 1, 1, 1]),
+        // All negative: padding that took part with a 0 would win.
+        OperatorCase::new(STEM, &[[1, 2, 5, 6]]).fill(0, super::Fill::Uniform(-2.0, -1.0)),
+        pool(MaxPool { kernel: 1, stride: 2, padding: 0 }, [1, 2, 5, 4]),
+        pool(MaxPool { kernel: 5, stride: 1, padding: 2 }, [1, 2, 6, 7]),
+    ]
+}
+
+/// The kernels of this file.
+pub fn kernels() -> Vec<&'static Kernel> {
+    vec![&FORWARD, &BACKWARD_INPUT]
+}
