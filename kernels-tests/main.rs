@@ -13,4 +13,5 @@ mod loss;
 mod max_pool;
 mod relu;
 mod scale;
+mod targets;
 mod upsample;

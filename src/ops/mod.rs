@@ -15,6 +15,7 @@ pub mod loss;
 pub mod max_pool;
 pub mod relu;
 pub mod scale;
+pub mod targets;
 pub mod upsample;
 
 pub use case::{Fill, OperatorCase};
@@ -37,6 +38,7 @@ const FAMILIES: &[Family] = &[
     (max_pool::cases, max_pool::kernels),
     (relu::cases, relu::kernels),
     (scale::cases, scale::kernels),
+    (targets::cases, targets::kernels),
     (upsample::cases, upsample::kernels),
 ];
 

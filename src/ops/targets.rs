@@ -1,0 +1,230 @@
+//! Target maps from joints: Gaussian peaks for joints, ridges along the bones.
+
+use crate::gpu::Argument::{Input, Output, Table};
+use crate::gpu::{Dispatch, Kernel, folded};
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+
+use super::OperatorCase;
+
+/// Gaussian peaks at the rounded joints.
+pub static JOINTS: Kernel = Kernel {
+    name: "targets/joints",
+    summary: "maps = exp(-distance to the rounded joint^2 / (2 sigma^2)), cut off at 3 sigma",
+    source: include_str!("../../shaders/targets/joints.wgsl"),
+    subgroups: false,
+};
+
+/// Gaussian ridges along the bones.
+pub static BONES: Kernel = Kernel {
+    name: "targets/bones",
+    summary: "maps = exp(-distance to the bone^2 / (2 sigma^2))",
+    source: include_str!("../../shaders/targets/bones.wgsl"),
+    subgroups: false,
+};
+
+/// joints \[N, J, 3\] -> (maps \[N, J, height, width\], weights \[N, J, 1, 1\]).
+///
+/// A joint is x and y in heat-map pixels, and more than 0 where it is labelled. Its map is a Gaussian with peak 1 at
+/// (floor(x + 0.5), floor(y + 0.5)), cut off where |dx| or |dy| is more than 3 sigma, as in the public HRNet code. The
+/// weight is 1; it is 0, and so is the map, where the joint is unlabelled or no pixel of the map is within the
+/// cut-off. (The public code keeps weight 1 for a window that ends just before the first row or column, and rounds
+/// towards 0 what lies left of or above the map.) It has no gradient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct JointTargets {
+    /// Rows of the maps.
+    pub height: usize,
+    /// Columns of the maps.
+    pub width: usize,
+    /// Standard deviation in heat-map pixels, more than 0.
+    pub sigma: f32,
+}
+
+impl Operator for JointTargets {
+    fn name(&self) -> &'static str {
+        "targets"
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [joints] = super::take(self.name(), inputs)?;
+        let (samples, count) = check(self.name(), joints, self.sigma)?;
+        Ok(vec![[samples, count, self.height, self.width].into(), [samples, count, 1, 1].into()])
+    }
+
+    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        Ok(vec![None])
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let maps = case.outputs[1].elements();
+        let dispatch = Dispatch {
+            kernel: &JOINTS,
+            constants: vec![
+                ("MAPS", maps as f64),
+                ("HEIGHT", self.height as f64),
+                ("WIDTH", self.width as f64),
+                ("SIGMA", f64::from(self.sigma)),
+            ],
+            bindings: vec![Input(0), Output(0), Output(1)],
+            workgroups: folded(maps),
+        };
+        vec![Variant::new("plain", vec![dispatch])]
+    }
+
+    fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let (mut maps, mut weights) = (Vec::new(), Vec::new());
+        let sigma = f64::from(self.sigma);
+        for joint in inputs[0].chunks_exact(3) {
+            let (middle_x, middle_y) = ((joint[0] + 0.5).floor(), (joint[1] + 0.5).floor());
+            let mut touches = false;
+            for y in 0..self.height {
+                for x in 0..self.width {
+                    let (dx, dy) = (x as f64 - middle_x, y as f64 - middle_y);
+                    let inside = dx.abs() <= 3.0 * sigma && dy.abs() <= 3.0 * sigma;
+                    touches |= inside;
+                    let value = (-(dx * dx + dy * dy) / (2.0 * sigma * sigma)).exp();
+                    maps.push(if inside && joint[2] > 0.0 { value } else { 0.0 });
+                }
+            }
+            weights.push(if touches && joint[2] > 0.0 { 1.0 } else { 0.0 });
+        }
+        vec![maps, weights]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new(8.0 * outputs[0].elements() as f64, inputs, outputs)
+    }
+}
+
+/// joints \[N, J, 3\] -> (maps \[N, B, height, width\], weights \[N, B, 1, 1\]).
+///
+/// A joint is x and y in heat-map pixels, and more than 0 where it is labelled. The map of a bone is
+/// exp(-d^2 / (2 sigma^2)), d the distance from a pixel to the segment between the bone's two joints, which are not
+/// rounded. The weight is 1; it is 0, and so is the map, unless both are labelled. It has no gradient.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoneTargets {
+    /// Rows of the maps.
+    pub height: usize,
+    /// Columns of the maps.
+    pub width: usize,
+    /// Standard deviation in heat-map pixels, more than 0.
+    pub sigma: f32,
+    /// The two joints of each bone.
+    pub bones: Vec<(usize, usize)>,
+}
+
+impl Operator for BoneTargets {
+    fn name(&self) -> &'static str {
+        "targets"
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [joints] = super::take(self.name(), inputs)?;
+        let (samples, count) = check(self.name(), joints, self.sigma)?;
+        for &(start, end) in &self.bones {
+            ShapeError::unless(start < count && end < count, self.name(), || {
+                format!("bone ({start}, {end}) joins joints that {joints} does not have")
+            })?;
+        }
+        let bones = self.bones.len();
+        ShapeError::unless(bones > 0, self.name(), || "there is no bone".to_string())?;
+        Ok(vec![[samples, bones, self.height, self.width].into(), [samples, bones, 1, 1].into()])
+    }
+
+    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        Ok(vec![None])
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let joints = case.inputs[0].extents();
+        let dispatch = Dispatch {
+            kernel: &BONES,
+            constants: vec![
+                ("SAMPLES", joints[0] as f64),
+                ("JOINTS", joints[1] as f64),
+                ("BONES", self.bones.len() as f64),
+                ("HEIGHT", self.height as f64),
+                ("WIDTH", self.width as f64),
+                ("SIGMA", f64::from(self.sigma)),
+            ],
+            bindings: vec![Input(0), Table(0), Output(0), Output(1)],
+            workgroups: folded(case.outputs[1].elements()),
+        };
+        let bones = self.bones.iter().flat_map(|&(start, end)| [start as u32, end as u32]).collect();
+        vec![Variant::new("plain", vec![dispatch]).with_tables(vec![bones])]
+    }
+
+    fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let (mut maps, mut weights) = (Vec::new(), Vec::new());
+        let sigma = f64::from(self.sigma);
+        for joints in inputs[0].chunks_exact(3 * shapes[0].extents()[1]) {
+            for &(start, end) in &self.bones {
+                let (start, end) = (&joints[3 * start..3 * start + 3], &joints[3 * end..3 * end + 3]);
+                let counts = start[2] > 0.0 && end[2] > 0.0;
+                let along = [end[0] - start[0], end[1] - start[1]];
+                let squared_length = along[0] * along[0] + along[1] * along[1];
+                for y in 0..self.height {
+                    for x in 0..self.width {
+                        let here = [x as f64 - start[0], y as f64 - start[1]];
+                        let share = match squared_length {
+                            0.0 => 0.0,
+                            _ => ((here[0] * along[0] + here[1] * along[1]) / squared_length).clamp(0.0, 1.0),
+                        };
+                        let (dx, dy) = (here[0] - share * along[0], here[1] - share * along[1]);
+                        let value = (-(dx * dx + dy * dy) / (2.0 * sigma * sigma)).exp();
+                        maps.push(if counts { value } else { 0.0 });
+                    }
+                }
+                weights.push(if counts { 1.0 } else { 0.0 });
+            }
+        }
+        vec![maps, weights]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new(18.0 * outputs[0].elements() as f64, inputs, outputs)
+    }
+}
+
+/// Samples and joints of an input \[N, J, 3\].
+fn check(operator: &'static str, joints: &Shape, sigma: f32) -> Result<(usize, usize), ShapeError> {
+    let &[samples, count, 3] = joints.extents() else {
+        return Err(ShapeError::new(operator, format!("joints {joints} are not [N, J, 3]")));
+    };
+    ShapeError::unless(sigma > 0.0, operator, || format!("sigma {sigma} is not more than 0"))?;
+    Ok((samples, count))
+}
+
+/// The cases of this file's operators.
+pub fn cases() -> Vec<OperatorCase> {
+    use super::Fill::Given;
+    // Inside, unlabelled, at half a pixel, over an edge, with a window that touches the first column, the last row and
+    // neither, and two joints on one spot.
+    let joints: Vec<f32> = [
+        [5.3, 7.8, 1.0],
+        [4.0, 4.0, 0.0],
+        [8.5, 2.5, 1.0],
+        [-3.2, 6.0, 1.0],
+        [-6.4, 3.0, 1.0],
+        [3.0, 17.4, 1.0],
+        [-6.6, 3.0, 1.0],
+        [3.0, 17.6, 1.0],
+        [7.25, 9.5, 1.0],
+        [7.25, 9.5, 1.0],
+    ]
+    .concat();
+    let bones = vec![(0, 2), (2, 1), (3, 0), (4, 3)];
+    let peaks = |height, width, sigma| JointTargets { height, width, sigma };
+    let ridges = |height, width, sigma| BoneTargets { height, width, sigma, bones: bones.clone() };
+    vec![
+        OperatorCase::new(peaks(12, 9, 2.0), &[[2, 5, 3]]).fill(0, Given(joints.clone())),
+        OperatorCase::new(peaks(16, 11, 1.5), &[[1, 10, 3]]).fill(0, Given(joints.clone())),
+        OperatorCase::new(peaks(1, 1, 2.0), &[[1, 1, 3]]).fill(0, Given(vec![0.3, -0.2, 1.0])),
+        OperatorCase::new(ridges(12, 9, 2.0), &[[2, 5, 3]]).fill(0, Given(joints.clone())),
+        OperatorCase::new(ridges(33, 31, 1.0), &[[1, 10, 3]]).fill(0, Given(joints)),
+    ]
+}
+
+/// The kernels of this file.
+pub fn kernels() -> Vec<&'static Kernel> {
+    vec![&BONES, &JOINTS]
+}
