@@ -11,6 +11,7 @@ mod gate;
 mod global_average_pool;
 mod loss;
 mod max_pool;
+mod portability;
 mod relu;
 mod scale;
 mod targets;

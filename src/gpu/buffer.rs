@@ -117,6 +117,7 @@ pub struct Readback {
     gpu: Arc<Gpu>,
     staging: wgpu::Buffer,
     mapped: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
+    submission: wgpu::SubmissionIndex,
 }
 
 impl Readback {
@@ -134,16 +135,16 @@ impl Readback {
         let staging = gpu.create_buffer(buffer.name(), bytes, usage)?;
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(&buffer.raw, offset, &staging, 0, bytes);
-        gpu.queue.submit([encoder.finish()]);
+        let submission = gpu.queue.submit([encoder.finish()]);
         let (sender, mapped) = mpsc::channel();
         staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
             // The receiver is gone only where nobody wants the result any more.
             let _ = sender.send(result);
         });
-        Ok(Self { gpu: Arc::clone(gpu), staging, mapped })
+        Ok(Self { gpu: Arc::clone(gpu), staging, mapped, submission })
     }
 
-    /// Waits for the copy and returns its words.
+    /// Waits for the copy (not for what was submitted after it) and returns its words.
     ///
     /// # Errors
     /// [`GpuError::DeviceLost`].
@@ -151,7 +152,7 @@ impl Readback {
         let result = loop {
             match self.mapped.try_recv() {
                 Ok(result) => break result,
-                Err(mpsc::TryRecvError::Empty) => self.gpu.wait()?,
+                Err(mpsc::TryRecvError::Empty) => self.gpu.wait_for(&self.submission)?,
                 Err(mpsc::TryRecvError::Disconnected) => {
                     return Err(GpuError::DeviceLost("a read-back was dropped by the driver".to_string()));
                 }

@@ -71,6 +71,11 @@ impl Gpu {
         self.poll_as(wgpu::PollType::wait_indefinitely())
     }
 
+    /// Waits until one submission has run.
+    pub(super) fn wait_for(&self, submission: &wgpu::SubmissionIndex) -> Result<(), GpuError> {
+        self.poll_as(wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: None })
+    }
+
     /// Lets finished callbacks run without waiting.
     ///
     /// # Errors

@@ -18,6 +18,9 @@ pub enum SessionError {
     /// No tensor of this name.
     #[error("there is no tensor '{0}'")]
     Unknown(String),
+    /// A state lacks this tensor.
+    #[error("tensor '{0}' is missing")]
+    Missing(String),
     /// A tensor of this name has another shape.
     #[error("tensor '{tensor}' is {held} here, not {wanted}")]
     OtherShape {

@@ -54,6 +54,36 @@ impl Store {
         self.tensors.iter().map(|(name, (shape, _))| (name.as_str(), shape))
     }
 
+    /// Number of elements of a tensor.
+    ///
+    /// # Errors
+    /// [`SessionError::Unknown`] where there is no such tensor.
+    pub fn elements(&self, name: &str) -> Result<usize, SessionError> {
+        let entry = self.tensors.get(name).ok_or_else(|| SessionError::Unknown(name.to_string()))?;
+        Ok(entry.0.elements())
+    }
+
+    /// Overwrites every tensor of the store with that of the same name; what the store does not hold is ignored.
+    ///
+    /// # Errors
+    /// [`SessionError::Missing`] or [`SessionError::OtherShape`] where `state` does not fit; then nothing is changed.
+    pub fn load(&self, state: &BTreeMap<String, Tensor>) -> Result<(), SessionError> {
+        for (name, (shape, _)) in &self.tensors {
+            let tensor = state.get(name).ok_or_else(|| SessionError::Missing(name.clone()))?;
+            if tensor.shape != shape.extents() {
+                return Err(SessionError::OtherShape {
+                    tensor: name.clone(),
+                    held: shape.to_string(),
+                    wanted: Shape::new(tensor.shape.clone()).to_string(),
+                });
+            }
+        }
+        for name in self.tensors.keys() {
+            self.write(name, &state[name].data)?;
+        }
+        Ok(())
+    }
+
     /// Overwrites one tensor.
     ///
     /// # Errors

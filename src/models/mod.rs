@@ -6,28 +6,26 @@ mod hrnet;
 pub use ditn::Ditn;
 pub use hrnet::HrNet;
 
-use serde::{Deserialize, Serialize};
-
 use crate::data::Skeleton;
 use crate::ir::{ShapeError, ValueId};
 use crate::nn::{Conv2dLayer, Network};
 
 /// Which network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ModelKind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Model {
     /// HRNet with decoders for joints and bones and the transfer between them.
     Ditn,
     /// HRNet with one 1x1 convolution.
     Hrnet,
 }
 
-/// A network with its extents, as a `[model]` table of a configuration holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// A network with its extents.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelConfig {
     /// Which network.
-    pub kind: ModelKind,
+    pub model: Model,
+    /// The joints and bones that it predicts.
+    pub skeleton: &'static Skeleton,
     /// Channels of the branch at 1/4 of the input.
     pub width: usize,
     /// Channels of the stem and the first stage's bottlenecks.
@@ -44,22 +42,6 @@ pub struct ModelConfig {
     pub spatial_attention: bool,
 }
 
-impl Default for ModelConfig {
-    /// DITN-W32.
-    fn default() -> Self {
-        Self {
-            kind: ModelKind::Ditn,
-            width: 32,
-            stem: 64,
-            blocks: 4,
-            modules: [1, 4, 3],
-            transfer: true,
-            channel_attention: true,
-            spatial_attention: true,
-        }
-    }
-}
-
 /// What a network predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeatMaps {
@@ -70,23 +52,38 @@ pub struct HeatMaps {
 }
 
 impl ModelConfig {
-    /// Appends the network for `skeleton` to `net`: image `[N, 3, H, W]` -> heat maps.
+    /// DITN-W32 for a skeleton.
+    pub fn ditn_w32(skeleton: &'static Skeleton) -> Self {
+        Self {
+            model: Model::Ditn,
+            skeleton,
+            width: 32,
+            stem: 64,
+            blocks: 4,
+            modules: [1, 4, 3],
+            transfer: true,
+            channel_attention: true,
+            spatial_attention: true,
+        }
+    }
+
+    /// Appends the network to `net`: image `[N, 3, H, W]` -> heat maps.
     ///
     /// # Errors
     /// [`ShapeError`] where the input size does not suit the network.
-    pub fn build(&self, net: &mut Network, skeleton: &Skeleton, image: ValueId) -> Result<HeatMaps, ShapeError> {
+    pub fn build(&self, net: &mut Network, image: ValueId) -> Result<HeatMaps, ShapeError> {
         let body = HrNet { width: self.width, stem: self.stem, blocks: self.blocks, modules: self.modules };
         let features = body.features(net, image)?;
-        let joints = skeleton.joints.len();
-        match self.kind {
-            ModelKind::Hrnet => {
+        let joints = self.skeleton.joints.len();
+        match self.model {
+            Model::Hrnet => {
                 let head = Conv2dLayer::new(joints, 1).bias().initial(hrnet::BODY);
                 Ok(HeatMaps { joints: net.conv2d("final_layer", features, head)?, bones: None })
             }
-            ModelKind::Ditn => {
+            Model::Ditn => {
                 let heads = Ditn {
                     joints,
-                    bones: skeleton.bones,
+                    bones: self.skeleton.bones,
                     transfer: self.transfer,
                     channel_attention: self.channel_attention,
                     spatial_attention: self.spatial_attention,

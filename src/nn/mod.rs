@@ -5,9 +5,11 @@
 //! same name shares its parameters with the first.
 
 mod initial;
+mod input;
 mod layers;
 
 pub use initial::Initial;
+pub use input::PictureInputs;
 pub use layers::{Conv2dLayer, EPS, MOMENTUM};
 
 use std::collections::BTreeMap;

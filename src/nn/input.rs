@@ -1,0 +1,36 @@
+//! The way from a batch on the host to a picture tensor on the device.
+
+use super::Network;
+use crate::ir::{ShapeError, ValueId};
+use crate::ops::crop::Crop;
+
+/// The inputs that the host uploads for a batch of N pictures.
+#[derive(Debug, Clone, Copy)]
+pub struct PictureInputs {
+    /// All pixels, one word each; grows with the pictures.
+    pub pixels: ValueId,
+    /// `[N, 4]`: first pixel, width, height, 0.
+    pub pictures: ValueId,
+    /// `[N, 6]`: the affine map from input pixels to picture pixels.
+    pub transforms: ValueId,
+}
+
+impl Network {
+    /// Adds the inputs of a batch and the crop: -> the inputs and the image `[N, 3, H, W]`.
+    ///
+    /// # Errors
+    /// [`ShapeError`] for an empty batch or size.
+    pub fn pictures(&mut self, batch: usize, size: [usize; 2]) -> Result<(PictureInputs, ValueId), ShapeError> {
+        let [height, width] = size;
+        let inputs = PictureInputs {
+            pixels: self.graph.input("pixels", [batch * height * width]),
+            pictures: self.graph.input("pictures", [batch, 4]),
+            transforms: self.graph.input("transforms", [batch, 6]),
+        };
+        let from = [inputs.pixels, inputs.pictures, inputs.transforms];
+        self.graph.enter("crop");
+        let image = self.graph.apply_one(Crop { height, width }, &from);
+        self.graph.leave();
+        Ok((inputs, image?))
+    }
+}

@@ -1,0 +1,143 @@
+//! A network in use: from a batch of people to joints in heat-map pixels.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::data::Batch;
+use crate::gpu::Gpu;
+use crate::graph::{Plan, PlanError, Session, SessionError, Store, Tensor, fuse};
+use crate::ir::{ShapeError, ValueId};
+use crate::models::ModelConfig;
+use crate::nn::{Mode, Network, PictureInputs};
+use crate::ops::decode::Decode;
+use crate::ops::flip::{FlipHorizontal, FlipMerge};
+
+/// An error of building, planning or running a network.
+#[derive(Debug, Error)]
+pub enum NetworkError {
+    /// The network does not fit the input size.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A tensor does not fit the adapter.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The device failed, or tensors do not fit.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// A batch of another size than was planned.
+    #[error("a batch of {given} pictures came to a network planned for {expected}")]
+    Batch {
+        /// Pictures planned for.
+        expected: usize,
+        /// Pictures that came.
+        given: usize,
+    },
+    /// A state that lacks a tensor of this network.
+    #[error("the state lacks tensor '{0}'")]
+    Missing(String),
+}
+
+/// A network with running statistics, its crop and its decoding, planned for one batch size.
+pub struct Predictor {
+    session: Session,
+    store: Option<Store>,
+    pictures: PictureInputs,
+    decoded: ValueId,
+    batch: usize,
+    joints: usize,
+}
+
+impl Predictor {
+    /// A predictor with weights of its own, zero until [`Predictor::load`]. `size` is the network's input (height,
+    /// width); with `flip_test` the heat maps are the mean of the picture's and the mirrored picture's.
+    ///
+    /// # Errors
+    /// [`NetworkError`] where the network does not fit the size or the adapter.
+    pub fn new(
+        gpu: &Arc<Gpu>,
+        model: &ModelConfig,
+        size: [usize; 2],
+        batch: usize,
+        flip_test: bool,
+    ) -> Result<Self, NetworkError> {
+        let mut store = Store::new(gpu);
+        let predictor = Self::sharing(gpu, model, size, batch, flip_test, &mut store)?;
+        Ok(Self { store: Some(store), ..predictor })
+    }
+
+    /// A predictor with the weights of `store`, as they are at each prediction.
+    ///
+    /// # Errors
+    /// As [`Predictor::new`].
+    pub fn sharing(
+        gpu: &Arc<Gpu>,
+        model: &ModelConfig,
+        size: [usize; 2],
+        batch: usize,
+        flip_test: bool,
+        store: &mut Store,
+    ) -> Result<Self, NetworkError> {
+        let mut net = Network::new(Mode::Inference);
+        let (pictures, image) = net.pictures(batch, size)?;
+        let mut maps = model.build(&mut net, image)?.joints;
+        if flip_test {
+            let mirrored = net.graph.apply_one(FlipHorizontal, &[image])?;
+            let mirrored = model.build(&mut net, mirrored)?.joints;
+            maps = net.graph.apply_one(FlipMerge { index: model.skeleton.flipped_joints() }, &[maps, mirrored])?;
+        }
+        let decoded = net.graph.apply_one(Decode, &[maps])?;
+        fuse(&mut net.graph, &[decoded]);
+        let plan = Plan::new(net.graph, &[decoded], gpu.capabilities())?;
+        let session = Session::new(gpu, plan, store)?;
+        Ok(Self { session, store: None, pictures, decoded, batch, joints: model.skeleton.joints.len() })
+    }
+
+    /// Loads weights and running statistics by name; tensors that the network does not have (the optimizer's) are
+    /// ignored.
+    ///
+    /// # Errors
+    /// [`NetworkError::Missing`] or [`SessionError::OtherShape`] for the state of another network.
+    pub fn load(&mut self, state: &BTreeMap<String, Tensor>) -> Result<(), NetworkError> {
+        match &self.store {
+            Some(store) => Ok(store.load(state)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Joints of each sample of the batch, padding included: x and y in heat-map pixels with the quarter-pixel rule, and
+    /// the value of the heat map there. `[N][J]`.
+    ///
+    /// # Errors
+    /// [`NetworkError::Batch`] for a batch of another size; device errors.
+    pub fn predict(&mut self, batch: &Batch) -> Result<Vec<Vec<[f32; 3]>>, NetworkError> {
+        if batch.len() != self.batch {
+            return Err(NetworkError::Batch { expected: self.batch, given: batch.len() });
+        }
+        upload(&mut self.session, &self.pictures, batch)?;
+        self.session.run()?;
+        let decoded = self.session.read(self.decoded)?;
+        let (points, _) = decoded.as_chunks::<3>();
+        Ok(points.chunks(self.joints).map(<[_]>::to_vec).collect())
+    }
+
+    /// Runs the last batch once more with time stamps: seconds of each dispatch.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn profile(&self) -> Result<Vec<(String, f64)>, SessionError> {
+        self.session.profile()
+    }
+}
+
+/// Uploads the pictures of a batch.
+///
+/// # Errors
+/// Device errors, among them pictures that are too large for the adapter together.
+pub fn upload(session: &mut Session, inputs: &PictureInputs, batch: &Batch) -> Result<(), SessionError> {
+    session.grow(inputs.pixels, batch.pixels.len())?;
+    session.write(inputs.pixels, &batch.pixels)?;
+    session.write(inputs.pictures, batch.pictures.as_flattened())?;
+    session.write(inputs.transforms, batch.transforms.as_flattened())
+}
