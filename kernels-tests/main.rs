@@ -8,6 +8,7 @@ mod batch_norm;
 mod conv2d;
 mod crop;
 mod gate;
+mod gather_channels;
 mod global_average_pool;
 mod loss;
 mod max_pool;

@@ -10,6 +10,7 @@ mod case;
 pub mod conv2d;
 pub mod crop;
 pub mod gate;
+pub mod gather_channels;
 pub mod global_average_pool;
 pub mod loss;
 pub mod max_pool;
@@ -33,6 +34,7 @@ const FAMILIES: &[Family] = &[
     (conv2d::cases, conv2d::kernels),
     (crop::cases, crop::kernels),
     (gate::cases, gate::kernels),
+    (gather_channels::cases, gather_channels::kernels),
     (global_average_pool::cases, global_average_pool::kernels),
     (loss::cases, loss::kernels),
     (max_pool::cases, max_pool::kernels),

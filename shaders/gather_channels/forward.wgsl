@@ -1,0 +1,29 @@
+// y[n, k, p] = x[n, source[k], p]
+//
+// p runs through the AREA = H W pixels. One invocation computes one element.
+// Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+
+override ELEMENTS: u32;  // of y
+override AREA: u32;
+override CHANNELS: u32;  // of x: C
+override GATHERED: u32;  // of y: K
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> source: array<u32>;   // [K]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, K, H, W]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= ELEMENTS {
+        return;
+    }
+    let pixel = index % AREA;
+    let k = index / AREA % GATHERED;
+    let n = index / (AREA * GATHERED);
+    y[index] = x[(n * CHANNELS + source[k]) * AREA + pixel];
+}

@@ -1,0 +1,41 @@
+// y[n, c, p] = sum over k with index[k] = c of x[n, k, p], plus base[n, c, p] where HAS_BASE
+//
+// p runs through the AREA = H W pixels. The k of a channel c are members[first[c]] to members[first[c + 1] - 1], in
+// rising order; the table holds first and then members. One invocation computes one element.
+// Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+
+override ELEMENTS: u32;  // of y
+override AREA: u32;
+override CHANNELS: u32;  // of y: C
+override GATHERED: u32;  // of x: K
+override HAS_BASE: bool;
+
+@group(0) @binding(0) var<storage, read> base: array<f32>;     // [N, C, H, W]; without a base, x, and not read
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // [N, K, H, W]
+@group(0) @binding(2) var<storage, read> table: array<u32>;    // [C + 1 + K]
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [N, C, H, W]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= ELEMENTS {
+        return;
+    }
+    let pixel = index % AREA;
+    let c = index / AREA % CHANNELS;
+    let n = index / (AREA * CHANNELS);
+    var sum = 0.0;
+    if HAS_BASE {
+        sum = base[index];
+    }
+    let end = table[c + 1u];
+    for (var member = table[c]; member < end; member++) {
+        let k = table[CHANNELS + 1u + member];
+        sum += x[(n * GATHERED + k) * AREA + pixel];
+    }
+    y[index] = sum;
+}
