@@ -7,6 +7,8 @@ mod add;
 mod batch_norm;
 mod conv2d;
 mod crop;
+mod decode;
+mod flip;
 mod gate;
 mod gather_channels;
 mod global_average_pool;

@@ -18,11 +18,14 @@ proptest! {
         (height, width) in (1..40_usize, 1..40_usize),
         sigma in 0.7..3.0_f32,
         samples in 1..4_usize,
+        // Where in the map the first joint lies: errors are relative to the largest value, which is near 1 then.
+        (right, low) in (0.0..1.0_f32, 0.0..1.0_f32),
         joints in prop::collection::vec((-10.0..50.0_f32, -10.0..50.0_f32, prop::bool::weighted(0.8)), 3 * 6),
     ) {
-        let joints: Vec<f32> =
+        let mut joints: Vec<f32> =
             joints[..6 * samples].iter().flat_map(|&(x, y, labelled)| [x, y, f32::from(u8::from(labelled))]).collect();
-        let bones = vec![(0, 1), (2, 1), (5, 3), (4, 0), (3, 3)];
+        joints[..3].copy_from_slice(&[right * (width - 1) as f32, low * (height - 1) as f32, 1.0]);
+        let bones = vec![(0, 1), (2, 1), (5, 3), (4, 0), (0, 0)];
         let peaks = OperatorCase::new(JointTargets { height, width, sigma }, &[[samples, 6, 3]]);
         let ridges = OperatorCase::new(BoneTargets { height, width, sigma, bones }, &[[samples, 6, 3]]);
         values_agree(&peaks.fill(0, Fill::Given(joints.clone())), 0);

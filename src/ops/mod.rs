@@ -9,6 +9,8 @@ pub mod batch_norm;
 mod case;
 pub mod conv2d;
 pub mod crop;
+pub mod decode;
+pub mod flip;
 pub mod gate;
 pub mod gather_channels;
 pub mod global_average_pool;
@@ -33,6 +35,8 @@ const FAMILIES: &[Family] = &[
     (batch_norm::cases, batch_norm::kernels),
     (conv2d::cases, conv2d::kernels),
     (crop::cases, crop::kernels),
+    (decode::cases, decode::kernels),
+    (flip::cases, flip::kernels),
     (gate::cases, gate::kernels),
     (gather_channels::cases, gather_channels::kernels),
     (global_average_pool::cases, global_average_pool::kernels),
