@@ -8,6 +8,7 @@ mod batch_norm;
 mod conv2d;
 mod crop;
 mod decode;
+mod dynamic_conv;
 mod flip;
 mod gate;
 mod gather_channels;

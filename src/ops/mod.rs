@@ -10,6 +10,7 @@ mod case;
 pub mod conv2d;
 pub mod crop;
 pub mod decode;
+pub mod dynamic_conv;
 pub mod flip;
 pub mod gate;
 pub mod gather_channels;
@@ -36,6 +37,7 @@ const FAMILIES: &[Family] = &[
     (conv2d::cases, conv2d::kernels),
     (crop::cases, crop::kernels),
     (decode::cases, decode::kernels),
+    (dynamic_conv::cases, dynamic_conv::kernels),
     (flip::cases, flip::kernels),
     (gate::cases, gate::kernels),
     (gather_channels::cases, gather_channels::kernels),

@@ -1,0 +1,258 @@
+//! Dynamic convolution (Equation 3 of DITN): each channel of each sample with a kernel of its own.
+
+use crate::gpu::Argument::{Input, Output};
+use crate::gpu::{Dispatch, Kernel};
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+
+use super::{OperatorCase, one_invocation_an_item, one_workgroup_an_item};
+
+const NAME: &str = "dynamic_conv";
+
+/// y = theta * x, and with the kernel turned dx from dy.
+pub static FORWARD: Kernel = Kernel {
+    name: "dynamic_conv/forward",
+    summary: "y = x convolved with each channel's own kernel; with the kernel turned, dx from dy",
+    source: include_str!("../../shaders/dynamic_conv/forward.wgsl"),
+    subgroups: false,
+};
+
+/// dtheta from dy and x.
+pub static BACKWARD_THETA: Kernel = Kernel {
+    name: "dynamic_conv/backward_theta",
+    summary: "dtheta = the correlation of dy and x",
+    source: include_str!("../../shaders/dynamic_conv/backward_theta.wgsl"),
+    subgroups: false,
+};
+
+/// x `[N, C, H, W]`, theta `[N, C, kh, kw]` -> y `[N, C, H, W]`,
+/// y[n, c, i, j] = sum over u, v of theta[n, c, u, v] x[n, c, i + u - top, j + v - left] with x = 0 outside the map,
+/// top = floor((kh - 1) / 2) and left = floor((kw - 1) / 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DynamicConv;
+
+impl Operator for DynamicConv {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [x, theta] = super::take(NAME, inputs)?;
+        check_kernels(x, theta)?;
+        Ok(vec![x.clone()])
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        output_gradients: &[Option<ValueId>],
+    ) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        let Some(dy) = output_gradients[0] else { return Ok(vec![None, None]) };
+        let (x, theta) = (node.inputs[0], node.inputs[1]);
+        let [_, _, kernel_height, kernel_width] = graph.shape(theta).nchw(NAME)?;
+        let dx = graph.apply_one(DynamicConvInputGradient, &[dy, theta])?;
+        let dtheta = graph.apply_one(DynamicConvThetaGradient { kernel_height, kernel_width }, &[dy, x])?;
+        Ok(vec![Some(dx), Some(dtheta)])
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        vec![Variant::new("pieces", vec![convolve(case, false)])]
+    }
+
+    fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let (x, theta) = (inputs[0], inputs[1]);
+        let mut y = vec![0.0; x.len()];
+        for_each_product(shapes[0], shapes[1], |at_y, at_theta, at_x| y[at_y] += theta[at_theta] * x[at_x]);
+        vec![y]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new(flops(inputs[0], inputs[1]), inputs, outputs)
+    }
+}
+
+/// (dy, theta) -> dx of [`DynamicConv`]: the same convolution with every kernel turned by 180 degrees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DynamicConvInputGradient;
+
+impl Operator for DynamicConvInputGradient {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [dy, theta] = super::take(NAME, inputs)?;
+        check_kernels(dy, theta)?;
+        Ok(vec![dy.clone()])
+    }
+
+    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        Err(super::no_second_gradient(NAME))
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        vec![Variant::new("pieces", vec![convolve(case, true)])]
+    }
+
+    fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let (dy, theta) = (inputs[0], inputs[1]);
+        let mut dx = vec![0.0; dy.len()];
+        for_each_product(shapes[0], shapes[1], |at_y, at_theta, at_x| dx[at_x] += theta[at_theta] * dy[at_y]);
+        vec![dx]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new(flops(inputs[0], inputs[1]), inputs, outputs)
+    }
+}
+
+/// (dy, x) -> dtheta `[N, C, kh, kw]` of [`DynamicConv`],
+/// dtheta[n, c, u, v] = sum over i, j of dy[n, c, i, j] x[n, c, i + u - top, j + v - left].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DynamicConvThetaGradient {
+    /// kh.
+    pub kernel_height: usize,
+    /// kw.
+    pub kernel_width: usize,
+}
+
+impl Operator for DynamicConvThetaGradient {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [dy, x] = super::take(NAME, inputs)?;
+        ShapeError::unless(dy == x, NAME, || format!("gradient {dy} does not match input {x}"))?;
+        let [n, c, _, _] = x.nchw(NAME)?;
+        let theta = Shape::from([n, c, self.kernel_height, self.kernel_width]);
+        check_kernels(x, &theta)?;
+        Ok(vec![theta])
+    }
+
+    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        Err(super::no_second_gradient(NAME))
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let (x, theta) = (case.inputs[1], case.outputs[0]);
+        let kernel = theta.extents();
+        let workgroups = kernel[0] * kernel[1] * kernel[2] * kernel[3].div_ceil(8);
+        let constants = constants(x, theta, before(kernel[2]), before(kernel[3]));
+        let bindings = vec![Input(0), Input(1), Output(0)];
+        vec![Variant::new("pieces", vec![one_workgroup_an_item(&BACKWARD_THETA, workgroups, constants, bindings)])]
+    }
+
+    fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let (dy, x) = (inputs[0], inputs[1]);
+        let extents = shapes[1].extents();
+        let theta = Shape::from([extents[0], extents[1], self.kernel_height, self.kernel_width]);
+        let mut dtheta = vec![0.0; theta.elements()];
+        for_each_product(shapes[1], &theta, |at_y, at_theta, at_x| dtheta[at_theta] += dy[at_y] * x[at_x]);
+        vec![dtheta]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new(flops(inputs[1], outputs[0]), inputs, outputs)
+    }
+}
+
+/// Rows or columns of zeros before the map for a kernel of this extent.
+fn before(kernel: usize) -> usize {
+    (kernel - 1) / 2
+}
+
+fn check_kernels(x: &Shape, theta: &Shape) -> Result<(), ShapeError> {
+    let ([n, c, h, w], [kernels_n, kernels_c, kernel_height, kernel_width]) = (x.nchw(NAME)?, theta.nchw(NAME)?);
+    ShapeError::unless([n, c] == [kernels_n, kernels_c], NAME, || {
+        format!("{theta} is not one kernel for each channel of each sample of {x}")
+    })?;
+    let empty = [h, w, kernel_height, kernel_width].contains(&0);
+    ShapeError::unless(!empty, NAME, || format!("neither {x} nor {theta} may be empty"))
+}
+
+fn flops(x: &Shape, theta: &Shape) -> f64 {
+    let kernel = theta.extents();
+    2.0 * (x.elements() * kernel[2] * kernel[3]) as f64
+}
+
+fn constants(x: &Shape, theta: &Shape, top: usize, left: usize) -> Vec<(&'static str, f64)> {
+    let (extents, kernel) = (x.extents(), theta.extents());
+    vec![
+        ("CHANNELS", (extents[0] * extents[1]) as f64),
+        ("HEIGHT", extents[2] as f64),
+        ("WIDTH", extents[3] as f64),
+        ("KERNEL_HEIGHT", kernel[2] as f64),
+        ("KERNEL_WIDTH", kernel[3] as f64),
+        ("TOP", top as f64),
+        ("LEFT", left as f64),
+    ]
+}
+
+/// The first input convolved with the kernels of the second, or with them turned.
+fn convolve(case: &Case, turned: bool) -> Dispatch {
+    let (x, theta) = (case.inputs[0], case.inputs[1]);
+    let (extents, kernel) = (x.extents(), theta.extents());
+    // Turned by 180 degrees, what was before the map is after it.
+    let padding = |kernel: usize| if turned { kernel - 1 - before(kernel) } else { before(kernel) };
+    let mut constants = constants(x, theta, padding(kernel[2]), padding(kernel[3]));
+    constants.push(("TURNED", f64::from(u8::from(turned))));
+    let pieces = extents[0] * extents[1] * extents[2] * extents[3].div_ceil(8);
+    one_invocation_an_item(&FORWARD, pieces, constants, vec![Input(0), Input(1), Output(0)])
+}
+
+/// Calls `product` with the places in y, theta and x of every product that y sums up.
+fn for_each_product(x: &Shape, theta: &Shape, mut product: impl FnMut(usize, usize, usize)) {
+    let (extents, kernel) = (x.extents(), theta.extents());
+    let (height, width) = (extents[2], extents[3]);
+    let (top, left) = (before(kernel[2]), before(kernel[3]));
+    for channel in 0..extents[0] * extents[1] {
+        for i in 0..height {
+            for j in 0..width {
+                for u in top.saturating_sub(i)..kernel[2].min(height + top - i) {
+                    for v in left.saturating_sub(j)..kernel[3].min(width + left - j) {
+                        product(
+                            (channel * height + i) * width + j,
+                            (channel * kernel[2] + u) * kernel[3] + v,
+                            (channel * height + i + u - top) * width + j + v - left,
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The cases of this file's operators.
+pub fn cases() -> Vec<OperatorCase> {
+    let case = |n, c, [h, w]: [usize; 2], [kh, kw]: [usize; 2]| {
+        OperatorCase::new(DynamicConv, &[[n, c, h, w], [n, c, kh, kw]])
+    };
+    let mut cases: Vec<OperatorCase> = [
+        ([1, 1], [1, 1]),
+        ([5, 7], [3, 3]),
+        ([8, 8], [2, 2]),
+        ([6, 11], [7, 5]),
+        ([7, 9], [4, 7]),
+        ([4, 17], [1, 6]),
+        // Kernels larger than the map, and wider than the 8 taps that a workgroup takes.
+        ([2, 3], [7, 7]),
+        ([3, 12], [2, 9]),
+        ([3, 9], [3, 18]),
+    ]
+    .into_iter()
+    .map(|(map, kernel)| case(2, 3, map, kernel).differentiate(&[0, 1]))
+    .collect();
+    // The transfer of an MPII skeleton at 256x256 and of a COCO skeleton at 256x192.
+    cases.push(case(1, 30, [64, 64], [7, 7]));
+    cases.push(case(1, 38, [64, 48], [7, 5]));
+    let (map, theta) = ([1, 30, 64, 64], [1, 30, 7, 7]);
+    cases.push(OperatorCase::new(DynamicConvInputGradient, &[map, theta]));
+    cases.push(OperatorCase::new(DynamicConvThetaGradient { kernel_height: 7, kernel_width: 7 }, &[map, map]));
+    cases
+}
+
+/// The kernels of this file.
+pub fn kernels() -> Vec<&'static Kernel> {
+    vec![&FORWARD, &BACKWARD_THETA]
+}
