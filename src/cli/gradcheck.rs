@@ -1,0 +1,88 @@
+//! `ditn gradcheck`
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::{Common, Status, print, print_json};
+use crate::gpu::AdapterReport;
+use crate::graph::check::check_gradients;
+use crate::ops::cases;
+
+/// Most that a gradient may differ from the numeric one, relative to the largest: float32 sums against central
+/// differences of a float64 function.
+const TOLERANCE: f64 = 2e-5;
+
+/// The worst of an operator's cases.
+#[derive(Serialize)]
+struct Row {
+    operator: &'static str,
+    cases: usize,
+    worst_error: f64,
+    worst_case: String,
+    pass: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    pass: bool,
+    tolerance: f64,
+    operators: Vec<Row>,
+    adapter: AdapterReport,
+}
+
+/// Checks every differentiable case of every operator.
+pub fn run(common: &Common) -> anyhow::Result<Status> {
+    let gpu = common.gpu()?;
+    let mut rows: BTreeMap<&'static str, Row> = BTreeMap::new();
+    for (seed, case) in cases().iter().enumerate().filter(|(_, case)| !case.differentiable.is_empty()) {
+        let error = check_gradients(&gpu, case, seed as u64).with_context(|| case.describe())?;
+        let operator = case.operator.name();
+        let row = rows.entry(operator).or_insert_with(|| Row {
+            operator,
+            cases: 0,
+            worst_error: -1.0,
+            worst_case: String::new(),
+            pass: true,
+        });
+        row.cases += 1;
+        // An error that is not a number is the worst of all, and passes nothing.
+        if error.is_nan() || error > row.worst_error {
+            row.worst_error = error;
+            row.worst_case = case.describe();
+        }
+        row.pass &= error <= TOLERANCE;
+    }
+    let operators: Vec<Row> = rows.into_values().collect();
+    let pass = operators.iter().all(|row| row.pass);
+    let report = Report { pass, tolerance: TOLERANCE, operators, adapter: gpu.report().clone() };
+    if common.json {
+        print_json(&report)?
+    } else {
+        print(&table(&report))?
+    }
+    Ok(if pass { Status::Done } else { Status::CheckFailed })
+}
+
+fn table(report: &Report) -> String {
+    let width = report.operators.iter().map(|row| row.operator.len()).max().unwrap_or(0);
+    let rows: String = report
+        .operators
+        .iter()
+        .map(|row| {
+            let verdict = if row.pass { "ok  " } else { "FAIL" };
+            format!("{verdict}  {:<width$}  {:>8.1e}  {}\n", row.operator, row.worst_error, row.worst_case)
+        })
+        .collect();
+    let failed = report.operators.iter().filter(|row| !row.pass).count();
+    format!(
+        "Gradients against central differences in float64, on {}; worst relative error of each operator\n\n{rows}\n{}\n",
+        report.adapter.name,
+        if failed == 0 {
+            format!("All {} operators are within {:.0e}.", report.operators.len(), report.tolerance)
+        } else {
+            format!("{failed} of {} operators exceed {:.0e}.", report.operators.len(), report.tolerance)
+        }
+    )
+}

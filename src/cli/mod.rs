@@ -1,0 +1,165 @@
+//! The command line: one file a subcommand, each of which parses, calls the library and prints.
+//!
+//! Exit status: 0 done; 1 the check failed (a mismatch, numbers that are not finite); 2 the input, the arguments or the
+//! machine are at fault; 130 stopped by Ctrl-C, with everything saved.
+
+mod devices;
+mod eval;
+mod gradcheck;
+mod kernels;
+mod people;
+mod predict;
+mod progress;
+mod train;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+use crate::gpu::{AdapterChoice, Gpu};
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    done
+  1    the check failed: a mismatch, a target missed, numbers that are not finite
+  2    the input, the arguments or the machine are at fault; the message says which
+  130  stopped by Ctrl-C; a training run has saved itself and can be resumed";
+
+/// Human pose estimation with HRNet and DITN, trained and run by WGSL kernels on any GPU, or on the CPU through a
+/// software Vulkan driver.
+#[derive(Debug, Parser)]
+#[command(name = "ditn", version, after_help = EXIT_STATUS, max_term_width = 110, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Options that every command takes.
+#[derive(Clone, Debug, clap::Args)]
+struct Common {
+    /// The adapter to use: a part of its name, or its number in `ditn devices` [default: a real GPU before a CPU]
+    #[arg(long, global = true, value_name = "ADAPTER")]
+    adapter: Option<String>,
+    /// Print one JSON document on standard output and nothing else there
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say more on standard error: -v what is done, -vv also how
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a network; without arguments DITN on synthetic people
+    Train(train::Arguments),
+    /// Score a checkpoint on a data set's evaluation split
+    Eval(eval::Arguments),
+    /// Find people's joints in pictures
+    Predict(predict::Arguments),
+    /// List the adapters of this machine and what each supports
+    Devices,
+    /// List the kernels, or show what one computes and its source
+    Kernels(kernels::Arguments),
+    /// Check every operator's gradients against numeric ones on this adapter
+    Gradcheck,
+    /// Draw a contact sheet of synthetic people with their joints
+    People(people::Arguments),
+}
+
+/// Runs the program on the process's arguments.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(cli.common.verbose);
+    let common = &cli.common;
+    let result = match cli.command {
+        Command::Train(arguments) => train::run(arguments, common),
+        Command::Eval(arguments) => eval::run(arguments, common),
+        Command::Predict(arguments) => predict::run(arguments, common),
+        Command::Devices => devices::run(common),
+        Command::Kernels(arguments) => kernels::run(arguments, common),
+        Command::Gradcheck => gradcheck::run(common),
+        Command::People(arguments) => people::run(arguments, common),
+    };
+    match result {
+        Ok(status) => status.into(),
+        // Whoever read our output has closed it (`ditn kernels | head`): nothing is wrong.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            status_of(&error).into()
+        }
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Done,
+    CheckFailed,
+    Fault,
+    Interrupted,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        ExitCode::from(match status {
+            Status::Done => 0,
+            Status::CheckFailed => 1,
+            Status::Fault => 2,
+            Status::Interrupted => 130,
+        })
+    }
+}
+
+fn status_of(error: &anyhow::Error) -> Status {
+    match error.downcast_ref::<crate::train::TrainError>() {
+        Some(crate::train::TrainError::NotFinite { .. }) => Status::CheckFailed,
+        _ => Status::Fault,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// `RUST_LOG` where it is set, else by the number of `-v`.
+fn start_logging(verbose: u8) {
+    let level = ["warn,wgpu_hal=error", "info,wgpu_hal=error,wgpu_core=warn", "debug"][usize::from(verbose.min(2))];
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+}
+
+impl Common {
+    fn gpu(&self) -> anyhow::Result<Arc<Gpu>> {
+        Ok(Gpu::open(&AdapterChoice { name: self.adapter.clone() })?)
+    }
+}
+
+/// Prints text to standard output; an output that is closed early is an error, not a panic.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
+}
+
+/// Prints one JSON document to standard output.
+fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(value).context("cannot write the result as JSON")?;
+    print(&(text + "\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

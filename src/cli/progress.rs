@@ -1,0 +1,152 @@
+//! What a person sees while a run is under way: a bar on a terminal, plain lines elsewhere. All on standard error.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
+
+use crate::train::log::EpochLine;
+use crate::train::run::{Opening, Watcher};
+
+/// Time between plain lines.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Weight of the newest loss in the running mean that is shown; single losses jump.
+const NEWEST_LOSS: f32 = 0.05;
+
+/// A [`Watcher`] for a person.
+pub struct Progress {
+    bar: ProgressBar,
+    terminal: bool,
+    batch: usize,
+    total_steps: u64,
+    loss: Option<f32>,
+    /// Steps done and the time at the last plain line.
+    last_line: (u64, Instant),
+}
+
+impl Progress {
+    /// Nothing is shown before the run opens.
+    pub fn new() -> Self {
+        let terminal = console_is_a_terminal();
+        Self {
+            bar: ProgressBar::hidden(),
+            terminal,
+            batch: 0,
+            total_steps: 0,
+            loss: None,
+            last_line: (0, Instant::now()),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finished(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn say(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    fn plain_line(&mut self, step: u64) {
+        let (last_step, last_time) = self.last_line;
+        let seconds = last_time.elapsed().as_secs_f64();
+        let steps_per_second = (step - last_step) as f64 / seconds;
+        let left = Duration::from_secs_f64((self.total_steps - step) as f64 / steps_per_second.max(1e-9));
+        self.say(&format!(
+            "step {step}/{}  loss {:.5}  {:.1} pictures/s  {} left",
+            self.total_steps,
+            self.loss.unwrap_or(f32::NAN),
+            steps_per_second * self.batch as f64,
+            HumanDuration(left),
+        ));
+        self.last_line = (step, Instant::now());
+    }
+}
+
+fn console_is_a_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr())
+}
+
+impl Drop for Progress {
+    /// An error message must not end up behind the bar.
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Watcher for Progress {
+    fn opened(&mut self, opening: &Opening<'_>) {
+        let adapter = opening.gpu.report();
+        let (training, evaluation) = (opening.people.training(), opening.people.evaluation());
+        self.say(&format!(
+            "Training on {} ({}), {} parameters\n  learns from  {}: {} people\n  scored on    {}: {} people\n  writes to    {}",
+            adapter.name,
+            adapter.backend,
+            opening.parameters,
+            training.name(),
+            training.len(),
+            evaluation.name(),
+            evaluation.len(),
+            opening.folder.path().display(),
+        ));
+        if opening.first_step > 0 {
+            self.say(&format!("Going on after step {} of {}", opening.first_step, opening.total_steps));
+        }
+        self.batch = opening.batch;
+        self.total_steps = opening.total_steps;
+        self.last_line = (opening.first_step, Instant::now());
+        if !self.terminal {
+            return;
+        }
+        let batch = opening.batch as f64;
+        let pictures = move |state: &ProgressState, w: &mut dyn Write| {
+            // Nothing can be done about a terminal that refuses a number.
+            let _ = write!(w, "{:.1} pictures/s", state.per_sec() * batch);
+        };
+        // The template is a constant, and the tests draw it: it cannot be refused.
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {pictures}  {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .with_key("pictures", pictures);
+        self.bar = ProgressBar::new(opening.total_steps).with_style(style).with_position(opening.first_step);
+        self.bar.reset_eta();
+        self.bar.enable_steady_tick(Duration::from_millis(500));
+    }
+
+    fn step(&mut self, step: u64, loss: f32) {
+        let mean = self.loss.map_or(loss, |mean| mean + NEWEST_LOSS * (loss - mean));
+        self.loss = Some(mean);
+        self.bar.set_position(step);
+        self.bar.set_message(format!("loss {mean:.5}"));
+        if !self.terminal && self.last_line.1.elapsed() >= PLAIN_INTERVAL {
+            self.plain_line(step);
+        }
+    }
+
+    fn evaluated(&mut self, people: usize, of: usize) {
+        self.bar.set_message(format!("scoring {people}/{of}"));
+    }
+
+    fn epoch(&mut self, line: &EpochLine) {
+        let metric = line.metric.as_ref().map_or(String::new(), |m| format!("  {} {:.1}", m.name, m.value));
+        self.say(&format!(
+            "epoch {:>3}  {:>7} pictures  {:>6.0} s  loss {:.5}  {:.1} pictures/s{metric}",
+            line.epoch, line.pictures, line.seconds, line.loss, line.pictures_per_second
+        ));
+        self.last_line = (line.step, Instant::now());
+    }
+
+    fn note(&mut self, text: &str) {
+        self.say(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bars_template_is_valid() {
+        assert!(ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {pictures}  {eta} left").is_ok());
+    }
+}

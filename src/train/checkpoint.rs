@@ -1,0 +1,362 @@
+//! Checkpoints: everything a run needs to go on to the bit, in one safetensors file.
+//!
+//! Tensors are little-endian float32 under their public names: parameters, running statistics, and the optimizer's
+//! under `optimizer.`. One metadata entry, `ditn`, holds the configuration and the position in the run as JSON. There
+//! is no further random state: pictures, their order and augmentation follow from seed, epoch and step.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+
+use super::config::Config;
+use crate::graph::Tensor;
+
+/// Named tensors of a network, and of its optimizer in a checkpoint of a run.
+pub type State = BTreeMap<String, Tensor>;
+
+/// The metadata entry that holds [`Header`].
+const METADATA_KEY: &str = "ditn";
+
+/// How far a run has come.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Epochs done, scored and logged.
+    pub epochs: u64,
+    /// Losses of the epoch that is under way.
+    pub epoch: EpochSums,
+    /// The last score, with its epoch.
+    pub score: Option<Score>,
+    /// The best score, with its epoch.
+    pub best: Option<Score>,
+    /// Seconds spent so far, evaluation included.
+    pub seconds: f64,
+    /// Seconds spent so far on training steps.
+    pub training_seconds: f64,
+    /// Name of the adapter; another one may round differently.
+    pub adapter: String,
+}
+
+/// Sums over the steps of an epoch so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EpochSums {
+    /// Steps summed.
+    pub steps: u64,
+    /// Joint losses.
+    pub joints: f64,
+    /// Bone losses.
+    pub bones: f64,
+    /// Total losses.
+    pub total: f64,
+    /// Seconds of training.
+    pub seconds: f64,
+}
+
+/// A score on the evaluation split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Epochs done when it was taken.
+    pub epoch: u64,
+    /// Such as `PCKh@0.5`.
+    pub name: String,
+    /// In percent.
+    pub value: f64,
+}
+
+/// What a checkpoint says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The configuration of the run.
+    pub config: Config,
+    /// How far it had come.
+    pub progress: Progress,
+}
+
+/// A checkpoint in memory.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Configuration and progress.
+    pub header: Header,
+    /// All tensors.
+    pub state: State,
+}
+
+/// A checkpoint that cannot be written, read or used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file system refuses.
+    #[error("cannot {action} the checkpoint {}: {error}", path.display())]
+    File {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The checkpoint.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The file is not a safetensors file of float32 tensors, or is cut short.
+    #[error("{} is not a usable safetensors file: {message}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The file holds tensors but was not written by a run of this program.
+    #[error("{} is no checkpoint of a run: {message}", path.display())]
+    NoHeader {
+        /// The file.
+        path: PathBuf,
+        /// What is missing or wrong.
+        message: String,
+    },
+    /// The tensors are those of another network.
+    #[error("{} belongs to another network than the configuration describes:{}", path.display(), list(differences))]
+    OtherNetwork {
+        /// The checkpoint.
+        path: PathBuf,
+        /// A line for each tensor that differs.
+        differences: Vec<String>,
+    },
+}
+
+/// The first lines, and how many more there are.
+fn list(lines: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let mut text: String = lines.iter().take(SHOWN).map(|line| format!("\n  {line}")).collect();
+    if lines.len() > SHOWN {
+        text += &format!("\n  ... and {} more", lines.len() - SHOWN);
+    }
+    text
+}
+
+/// Writes `checkpoint` so that `path` always holds a whole checkpoint: the bytes go to a file beside it, are flushed
+/// to the disk, and only then take its name. A crash at any moment leaves the old checkpoint or the new one.
+///
+/// # Errors
+/// [`CheckpointError::File`]; the old file is then still in place.
+pub fn save(path: &Path, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+    let failed = |error| CheckpointError::File { action: "write", path: path.to_owned(), error };
+    let bytes = to_bytes(checkpoint).map_err(|message| failed(std::io::Error::other(message)))?;
+    write_atomically(path, &bytes).map_err(failed)
+}
+
+/// Replaces `path` by `bytes` in one step, on the disk when this returns.
+///
+/// # Errors
+/// What the system says; `path` is then as before.
+pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let beside = path.with_file_name(name);
+    let mut file = File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    // The new name is on the disk only when its folder is; only Unix lets a folder be opened for that.
+    #[cfg(unix)]
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn to_bytes(checkpoint: &Checkpoint) -> Result<Vec<u8>, String> {
+    let header = serde_json::to_string(&checkpoint.header).map_err(|error| error.to_string())?;
+    // Tensors are little-endian in the file, whatever the machine is.
+    let data: Vec<Vec<u8>> =
+        checkpoint.state.values().map(|t| t.data.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+    let views = checkpoint
+        .state
+        .iter()
+        .zip(&data)
+        .map(|((name, tensor), bytes)| Ok((name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map_err(|error| error.to_string())?;
+    safetensors::serialize(views, Some(HashMap::from([(METADATA_KEY.to_owned(), header)])))
+        .map_err(|error| error.to_string())
+}
+
+/// Reads a checkpoint of a run.
+///
+/// # Errors
+/// A file that is not there, is not safetensors, holds other types than float32, or lacks the header.
+pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
+    let bytes = read(path)?;
+    let no_header = |message: String| CheckpointError::NoHeader { path: path.to_owned(), message };
+    let state = tensors(path, &bytes)?;
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| malformed(path, error))?;
+    let header = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|entries| entries.get(METADATA_KEY))
+        .ok_or_else(|| no_header(format!("its metadata has no entry `{METADATA_KEY}`")))?;
+    let header = serde_json::from_str(header).map_err(|error| no_header(error.to_string()))?;
+    Ok(Checkpoint { header, state })
+}
+
+/// Reads the tensors of any float32 safetensors file, whoever wrote it.
+///
+/// # Errors
+/// As [`load`], except that no header is asked for.
+pub fn load_tensors(path: &Path) -> Result<State, CheckpointError> {
+    tensors(path, &read(path)?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
+    std::fs::read(path).map_err(|error| CheckpointError::File { action: "read", path: path.to_owned(), error })
+}
+
+fn malformed(path: &Path, error: impl std::fmt::Display) -> CheckpointError {
+    CheckpointError::Malformed { path: path.to_owned(), message: error.to_string() }
+}
+
+fn tensors(path: &Path, bytes: &[u8]) -> Result<State, CheckpointError> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| malformed(path, error))?;
+    file.iter()
+        // PyTorch's counter of batches, an integer that nothing here reads.
+        .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
+        .map(|(name, view)| {
+            if view.dtype() != Dtype::F32 {
+                return Err(malformed(path, format!("`{name}` is {:?}, not F32", view.dtype())));
+            }
+            let data = view.data().as_chunks::<4>().0.iter().map(|&word| f32::from_le_bytes(word)).collect();
+            Ok((name.to_owned(), Tensor { shape: view.shape().to_vec(), data }))
+        })
+        .collect()
+}
+
+/// What keeps `found` from taking the place of `expected`: a line for each tensor that is missing, of another shape,
+/// or not known.
+pub fn differences(expected: &State, found: &State) -> Vec<String> {
+    let missing_or_other = expected.iter().filter_map(|(name, tensor)| match found.get(name) {
+        None => Some(format!("{name} {:?} is missing", tensor.shape)),
+        Some(other) if other.shape != tensor.shape => {
+            Some(format!("{name} is {:?}, should be {:?}", other.shape, tensor.shape))
+        }
+        Some(_) => None,
+    });
+    let unknown = found
+        .iter()
+        .filter(|(name, _)| !expected.contains_key(*name))
+        .map(|(name, tensor)| format!("{name} {:?} is not part of the network", tensor.shape));
+    missing_or_other.chain(unknown).collect()
+}
+
+/// The tensors of the network alone, without the optimizer's.
+pub fn network_only(state: &State) -> State {
+    state.iter().filter(|(name, _)| !name.starts_with("optimizer.")).map(|(n, t)| (n.clone(), t.clone())).collect()
+}
+
+/// The first tensor that holds an infinity or a NaN.
+pub fn first_not_finite(state: &State) -> Option<&str> {
+    state.iter().find(|(_, tensor)| tensor.data.iter().any(|x| !x.is_finite())).map(|(name, _)| name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint() -> Checkpoint {
+        let tensor = |shape: &[usize], data: &[f32]| Tensor { shape: shape.to_vec(), data: data.to_vec() };
+        let state = BTreeMap::from([
+            ("conv1.weight".to_owned(), tensor(&[1, 3], &[0.1, -0.0, f32::MIN_POSITIVE / 2.0])),
+            ("optimizer.m.conv1.weight".to_owned(), tensor(&[1, 3], &[1e-30, f32::MAX, -7.25])),
+            ("optimizer.step".to_owned(), tensor(&[1], &[12.0])),
+        ]);
+        let score = Score { epoch: 3, name: "PCK@0.2".into(), value: 100.0 / 3.0 };
+        let progress = Progress { step: 12, score: Some(score), adapter: "none".into(), ..Progress::default() };
+        Checkpoint { header: Header { config: Config::default(), progress }, state }
+    }
+
+    /// A folder of this process's own, removed at the end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("ditn-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).ok();
+        }
+    }
+
+    fn bits(state: &State) -> Vec<(String, Vec<usize>, Vec<u32>)> {
+        let word = |t: &Tensor| t.data.iter().map(|x| x.to_bits()).collect();
+        state.iter().map(|(n, t)| (n.clone(), t.shape.clone(), word(t))).collect()
+    }
+
+    #[test]
+    fn a_checkpoint_comes_back_bit_for_bit() {
+        let folder = Folder::new("round-trip");
+        let path = folder.0.join("last.safetensors");
+        save(&path, &checkpoint()).unwrap();
+        let read = load(&path).unwrap();
+        assert_eq!(bits(&read.state), bits(&checkpoint().state));
+        assert_eq!(read.header, checkpoint().header);
+    }
+
+    #[test]
+    fn a_write_that_fails_half_way_leaves_the_old_checkpoint() {
+        let folder = Folder::new("atomic");
+        let path = folder.0.join("last.safetensors");
+        save(&path, &checkpoint()).unwrap();
+        // A folder in the place of the file that is written beside makes the next write fail.
+        std::fs::create_dir(folder.0.join("last.safetensors.new")).unwrap();
+        let mut other = checkpoint();
+        other.header.progress.step = 13;
+        assert!(matches!(save(&path, &other), Err(CheckpointError::File { action: "write", .. })));
+        assert_eq!(load(&path).unwrap().header.progress.step, 12);
+    }
+
+    #[test]
+    fn a_truncated_file_is_refused_by_name() {
+        let folder = Folder::new("truncated");
+        let path = folder.0.join("last.safetensors");
+        let bytes = to_bytes(&checkpoint()).unwrap();
+        for length in [0, 7, 100, bytes.len() - 1] {
+            std::fs::write(&path, &bytes[..length]).unwrap();
+            let message = load(&path).unwrap_err().to_string();
+            assert!(message.contains("last.safetensors is not a usable safetensors file"), "{length}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_header_is_refused_as_a_run_but_gives_its_tensors() {
+        let folder = Folder::new("foreign");
+        let path = folder.0.join("foreign.safetensors");
+        let bytes = 2.5f32.to_le_bytes();
+        let view = TensorView::new(Dtype::F32, vec![1], &bytes).unwrap();
+        std::fs::write(&path, safetensors::serialize([("w", view)], None).unwrap()).unwrap();
+        assert!(matches!(load(&path), Err(CheckpointError::NoHeader { .. })));
+        assert_eq!(load_tensors(&path).unwrap()["w"].data, [2.5]);
+    }
+
+    #[test]
+    fn differences_name_missing_reshaped_and_unknown_tensors() {
+        let expected = checkpoint().state;
+        assert!(differences(&expected, &expected).is_empty());
+        let mut found = expected.clone();
+        found.remove("optimizer.step");
+        found.get_mut("conv1.weight").unwrap().shape = vec![3, 1];
+        found.insert("extra".into(), Tensor { shape: vec![0], data: vec![] });
+        assert_eq!(
+            differences(&expected, &found),
+            [
+                "conv1.weight is [3, 1], should be [1, 3]",
+                "optimizer.step [1] is missing",
+                "extra [0] is not part of the network"
+            ]
+        );
+    }
+}

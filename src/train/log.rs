@@ -1,0 +1,143 @@
+//! The written record of a run: `log.jsonl`, a line an epoch, and `summary.json` at its end.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint::write_atomically;
+use crate::gpu::AdapterReport;
+
+/// One line of `log.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochLine {
+    /// Epochs done.
+    pub epoch: u64,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Training pictures seen.
+    pub pictures: u64,
+    /// Mean total loss of the epoch's steps.
+    pub loss: f64,
+    /// Mean joint loss.
+    pub joint_loss: f64,
+    /// Mean bone loss; 0 for a network without bone maps.
+    pub bone_loss: f64,
+    /// Learning rate of the epoch's last step.
+    pub learning_rate: f64,
+    /// Pictures a second in training, evaluation left out.
+    pub pictures_per_second: f64,
+    /// Seconds since the run began, pauses left out.
+    pub seconds: f64,
+    /// The score, in epochs that end with an evaluation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<NamedScore>,
+}
+
+/// A score under its name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedScore {
+    /// Such as `PCKh@0.5`.
+    pub name: String,
+    /// In percent.
+    pub value: f64,
+}
+
+/// `summary.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The last score.
+    pub metric: SummaryMetric,
+    /// Seconds from the first step to the last score, pauses left out.
+    pub seconds: f64,
+    /// Pictures a second in training, evaluation left out.
+    pub pictures_per_second: f64,
+    /// Epochs done.
+    pub epochs: u64,
+    /// Parameters of the network.
+    pub parameters: usize,
+    /// What it ran on.
+    pub adapter: AdapterReport,
+}
+
+/// The score of a run beside what knowing no picture at all scores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SummaryMetric {
+    /// Such as `PCKh@0.5`.
+    pub name: String,
+    /// In percent.
+    pub value: f64,
+    /// The same score when every person is given the training people's mean pose.
+    pub mean_pose_baseline: f64,
+}
+
+/// Appends a line.
+///
+/// # Errors
+/// What the system says.
+pub fn append(log: &Path, line: &EpochLine) -> std::io::Result<()> {
+    let mut text = serde_json::to_string(line)?;
+    text.push('\n');
+    OpenOptions::new().create(true).append(true).open(log)?.write_all(text.as_bytes())
+}
+
+/// Drops what a stopped run wrote after its last checkpoint: lines past `epochs`, and a line cut short.
+///
+/// # Errors
+/// What the system says; a log that is not there is no error.
+pub fn truncate(log: &Path, epochs: u64) -> std::io::Result<()> {
+    let text = match std::fs::read_to_string(log) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        text => text?,
+    };
+    let belongs = |line: &&str| serde_json::from_str::<EpochLine>(line).is_ok_and(|line| line.epoch <= epochs);
+    let kept: String = text.lines().filter(belongs).map(|line| format!("{line}\n")).collect();
+    write_atomically(log, kept.as_bytes())
+}
+
+/// Writes the summary.
+///
+/// # Errors
+/// What the system says.
+pub fn write_summary(path: &Path, summary: &Summary) -> std::io::Result<()> {
+    let mut text = serde_json::to_string_pretty(summary)?;
+    text.push('\n');
+    write_atomically(path, text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(epoch: u64) -> EpochLine {
+        EpochLine {
+            epoch,
+            step: epoch * 10,
+            pictures: epoch * 80,
+            loss: 0.5,
+            joint_loss: 0.4,
+            bone_loss: 1.0,
+            learning_rate: 1e-3,
+            pictures_per_second: 3.0,
+            seconds: 7.0,
+            metric: (epoch == 2).then(|| NamedScore { name: "PCKh@0.5".into(), value: 12.5 }),
+        }
+    }
+
+    #[test]
+    fn truncating_keeps_whole_lines_of_epochs_that_the_checkpoint_holds() {
+        let log = std::env::temp_dir().join(format!("ditn-log-{}.jsonl", std::process::id()));
+        std::fs::remove_file(&log).ok();
+        truncate(&log, 0).unwrap();
+        for epoch in 1..=3 {
+            append(&log, &line(epoch)).unwrap();
+        }
+        OpenOptions::new().append(true).open(&log).unwrap().write_all(b"{\"epoch\":1,\"st").unwrap();
+        truncate(&log, 2).unwrap();
+        let text = std::fs::read_to_string(&log).unwrap();
+        let lines: Vec<EpochLine> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        assert_eq!(lines, [line(1), line(2)]);
+        std::fs::remove_file(&log).unwrap();
+    }
+}

@@ -1,0 +1,19 @@
+//! Training: from a configuration to a network, a log and a score.
+//!
+//! [`run()`] is the loop and the place to begin reading. [`config`] says what a run is made of, [`schedule`] how fast it
+//! learns, [`step`] what one step does on the adapter, [`people`] who is trained on and who is scored, [`evaluate`]
+//! how; [`checkpoint`], [`folder`] and [`log`] keep what must survive.
+
+pub mod checkpoint;
+pub mod config;
+pub mod evaluate;
+pub mod folder;
+pub mod log;
+pub mod people;
+pub mod run;
+pub mod schedule;
+pub mod step;
+
+pub use config::Config;
+pub use run::{Outcome, TrainError, Watcher, run};
+pub use schedule::Schedule;
