@@ -9,7 +9,7 @@ use super::train::stop_on_interrupt;
 use super::{Common, Status, print, print_json};
 use crate::gpu::AdapterReport;
 use crate::metrics::Score;
-use crate::predict::Predictor;
+use crate::predict::predictor::Predictor;
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::config::{self, Config};
 use crate::train::evaluate::Evaluator;
@@ -59,7 +59,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let people = People::open(&config)?;
     let gpu = common.gpu()?;
     let (size, batch, flip) = (config.train.size, config.train.batch, config.evaluate.flip_test);
-    let mut predictor = Predictor::new(&gpu, &config.model, people.skeleton(), size, batch, flip)?;
+    let mut predictor = Predictor::new(&gpu, &config.model_config(people.skeleton()), size, batch, flip)?;
     predictor.load(&checkpoint::network_only(&state))?;
 
     let mut progress = Progress::new();

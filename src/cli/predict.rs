@@ -10,7 +10,8 @@ use super::{Common, Status, print, print_json};
 use crate::data::augmentation::Placement;
 use crate::data::{Batch, Joint, Size, Skeleton};
 use crate::predict::boxes::{BoxEntry, PersonBox, boxes_of};
-use crate::predict::{Pose, Predictor, draw, poses_in_pictures};
+use crate::predict::predictor::Predictor;
+use crate::predict::{Pose, draw, poses_in_pictures};
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::people::skeleton_of;
 
@@ -85,7 +86,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
 
     let gpu = common.gpu()?;
     let flip = config.evaluate.flip_test;
-    let mut predictor = Predictor::new(&gpu, &config.model, skeleton, config.train.size, 1, flip)?;
+    let mut predictor = Predictor::new(&gpu, &config.model_config(skeleton), config.train.size, 1, flip)?;
     predictor.load(&checkpoint::network_only(&state))?;
     let cannot_write = || format!("cannot write to {}", arguments.out.display());
     std::fs::create_dir_all(&arguments.out).with_context(cannot_write)?;

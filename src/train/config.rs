@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::step::StepConfig;
 use crate::data::Size;
+use crate::data::Skeleton;
 use crate::data::augmentation::Augmentation;
 use crate::data::synthetic::SyntheticOptions;
-use crate::models::{ModelConfig, ModelKind};
+use crate::models::{Model, ModelConfig};
 use crate::ops::adamw::AdamWSettings;
 use crate::ops::loss::LossKind;
 
@@ -29,8 +30,8 @@ pub struct Config {
     pub seed: u64,
     /// Which people.
     pub data: DataConfig,
-    /// Which network; its skeleton is the data set's.
-    pub model: ModelConfig,
+    /// Which network.
+    pub model: NetworkConfig,
     /// How long, and in what portions.
     pub train: TrainConfig,
     /// What is minimised.
@@ -72,6 +73,38 @@ pub struct DataConfig {
     pub synthetic: SyntheticOptions,
     /// How training pictures are varied.
     pub augmentation: Augmentation,
+}
+
+/// The networks that can be trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkKind {
+    /// HRNet with the joint and bone decoders and the transfer from bones to joints.
+    Ditn,
+    /// HRNet with one 1x1 convolution as its head.
+    Hrnet,
+}
+
+/// `[model]`. The skeleton is the data set's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkConfig {
+    /// Which network.
+    pub kind: NetworkKind,
+    /// Channels of the highest resolution; the others have 2, 4 and 8 times as many.
+    pub width: usize,
+    /// Channels of the stem, and the bottleneck width of the first stage.
+    pub stem: usize,
+    /// Basic blocks in each branch of a module.
+    pub blocks: usize,
+    /// Modules in stages 2, 3 and 4.
+    pub modules: [usize; 3],
+    /// DITN: the dynamic information transfer (off: multi-task only).
+    pub transfer: bool,
+    /// DITN: the channel attention block.
+    pub channel_attention: bool,
+    /// DITN: the spatial attention block.
+    pub spatial_attention: bool,
 }
 
 /// `[train]`
@@ -211,7 +244,7 @@ impl Default for Config {
             name: "run".into(),
             seed: 1,
             data: DataConfig::default(),
-            model: ModelConfig::default(),
+            model: NetworkConfig::default(),
             train: TrainConfig::default(),
             loss: LossConfig::default(),
             optimizer: OptimizerConfig::default(),
@@ -231,6 +264,22 @@ impl Default for DataConfig {
             people: 0,
             synthetic: SyntheticOptions::default(),
             augmentation: Augmentation::default(),
+        }
+    }
+}
+
+impl Default for NetworkConfig {
+    /// DITN-W32.
+    fn default() -> Self {
+        Self {
+            kind: NetworkKind::Ditn,
+            width: 32,
+            stem: 64,
+            blocks: 4,
+            modules: [1, 4, 3],
+            transfer: true,
+            channel_attention: true,
+            spatial_attention: true,
         }
     }
 }
@@ -314,7 +363,7 @@ impl Config {
             "must be height and width in multiples of 32",
         )?;
         rule(
-            model.kind != ModelKind::Ditn || !model.transfer || train.size.iter().all(|&s| s >= 64),
+            model.kind != NetworkKind::Ditn || !model.transfer || train.size.iter().all(|&s| s >= 64),
             "train.size",
             &train.size,
             "must be at least 64 each way for DITN's parameter adapter",
@@ -396,6 +445,17 @@ impl Config {
             "must each have a `factor` of 0 or more",
         )?;
         rule(self.evaluate.every >= 1, "evaluate.every", &self.evaluate.every, "must be at least 1")
+    }
+
+    /// The network for people of `skeleton`.
+    pub fn model_config(&self, skeleton: &'static Skeleton) -> ModelConfig {
+        let NetworkConfig { kind, width, stem, blocks, modules, transfer, channel_attention, spatial_attention } =
+            self.model;
+        let model = match kind {
+            NetworkKind::Ditn => Model::Ditn,
+            NetworkKind::Hrnet => Model::Hrnet,
+        };
+        ModelConfig { model, skeleton, width, stem, blocks, modules, transfer, channel_attention, spatial_attention }
     }
 
     /// What one training step is made of.

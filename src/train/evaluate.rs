@@ -11,7 +11,8 @@ use crate::data::augmentation::Placement;
 use crate::data::{Batch, Size};
 use crate::metrics::baseline::BaselineError;
 use crate::metrics::{MetricError, Score, Scorer};
-use crate::predict::{Pose, Predictor, places, poses_in_pictures, sheet};
+use crate::predict::predictor::Predictor;
+use crate::predict::{Pose, places, poses_in_pictures, sheet};
 
 /// People on a sheet, and how many cells a row has: prediction and truth of four people.
 const SHEET: (usize, usize) = (24, 8);

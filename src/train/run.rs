@@ -17,7 +17,7 @@ use super::step::{StepLoss, Trainer};
 use crate::data::{DataError, Loader};
 use crate::gpu::Gpu;
 use crate::metrics::baseline::BaselineError;
-use crate::predict::NetworkError;
+use crate::predict::predictor::NetworkError;
 
 /// Why a run ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -208,7 +208,8 @@ impl<'a> Run<'a> {
         let steps_per_epoch = steps_per_epoch(&config, &people);
         let total_steps = steps_per_epoch * config.train.epochs as u64;
 
-        let mut trainer = Trainer::new(gpu, &config.model, people.skeleton(), &config.step_config(), config.seed)?;
+        let model = config.model_config(people.skeleton());
+        let mut trainer = Trainer::new(gpu, &model, &config.step_config(), config.seed)?;
         let initial = trainer.state()?;
         let has_checkpoint = resumed.is_some();
         let progress = match resumed {

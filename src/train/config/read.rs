@@ -272,7 +272,7 @@ mod tests {
         let overrides = ["train.batch=4", "train.batch=6", "model.kind=hrnet", "train.size=[64, 96]", "name=a"];
         let config = with_overrides(Config::default(), &overrides.map(String::from)).unwrap();
         assert_eq!((config.train.batch, config.train.size), (6, [64, 96]));
-        assert_eq!((config.model.kind, config.name.as_str()), (crate::models::ModelKind::Hrnet, "a"));
+        assert_eq!((config.model.kind, config.name.as_str()), (super::super::NetworkKind::Hrnet, "a"));
     }
 
     #[test]
