@@ -73,13 +73,42 @@ impl Geometry {
         self.channels / self.groups
     }
 
+    /// The convolution of dy with the turned weight that gives dx, where the stride is 1 and the padding less than the
+    /// kernel.
+    pub fn turned(&self) -> Self {
+        Self {
+            channels: self.out_channels,
+            size: self.out_size,
+            out_channels: self.channels,
+            out_size: self.size,
+            padding: [0, 1].map(|axis| self.kernel[axis] - 1 - self.padding[axis]),
+            ..*self
+        }
+    }
+
     /// Operations of a pass: two for every weight and output pixel.
     pub fn flops(&self) -> f64 {
         2.0 * self.output().elements() as f64 * (self.group_channels() * self.kernel[0] * self.kernel[1]) as f64
     }
 
-    /// The `override` constants that all convolution kernels share.
+    /// The `override` constants of kernels that serve any convolution.
     pub fn constants(&self) -> Vec<(&'static str, f64)> {
+        let mut constants = self.extents();
+        constants.extend(
+            [
+                ("KERNEL_HEIGHT", self.kernel[0]),
+                ("KERNEL_WIDTH", self.kernel[1]),
+                ("STRIDE_Y", self.stride[0]),
+                ("STRIDE_X", self.stride[1]),
+                ("GROUPS", self.groups),
+            ]
+            .map(|(name, value)| (name, value as f64)),
+        );
+        constants
+    }
+
+    /// The `override` constants of kernels for one kernel size, one stride and one group.
+    pub fn extents(&self) -> Vec<(&'static str, f64)> {
         [
             ("BATCH", self.batch),
             ("CHANNELS", self.channels),
@@ -88,13 +117,8 @@ impl Geometry {
             ("OUT_CHANNELS", self.out_channels),
             ("OUT_HEIGHT", self.out_size[0]),
             ("OUT_WIDTH", self.out_size[1]),
-            ("KERNEL_HEIGHT", self.kernel[0]),
-            ("KERNEL_WIDTH", self.kernel[1]),
-            ("STRIDE_Y", self.stride[0]),
-            ("STRIDE_X", self.stride[1]),
             ("PADDING_Y", self.padding[0]),
             ("PADDING_X", self.padding[1]),
-            ("GROUPS", self.groups),
         ]
         .map(|(name, value)| (name, value as f64))
         .to_vec()

@@ -1,4 +1,10 @@
 //! The kernels, and which of them suit which convolution.
+//!
+//! | kernel | convolutions | preferred |
+//! |---|---|---|
+//! | `forward`, `backward_input`, `backward_weight` | all | where nothing else applies |
+//! | `forward_3x3` | y and dx of 3x3 kernels with stride 1 and one group, given subgroups of 8 lanes or more | yes |
+//! | `backward_weight_3x3` | dw of the same | yes |
 
 use super::geometry::Geometry;
 use crate::gpu::Argument::{Input, Output, Scratch};
@@ -6,26 +12,43 @@ use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
 use crate::ir::{Shape, Variant};
 
 macro_rules! kernel {
-    ($constant:ident, $file:literal, $summary:literal) => {
+    ($constant:ident, $file:literal, $subgroups:literal, $summary:literal) => {
         #[doc = $summary]
         pub static $constant: Kernel = Kernel {
             name: concat!("conv2d/", $file),
             summary: $summary,
             source: include_str!(concat!("../../../shaders/conv2d/", $file, ".wgsl")),
-            subgroups: false,
+            subgroups: $subgroups,
         };
     };
 }
 
-kernel!(FORWARD, "forward", "convolution, one output an invocation");
-kernel!(BACKWARD_INPUT, "backward_input", "gradient for the input, one element an invocation");
-kernel!(BACKWARD_WEIGHT, "backward_weight", "gradient for the weight in parts, one weight of one part an invocation");
-kernel!(SUM_PARTS, "sum_parts", "adds the parts of a weight gradient");
-kernel!(BACKWARD_BIAS, "backward_bias", "gradient for the bias, one channel a workgroup");
+kernel!(FORWARD, "forward", false, "convolution, one output an invocation");
+kernel!(
+    FORWARD_3X3,
+    "forward_3x3",
+    true,
+    "3x3 convolution or its input gradient, 48 pixels of 2 channels an invocation"
+);
+kernel!(BACKWARD_INPUT, "backward_input", false, "gradient for the input, one element an invocation");
+kernel!(
+    BACKWARD_WEIGHT,
+    "backward_weight",
+    false,
+    "gradient for the weight in parts, one weight of one part an invocation"
+);
+kernel!(
+    BACKWARD_WEIGHT_3X3,
+    "backward_weight_3x3",
+    true,
+    "gradient for a 3x3 weight in parts, 8 outputs of one channel an invocation"
+);
+kernel!(SUM_PARTS, "sum_parts", false, "adds the parts of a weight gradient");
+kernel!(BACKWARD_BIAS, "backward_bias", false, "gradient for the bias, one channel a workgroup");
 
 /// The kernels of this folder.
 pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FORWARD, &BACKWARD_INPUT, &BACKWARD_WEIGHT, &SUM_PARTS, &BACKWARD_BIAS]
+    vec![&FORWARD, &FORWARD_3X3, &BACKWARD_INPUT, &BACKWARD_WEIGHT, &BACKWARD_WEIGHT_3X3, &SUM_PARTS, &BACKWARD_BIAS]
 }
 
 /// A dispatch of one invocation an element in workgroups of 64.
@@ -33,38 +56,124 @@ fn one_each(kernel: &'static Kernel, g: &Geometry, elements: usize, bindings: Ve
     Dispatch { kernel, constants: g.constants(), bindings, workgroups: folded(elements.div_ceil(64)) }
 }
 
-pub(super) fn forward(g: &Geometry, bias: bool, _: &Capabilities) -> Vec<Variant> {
+/// Whether the kernels run that broadcast from lanes 0 to 7 of a subgroup.
+fn broadcasts(capabilities: &Capabilities) -> bool {
+    capabilities.subgroups && capabilities.subgroup_min_size >= 8
+}
+
+/// Invocations of a workgroup whose lanes stand for `channels` channels: a subgroup, or less where that suffices.
+fn lanes(channels: usize, capabilities: &Capabilities) -> usize {
+    channels.next_multiple_of(8).min(capabilities.subgroup_min_size as usize / 8 * 8)
+}
+
+/// Whether the kernels for 3x3 with stride 1 take it. They read the weight by fours.
+fn is_3x3(g: &Geometry) -> bool {
+    let padding = g.padding[0] <= 2 && g.padding[1] <= 2;
+    g.kernel == [3, 3] && g.stride == [1, 1] && g.groups == 1 && padding && g.weight().elements().is_multiple_of(4)
+}
+
+pub(super) fn forward(g: &Geometry, bias: bool, capabilities: &Capabilities) -> Vec<Variant> {
     let bias_argument = if bias { Input(2) } else { Input(1) };
     let bindings = vec![Input(0), Input(1), bias_argument, Output(0)];
-    let mut plain = one_each(&FORWARD, g, g.output().elements(), bindings);
-    plain.constants.push(("HAS_BIAS", f64::from(u8::from(bias))));
-    vec![Variant::new("plain", vec![plain])]
-}
-
-pub(super) fn backward_input(g: &Geometry, _: &Capabilities) -> Vec<Variant> {
-    let bindings = vec![Input(0), Input(1), Output(0)];
-    vec![Variant::new("plain", vec![one_each(&BACKWARD_INPUT, g, g.input().elements(), bindings)])]
-}
-
-pub(super) fn backward_weight(g: &Geometry, _: &Capabilities) -> Vec<Variant> {
-    /// Invocations that keep a GPU busy.
-    const ENOUGH: usize = 65_536;
-    let weights = g.weight().elements();
-    let parts = ENOUGH.div_ceil(weights).clamp(1, g.batch);
-    let target = if parts == 1 { Output(0) } else { Scratch(0) };
-    let mut part = one_each(&BACKWARD_WEIGHT, g, parts * weights, vec![Input(0), Input(1), target]);
-    part.constants.push(("PARTS", parts as f64));
-    let mut variant = Variant::new("plain", vec![part]);
-    if parts > 1 {
-        variant.scratch.push(parts * weights);
-        variant.dispatches.push(Dispatch {
-            kernel: &SUM_PARTS,
-            constants: vec![("PARTS", parts as f64), ("ELEMENTS", weights as f64)],
-            bindings: vec![Scratch(0), Output(0)],
-            workgroups: folded(weights.div_ceil(64)),
-        });
+    let mut variants = Vec::new();
+    if broadcasts(capabilities) && is_3x3(g) {
+        variants.push(Variant::new("3x3", vec![tiles_3x3(g, false, bias, bindings.clone(), capabilities)]));
     }
-    vec![variant]
+    let mut plain = one_each(&FORWARD, g, g.output().elements(), bindings);
+    plain.constants.push(("HAS_BIAS", flag(bias)));
+    variants.push(Variant::new("plain", vec![plain]));
+    variants
+}
+
+pub(super) fn backward_input(g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
+    let mut variants = Vec::new();
+    if broadcasts(capabilities) && is_3x3(g) {
+        let bindings = vec![Input(0), Input(1), Input(1), Output(0)];
+        variants.push(Variant::new("3x3", vec![tiles_3x3(&g.turned(), true, false, bindings, capabilities)]));
+    }
+    let bindings = vec![Input(0), Input(1), Output(0)];
+    variants.push(Variant::new("plain", vec![one_each(&BACKWARD_INPUT, g, g.input().elements(), bindings)]));
+    variants
+}
+
+fn flag(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
+fn tiles_3x3(
+    g: &Geometry,
+    input_gradient: bool,
+    bias: bool,
+    bindings: Vec<Argument>,
+    capabilities: &Capabilities,
+) -> Dispatch {
+    let outputs_a_lane = if g.out_channels > 8 { 2 } else { 1 };
+    let workgroup = lanes(g.out_channels.div_ceil(outputs_a_lane), capabilities);
+    let tiles = g.batch * g.out_size[0].div_ceil(3) * g.out_size[1].div_ceil(4);
+    let mut constants = g.extents();
+    constants.extend([
+        ("HAS_BIAS", flag(bias)),
+        ("INPUT_GRADIENT", flag(input_gradient)),
+        ("OUTPUTS_A_LANE", outputs_a_lane as f64),
+        ("WORKGROUP", workgroup as f64),
+    ]);
+    let workgroups = tiles.div_ceil(4) * g.out_channels.div_ceil(workgroup * outputs_a_lane);
+    Dispatch { kernel: &FORWARD_3X3, constants, bindings, workgroups: folded(workgroups) }
+}
+
+pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
+    let mut variants = Vec::new();
+    // x and dy are bound as single elements and by fours.
+    let fours = g.input().elements() >= 4 && g.output().elements() >= 4;
+    if broadcasts(capabilities) && is_3x3(g) && fours {
+        let workgroup = lanes(g.channels, capabilities);
+        let blocks = g.out_channels.div_ceil(8) * g.channels.div_ceil(workgroup);
+        variants.push(in_parts("3x3", g, blocks, capabilities, |parts, target| {
+            let mut constants = g.extents();
+            let quads = g.size[1].is_multiple_of(4) && g.padding[1] == 1;
+            constants.extend([("PARTS", parts as f64), ("QUADS", flag(quads)), ("WORKGROUP", workgroup as f64)]);
+            Dispatch {
+                kernel: &BACKWARD_WEIGHT_3X3,
+                constants,
+                bindings: vec![Input(0), Input(0), Input(1), Input(1), target],
+                workgroups: folded(parts * blocks),
+            }
+        }));
+    }
+    let weights = g.weight().elements();
+    variants.push(in_parts("plain", g, weights.div_ceil(64), capabilities, |parts, target| {
+        let mut plain = one_each(&BACKWARD_WEIGHT, g, parts * weights, vec![Input(0), Input(1), target]);
+        plain.constants.push(("PARTS", parts as f64));
+        plain
+    }));
+    variants
+}
+
+/// dw by `compute` in parts of whole samples, where one part is `blocks` workgroups, and the sum of the parts.
+fn in_parts(
+    name: &'static str,
+    g: &Geometry,
+    blocks: usize,
+    capabilities: &Capabilities,
+    compute: impl FnOnce(usize, Argument) -> Dispatch,
+) -> Variant {
+    /// Additions in a row that float32 bears.
+    const ADDITIONS: usize = 16_384;
+    let busy: usize = if capabilities.is_cpu { 16 } else { 1024 };
+    let parts = busy.div_ceil(blocks).max((g.batch * g.out_size[0] * g.out_size[1]).div_ceil(ADDITIONS));
+    // As many samples in each part, and no part without any.
+    let parts = g.batch.div_ceil(g.batch.div_ceil(parts));
+    if parts == 1 {
+        return Variant::new(name, vec![compute(1, Output(0))]);
+    }
+    let weights = g.weight().elements();
+    let sum = Dispatch {
+        kernel: &SUM_PARTS,
+        constants: vec![("PARTS", parts as f64), ("ELEMENTS", weights as f64)],
+        bindings: vec![Scratch(0), Output(0)],
+        workgroups: folded(weights.div_ceil(64)),
+    };
+    Variant::new(name, vec![compute(parts, Scratch(0)), sum]).with_scratch(vec![parts * weights])
 }
 
 pub(super) fn backward_bias(dy: &Shape) -> Vec<Variant> {

@@ -1,0 +1,146 @@
+// parts[k, o, c, u, v] = sum over the samples n of part k, i, j of dy[n, o, i, j] * x[n, c, i + u - PY, j + v - PX]
+//
+// The gradient of a 3x3 convolution with stride 1 for its weight, in PARTS parts of ceil(BATCH / PARTS) samples that
+// sum_parts.wgsl adds up (with PARTS = 1 the one part is the gradient).
+//
+// Made for adapters where loads cost most. Lanes of a subgroup stand for channels c and share 8 outputs o: lane l (of 0
+// to 7) loads four pixels of dy of output l, subgroupBroadcast hands them to all, and each lane multiplies them with the
+// 3x6 pixels of its own channel around them, of which it keeps two rows while it goes down a column of quads.
+// One invocation computes 8 outputs x 9 taps of one channel, one workgroup WORKGROUP channels, at most one subgroup.
+// Every invocation runs to the end, for the broadcasts; what is out of range is clamped and not stored.
+// Grid: PARTS * ceil(OUT_CHANNELS / 8) * ceil(CHANNELS / WORKGROUP) workgroups, channels first, folded into y past
+// 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+
+override BATCH: u32;
+override CHANNELS: u32;
+override HEIGHT: u32;
+override WIDTH: u32;
+override OUT_CHANNELS: u32;
+override OUT_HEIGHT: u32;
+override OUT_WIDTH: u32;
+override PADDING_Y: u32;
+override PADDING_X: u32;
+override PARTS: u32;
+override WORKGROUP: u32;
+override QUADS: bool;  // WIDTH is a multiple of 4 and PADDING_X is 1: load by fours, which gains a tenth to a third
+
+@group(0) @binding(0) var<storage, read> dy: array<f32>;           // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
+@group(0) @binding(1) var<storage, read> dy_quads: array<vec4f>;   // dy again, by fours
+@group(0) @binding(2) var<storage, read> x: array<f32>;            // [BATCH, CHANNELS, HEIGHT, WIDTH]
+@group(0) @binding(3) var<storage, read> x_quads: array<vec4f>;    // x again, by fours
+@group(0) @binding(4) var<storage, read_write> parts: array<f32>;  // [PARTS, OUT_CHANNELS, CHANNELS, 3, 3]
+
+// Six pixels of a row of x: the four above a quad of dy and one on each side.
+struct Row { first: vec4f, last: vec2f }
+struct Taps { top: vec3f, middle: vec3f, bottom: vec3f }
+
+fn value(plane: u32, row: i32, column: i32) -> f32 {
+    let inside = row >= 0 && row < i32(HEIGHT) && column >= 0 && column < i32(WIDTH);
+    return select(0.0, x[select(0u, plane + u32(row * i32(WIDTH) + column), inside)], inside);
+}
+
+fn load_row(plane: u32, row: i32, column: i32) -> Row {
+    if QUADS {
+        let inside = row >= 0 && row < i32(HEIGHT);
+        let index = select(0u, (plane + u32(row * i32(WIDTH) + column + 1)) / 4u, inside);
+        let quad = select(vec4f(0.0), x_quads[index], inside);
+        return Row(vec4f(value(plane, row, column), quad.xyz), vec2f(quad.w, value(plane, row, column + 5)));
+    }
+    return Row(
+        vec4f(value(plane, row, column), value(plane, row, column + 1), value(plane, row, column + 2), value(plane, row, column + 3)),
+        vec2f(value(plane, row, column + 4), value(plane, row, column + 5)),
+    );
+}
+
+fn load_gradient(plane: u32, i: u32, j: u32) -> vec4f {
+    let index = plane + i * OUT_WIDTH + j;
+    if QUADS {
+        return dy_quads[index / 4u];
+    }
+    let column = vec4u(j) + vec4u(0u, 1u, 2u, 3u);
+    let inside = column < vec4u(OUT_WIDTH);
+    let last = plane + i * OUT_WIDTH + OUT_WIDTH - 1u;
+    let value = vec4f(dy[index], dy[min(index + 1u, last)], dy[min(index + 2u, last)], dy[min(index + 3u, last)]);
+    return select(vec4f(0.0), value, inside);
+}
+
+fn slide(sum: vec3f, d: vec4f, r: Row) -> vec3f {
+    let left = fma(vec3f(d.y), r.first.yzw, fma(vec3f(d.x), r.first.xyz, sum));
+    return fma(vec3f(d.w), vec3f(r.first.w, r.last), fma(vec3f(d.z), vec3f(r.first.zw, r.last.x), left));
+}
+
+fn add(t: Taps, d: vec4f, top: Row, middle: Row, bottom: Row) -> Taps {
+    return Taps(slide(t.top, d, top), slide(t.middle, d, middle), slide(t.bottom, d, bottom));
+}
+
+fn store(t: Taps, part: u32, output: u32, channel: u32) {
+    if output < OUT_CHANNELS && channel < CHANNELS {
+        let at = ((part * OUT_CHANNELS + output) * CHANNELS + channel) * 9u;
+        parts[at] = t.top.x;
+        parts[at + 1u] = t.top.y;
+        parts[at + 2u] = t.top.z;
+        parts[at + 3u] = t.middle.x;
+        parts[at + 4u] = t.middle.y;
+        parts[at + 5u] = t.middle.z;
+        parts[at + 6u] = t.bottom.x;
+        parts[at + 7u] = t.bottom.y;
+        parts[at + 8u] = t.bottom.z;
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+    let lane = subgroup_lane % 8u;
+    let index = workgroup.y * workgroups.x + workgroup.x;
+    let channel_blocks = (CHANNELS + WORKGROUP - 1u) / WORKGROUP;
+    let output_blocks = (OUT_CHANNELS + 7u) / 8u;
+    let channel = index % channel_blocks * WORKGROUP + local;
+    let output = index / channel_blocks % output_blocks * 8u;
+    let part = index / (channel_blocks * output_blocks);
+    let samples = (BATCH + PARTS - 1u) / PARTS;
+
+    let zero = Taps(vec3f(0.0), vec3f(0.0), vec3f(0.0));
+    var t0 = zero; var t1 = zero; var t2 = zero; var t3 = zero;
+    var t4 = zero; var t5 = zero; var t6 = zero; var t7 = zero;
+
+    for (var sample = part * samples; sample < min((part + 1u) * samples, BATCH); sample++) {
+        let x_plane = (sample * CHANNELS + min(channel, CHANNELS - 1u)) * HEIGHT * WIDTH;
+        let dy_plane = (sample * OUT_CHANNELS + min(output + lane, OUT_CHANNELS - 1u)) * OUT_HEIGHT * OUT_WIDTH;
+        for (var j = 0u; j < OUT_WIDTH; j += 4u) {
+            let column = i32(j) - i32(PADDING_X);
+            let first = -i32(PADDING_Y);
+            var top = load_row(x_plane, first, column);
+            var middle = load_row(x_plane, first + 1, column);
+            for (var i = 0u; i < OUT_HEIGHT; i++) {
+                let bottom = load_row(x_plane, first + 2 + i32(i), column);
+                let d = load_gradient(dy_plane, i, j);
+                t0 = add(t0, subgroupBroadcast(d, 0u), top, middle, bottom);
+                t1 = add(t1, subgroupBroadcast(d, 1u), top, middle, bottom);
+                t2 = add(t2, subgroupBroadcast(d, 2u), top, middle, bottom);
+                t3 = add(t3, subgroupBroadcast(d, 3u), top, middle, bottom);
+                t4 = add(t4, subgroupBroadcast(d, 4u), top, middle, bottom);
+                t5 = add(t5, subgroupBroadcast(d, 5u), top, middle, bottom);
+                t6 = add(t6, subgroupBroadcast(d, 6u), top, middle, bottom);
+                t7 = add(t7, subgroupBroadcast(d, 7u), top, middle, bottom);
+                top = middle;
+                middle = bottom;
+            }
+        }
+    }
+
+    if part < PARTS {
+        store(t0, part, output, channel);
+        store(t1, part, output + 1u, channel);
+        store(t2, part, output + 2u, channel);
+        store(t3, part, output + 3u, channel);
+        store(t4, part, output + 4u, channel);
+        store(t5, part, output + 5u, channel);
+        store(t6, part, output + 6u, channel);
+        store(t7, part, output + 7u, channel);
+    }
+}

@@ -1,0 +1,229 @@
+// y[n, o, i, j] = bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, c, i + u - PY, j + v - PX], u, v in 0..3
+//
+// 3x3 kernels with stride 1. With INPUT_GRADIENT x is dy, y is dx, and tap [c, o, 2 - u, 2 - v] of the forward weight
+// is used: the gradient for the input.
+//
+// Made for adapters where loads cost most. Lanes of a subgroup stand for output channels and share their pixels: a tile
+// of 4x3 outputs needs 6x5 inputs, which lanes 0 to 7 load once, one element each, and which subgroupBroadcast hands to
+// all. One invocation computes 4 tiles (48 pixels) of OUTPUTS_A_LANE channels; one workgroup, at most one subgroup,
+// computes 4 tiles of WORKGROUP * OUTPUTS_A_LANE channels. A lane reads its 9 taps as 3 quads whatever their alignment.
+// Every invocation runs to the end, for the broadcasts; what is out of range is clamped and not stored.
+// Grid: ceil(tiles / 4) * ceil(OUT_CHANNELS / (WORKGROUP * OUTPUTS_A_LANE)) workgroups, channels first, folded into y
+// past 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+
+override BATCH: u32;
+override CHANNELS: u32;
+override HEIGHT: u32;
+override WIDTH: u32;
+override OUT_CHANNELS: u32;
+override OUT_HEIGHT: u32;
+override OUT_WIDTH: u32;
+override PADDING_Y: u32;
+override PADDING_X: u32;
+override HAS_BIAS: bool;
+override INPUT_GRADIENT: bool;
+override OUTPUTS_A_LANE: u32;  // 1 or 2
+override WORKGROUP: u32;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;         // [BATCH, CHANNELS, HEIGHT, WIDTH]
+@group(0) @binding(1) var<storage, read> weight: array<vec4f>;  // [OUT_CHANNELS, CHANNELS, 3, 3] by fours; with INPUT_GRADIENT [CHANNELS, OUT_CHANNELS, 3, 3]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;      // [OUT_CHANNELS]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;   // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
+
+const TILE_WIDTH = 4u;
+const TILE_HEIGHT = 3u;
+
+struct Taps { top: vec3f, middle: vec3f, bottom: vec3f }
+
+// Outputs of one tile and channel.
+struct Tile { top: vec4f, middle: vec4f, bottom: vec4f }
+
+// Where a lane finds its four inputs of a tile in channel 0: numbers lane, lane + 8, ... of 30, row by row.
+struct Source { offset: vec4u, inside: vec4<bool> }
+
+// Six inputs in a row as the three quads that the taps of a row multiply.
+struct Row { left: vec4f, centre: vec4f, right: vec4f }
+
+fn load_taps(output: u32, channel: u32) -> Taps {
+    let start = 9u * select(output * CHANNELS + channel, channel * OUT_CHANNELS + output, INPUT_GRADIENT);
+    let first = weight[start / 4u];
+    let second = weight[start / 4u + 1u];
+    let third = weight[start / 4u + 2u];
+    let odd = (start & 1u) != 0u;
+    let a = select(first, vec4f(first.yzw, second.x), odd);
+    let b = select(second, vec4f(second.yzw, third.x), odd);
+    let c = select(third.xyz, third.yzw, odd);
+    let two = (start & 2u) != 0u;
+    let d = select(a, vec4f(a.zw, b.xy), two);
+    let e = select(b, vec4f(b.zw, c.xy), two);
+    let f = select(c.x, c.z, two);
+    if INPUT_GRADIENT {
+        return Taps(vec3f(f, e.wz), vec3f(e.yx, d.w), d.zyx);
+    }
+    return Taps(d.xyz, vec3f(d.w, e.xy), vec3f(e.zw, f));
+}
+
+fn source(tile: u32, lane: u32) -> Source {
+    let tiles_x = (OUT_WIDTH + TILE_WIDTH - 1u) / TILE_WIDTH;
+    let tiles_y = (OUT_HEIGHT + TILE_HEIGHT - 1u) / TILE_HEIGHT;
+    let sample = tile / (tiles_x * tiles_y);
+    let slot = vec4u(lane) + vec4u(0u, 8u, 16u, 24u);
+    let row = vec4i(tile / tiles_x % tiles_y * TILE_HEIGHT + slot / 6u) - i32(PADDING_Y);
+    let column = vec4i(tile % tiles_x * TILE_WIDTH + slot % 6u) - i32(PADDING_X);
+    let inside = (row >= vec4i(0)) & (row < vec4i(i32(HEIGHT))) & (column >= vec4i(0)) & (column < vec4i(i32(WIDTH)))
+        & (slot < vec4u(30u)) & vec4<bool>(sample < BATCH);
+    let offset = vec4u(row * i32(WIDTH) + column) + sample * (CHANNELS * HEIGHT * WIDTH);
+    return Source(select(vec4u(0u), offset, inside), inside);
+}
+
+fn load(at: Source, plane: u32) -> vec4f {
+    let offset = at.offset + plane;
+    return select(vec4f(0.0), vec4f(x[offset.x], x[offset.y], x[offset.z], x[offset.w]), at.inside);
+}
+
+fn make_row(a: f32, b: f32, c: f32, d: f32, e: f32, f: f32) -> Row {
+    return Row(vec4f(a, b, c, d), vec4f(b, c, d, e), vec4f(c, d, e, f));
+}
+
+fn from_lanes_0_to_5(v: f32) -> Row {
+    return make_row(
+        subgroupBroadcast(v, 0u), subgroupBroadcast(v, 1u), subgroupBroadcast(v, 2u),
+        subgroupBroadcast(v, 3u), subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u),
+    );
+}
+
+fn from_lanes_6_to_3(v: f32, next: f32) -> Row {
+    return make_row(
+        subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u), subgroupBroadcast(next, 0u),
+        subgroupBroadcast(next, 1u), subgroupBroadcast(next, 2u), subgroupBroadcast(next, 3u),
+    );
+}
+
+fn from_lanes_4_to_1(v: f32, next: f32) -> Row {
+    return make_row(
+        subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u), subgroupBroadcast(v, 6u),
+        subgroupBroadcast(v, 7u), subgroupBroadcast(next, 0u), subgroupBroadcast(next, 1u),
+    );
+}
+
+fn from_lanes_2_to_7(v: f32) -> Row {
+    return make_row(
+        subgroupBroadcast(v, 2u), subgroupBroadcast(v, 3u), subgroupBroadcast(v, 4u),
+        subgroupBroadcast(v, 5u), subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u),
+    );
+}
+
+fn add_row(sum: vec4f, r: Row, w: vec3f) -> vec4f {
+    return fma(r.right, vec4f(w.z), fma(r.centre, vec4f(w.y), fma(r.left, vec4f(w.x), sum)));
+}
+
+// All nine products of an output before the next output, so that its sum stays in a register meanwhile.
+fn add(t: Tile, r0: Row, r1: Row, r2: Row, r3: Row, r4: Row, w: Taps) -> Tile {
+    return Tile(
+        add_row(add_row(add_row(t.top, r0, w.top), r1, w.middle), r2, w.bottom),
+        add_row(add_row(add_row(t.middle, r1, w.top), r2, w.middle), r3, w.bottom),
+        add_row(add_row(add_row(t.bottom, r2, w.top), r3, w.middle), r4, w.bottom),
+    );
+}
+
+fn accumulate(a: ptr<function, Tile>, b: ptr<function, Tile>, v: vec4f, wa: Taps, wb: Taps) {
+    let r0 = from_lanes_0_to_5(v.x);
+    let r1 = from_lanes_6_to_3(v.x, v.y);
+    let r2 = from_lanes_4_to_1(v.y, v.z);
+    let r3 = from_lanes_2_to_7(v.z);
+    let r4 = from_lanes_0_to_5(v.w);
+    *a = add(*a, r0, r1, r2, r3, r4, wa);
+    if OUTPUTS_A_LANE > 1u {
+        *b = add(*b, r0, r1, r2, r3, r4, wb);
+    }
+}
+
+fn start(output: u32) -> Tile {
+    let b = vec4f(select(0.0, bias[select(0u, output, HAS_BIAS)], HAS_BIAS));
+    return Tile(b, b, b);
+}
+
+fn store_row(value: vec4f, plane: u32, row: u32, column: u32) {
+    if row >= OUT_HEIGHT {
+        return;
+    }
+    let at = (plane * OUT_HEIGHT + row) * OUT_WIDTH + column;
+    y[at] = value.x;
+    if column + 1u < OUT_WIDTH {
+        y[at + 1u] = value.y;
+    }
+    if column + 2u < OUT_WIDTH {
+        y[at + 2u] = value.z;
+    }
+    if column + 3u < OUT_WIDTH {
+        y[at + 3u] = value.w;
+    }
+}
+
+fn store(t: Tile, tile: u32, output: u32) {
+    let tiles_x = (OUT_WIDTH + TILE_WIDTH - 1u) / TILE_WIDTH;
+    let tiles_y = (OUT_HEIGHT + TILE_HEIGHT - 1u) / TILE_HEIGHT;
+    let sample = tile / (tiles_x * tiles_y);
+    if sample >= BATCH || output >= OUT_CHANNELS {
+        return;
+    }
+    let plane = sample * OUT_CHANNELS + output;
+    let row = tile / tiles_x % tiles_y * TILE_HEIGHT;
+    let column = tile % tiles_x * TILE_WIDTH;
+    store_row(t.top, plane, row, column);
+    store_row(t.middle, plane, row + 1u, column);
+    store_row(t.bottom, plane, row + 2u, column);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+    let lane = subgroup_lane % 8u;
+    let index = workgroup.y * workgroups.x + workgroup.x;
+    let blocks = (OUT_CHANNELS + WORKGROUP * OUTPUTS_A_LANE - 1u) / (WORKGROUP * OUTPUTS_A_LANE);
+    let output = index % blocks * WORKGROUP * OUTPUTS_A_LANE + local;
+    let output_a = min(output, OUT_CHANNELS - 1u);
+    let output_b = min(output + WORKGROUP, OUT_CHANNELS - 1u);
+    let tile = index / blocks * 4u;
+
+    var a0 = start(output_a);
+    var a1 = a0;
+    var a2 = a0;
+    var a3 = a0;
+    var b0 = start(output_b);
+    var b1 = b0;
+    var b2 = b0;
+    var b3 = b0;
+    let source0 = source(tile, lane);
+    let source1 = source(tile + 1u, lane);
+    let source2 = source(tile + 2u, lane);
+    let source3 = source(tile + 3u, lane);
+
+    for (var channel = 0u; channel < CHANNELS; channel++) {
+        let wa = load_taps(output_a, channel);
+        var wb = wa;
+        if OUTPUTS_A_LANE > 1u {
+            wb = load_taps(output_b, channel);
+        }
+        let plane = channel * HEIGHT * WIDTH;
+        accumulate(&a0, &b0, load(source0, plane), wa, wb);
+        accumulate(&a1, &b1, load(source1, plane), wa, wb);
+        accumulate(&a2, &b2, load(source2, plane), wa, wb);
+        accumulate(&a3, &b3, load(source3, plane), wa, wb);
+    }
+
+    store(a0, tile, output);
+    store(a1, tile + 1u, output);
+    store(a2, tile + 2u, output);
+    store(a3, tile + 3u, output);
+    if OUTPUTS_A_LANE > 1u {
+        store(b0, tile, output + WORKGROUP);
+        store(b1, tile + 1u, output + WORKGROUP);
+        store(b2, tile + 2u, output + WORKGROUP);
+        store(b3, tile + 3u, output + WORKGROUP);
+    }
+}
