@@ -10,6 +10,7 @@ mod crop;
 mod decode;
 mod dynamic_conv;
 mod flip;
+mod fusion;
 mod gate;
 mod gather_channels;
 mod global_average_pool;

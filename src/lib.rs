@@ -5,5 +5,8 @@ pub mod gpu;
 pub mod graph;
 pub mod ir;
 pub mod metrics;
+pub mod models;
+pub mod nn;
 pub mod ops;
 pub mod predict;
+pub mod train;

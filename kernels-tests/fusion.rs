@@ -1,0 +1,92 @@
+//! Fusion: that it happens, and that it changes nothing.
+
+use ditn::gpu::Gpu;
+use ditn::graph::{Plan, Session, Store, differentiate, fuse};
+use ditn::ir::{Graph, ValueId};
+use ditn::ops::Fill;
+use ditn::ops::add::Add;
+use ditn::ops::batch_norm::{BatchNorm, Epilogue};
+use ditn::ops::relu::Relu;
+use ditn::ops::upsample::Upsample;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
+
+use crate::harness::gpus;
+
+/// relu(batch_norm(x) + skip), then relu(that + upsample(low)): what HRNet's modules do.
+struct Pattern {
+    graph: Graph,
+    inputs: Vec<ValueId>,
+    output: ValueId,
+}
+
+fn pattern() -> Pattern {
+    let mut graph = Graph::new();
+    let x = graph.input("x", [2, 3, 8, 8]);
+    let gamma = graph.input("gamma", [3]);
+    let beta = graph.input("beta", [3]);
+    let skip = graph.input("skip", [2, 3, 8, 8]);
+    let low = graph.input("low", [2, 3, 4, 4]);
+    let apply = |result: Result<ValueId, ditn::ir::ShapeError>| result.unwrap_or_else(|error| panic!("{error}"));
+    let y = apply(graph.apply_one(BatchNorm { eps: 1e-5, epilogue: Epilogue::NONE }, &[x, gamma, beta]));
+    let y = apply(graph.apply_one(Add, &[y, skip]));
+    let y = apply(graph.apply_one(Relu, &[y]));
+    let up = apply(graph.apply_one(Upsample { factor: 2 }, &[low]));
+    let y = apply(graph.apply_one(Add, &[y, up]));
+    let output = apply(graph.apply_one(Relu, &[y]));
+    Pattern { graph, inputs: vec![x, gamma, beta, skip, low], output }
+}
+
+/// The output and the gradients of all inputs.
+fn run(gpu: &Arc<Gpu>, mut pattern: Pattern) -> Vec<Vec<f32>> {
+    let seed = pattern.graph.input("seed", pattern.graph.shape(pattern.output).clone());
+    let gradients = differentiate(&mut pattern.graph, &[(pattern.output, seed)], &pattern.inputs)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let mut outputs = vec![pattern.output];
+    outputs.extend(gradients.into_iter().flatten());
+    let plan = Plan::new(pattern.graph, &outputs, gpu.capabilities()).unwrap_or_else(|error| panic!("{error}"));
+    let session = Session::guarded(gpu, plan, &mut Store::new(gpu)).unwrap_or_else(|error| panic!("{error}"));
+    session.poison().unwrap_or_else(|error| panic!("{error}"));
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    for &input in pattern.inputs.iter().chain([&seed]) {
+        let elements = session.plan().graph.shape(input).elements();
+        let words = Fill::Uniform(-1.0, 1.0).draw(elements, &mut random);
+        session.write(input, &words).unwrap_or_else(|error| panic!("{error}"));
+    }
+    session.run().unwrap_or_else(|error| panic!("{error}"));
+    session.check_guards().unwrap_or_else(|error| panic!("{error}"));
+    outputs.iter().map(|&output| session.read(output).unwrap_or_else(|error| panic!("{error}"))).collect()
+}
+
+#[test]
+fn batch_norm_takes_in_the_addition_and_relu_behind_it_and_up_sampling_likewise() {
+    let Pattern { mut graph, output, .. } = pattern();
+    fuse(&mut graph, &[output]);
+    let names: Vec<_> = graph.nodes().iter().map(|node| node.operator.name()).collect();
+    assert_eq!(names, ["batch_norm", "upsample"]);
+}
+
+#[test]
+fn a_value_that_is_kept_or_read_twice_is_not_fused_away() {
+    let Pattern { mut graph, output, .. } = pattern();
+    let sum = graph.nodes()[1].outputs[0];
+    fuse(&mut graph, &[output, sum]);
+    let names: Vec<_> = graph.nodes().iter().map(|node| node.operator.name()).collect();
+    assert_eq!(names, ["batch_norm", "relu", "upsample"]);
+}
+
+#[test]
+fn the_fused_graph_gives_the_values_and_gradients_of_the_plain_one() {
+    for gpu in gpus() {
+        let mut fused = pattern();
+        fuse(&mut fused.graph, &[fused.output]);
+        let (fused, plain) = (run(gpu, fused), run(gpu, pattern()));
+        assert_eq!(fused.len(), 6);
+        for (number, (fused, plain)) in fused.iter().zip(&plain).enumerate() {
+            for (a, b) in fused.iter().zip(plain) {
+                assert!((a - b).abs() <= 2e-6 * (1.0 + b.abs()), "value {number}: {a} fused, {b} plain");
+            }
+        }
+    }
+}
