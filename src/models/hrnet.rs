@@ -45,7 +45,8 @@ impl HrNet {
             x = net.batch_norm(format!("bn{number}"), x, 1.0)?;
             x = net.relu(x)?;
         }
-        let x = net.scope("layer1", |net| (0..4).try_fold(x, |x, k| net.scope(k, |net| bottleneck(net, x, self.stem, 1))))?;
+        let x =
+            net.scope("layer1", |net| (0..4).try_fold(x, |x, k| net.scope(k, |net| bottleneck(net, x, self.stem, 1))))?;
 
         let xs = net.scope("transition1", |net| {
             let high = net.scope(0, |net| conv_bn_relu(net, x, conv(channels[0], 3)))?;
@@ -61,7 +62,13 @@ impl HrNet {
     }
 
     /// The modules of a stage. The last one of the network computes the branch at 1/4 only.
-    fn stage(&self, net: &mut Network, number: usize, xs: Vec<ValueId>, last: bool) -> Result<Vec<ValueId>, ShapeError> {
+    fn stage(
+        &self,
+        net: &mut Network,
+        number: usize,
+        xs: Vec<ValueId>,
+        last: bool,
+    ) -> Result<Vec<ValueId>, ShapeError> {
         let modules = self.modules[number - 2];
         net.scope(format!("stage{number}"), |net| {
             (0..modules).try_fold(xs, |xs, module| {

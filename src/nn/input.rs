@@ -2,7 +2,7 @@
 
 use super::Network;
 use crate::ir::{ShapeError, ValueId};
-use crate::ops::crop::Crop;
+use crate::ops::crop::AffineCrop;
 
 /// The inputs that the host uploads for a batch of N pictures.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,7 @@ impl Network {
         };
         let from = [inputs.pixels, inputs.pictures, inputs.transforms];
         self.graph.enter("crop");
-        let image = self.graph.apply_one(Crop { height, width }, &from);
+        let image = self.graph.apply_one(AffineCrop { height, width }, &from);
         self.graph.leave();
         Ok((inputs, image?))
     }

@@ -2,7 +2,10 @@
 
 pub mod boxes;
 pub mod draw;
+pub mod predictor;
 pub mod sheet;
+
+pub use predictor::{NetworkError, Predictor};
 
 use crate::data::crop::heat_map_to_picture;
 use crate::data::{BatchPerson, Size};

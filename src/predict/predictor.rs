@@ -85,7 +85,7 @@ impl Predictor {
         if flip_test {
             let mirrored = net.graph.apply_one(FlipHorizontal, &[image])?;
             let mirrored = model.build(&mut net, mirrored)?.joints;
-            maps = net.graph.apply_one(FlipMerge { index: model.skeleton.flipped_joints() }, &[maps, mirrored])?;
+            maps = net.graph.apply_one(FlipMerge { partner: model.skeleton.flipped_joints() }, &[maps, mirrored])?;
         }
         let decoded = net.graph.apply_one(Decode, &[maps])?;
         fuse(&mut net.graph, &[decoded]);
