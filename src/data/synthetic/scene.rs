@@ -66,14 +66,35 @@ impl Background {
         }
     }
 
-    fn at(&self, x: f32, y: f32) -> Colour {
-        let (colour, strength, period) = self.blots;
-        let blot = blots(x / period + self.offset, y / period) * strength;
-        if let Some((_, cloth)) = self.ground.filter(|(horizon, _)| y > *horizon) {
-            return mix(cloth.at(x, 2.0 * y), colour, 0.4 * blot);
+    /// Paints every pixel of a square picture. The blots are smooth: they are worked out every `STEP` pixels only.
+    fn paint(&self, colours: &mut [Colour], side: usize) {
+        const STEP: usize = 4;
+        let (blot_colour, strength, period) = self.blots;
+        let columns = side / STEP + 2;
+        let coarse: Vec<f32> = (0..columns * columns)
+            .map(|i| ((i % columns * STEP) as f32, (i / columns * STEP) as f32))
+            .map(|(x, y)| blots(x / period + self.offset, y / period) * strength)
+            .collect();
+        for (y, row) in colours.chunks_exact_mut(side).enumerate() {
+            let ground = self.ground.filter(|(horizon, _)| y as f32 > *horizon);
+            let low = (y % STEP) as f32 / STEP as f32;
+            for (x, colour) in row.iter_mut().enumerate() {
+                let corner = y / STEP * columns + x / STEP;
+                let right = (x % STEP) as f32 / STEP as f32;
+                let upper = coarse[corner] + (coarse[corner + 1] - coarse[corner]) * right;
+                let below = &coarse[corner + columns..];
+                let lower = below[0] + (below[1] - below[0]) * right;
+                let blot = upper + (lower - upper) * low;
+                let (x, y) = (x as f32, y as f32);
+                *colour = match ground {
+                    Some((_, cloth)) => mix(cloth.at(x, 2.0 * y), blot_colour, 0.4 * blot),
+                    None => {
+                        let share = (0.5 + x * self.direction[0] + y * self.direction[1]).rem_euclid(2.0);
+                        mix(mix(self.colours[0], self.colours[1], (1.0 - share).abs()), blot_colour, blot)
+                    }
+                };
+            }
         }
-        let share = (0.5 + x * self.direction[0] + y * self.direction[1]).rem_euclid(2.0);
-        mix(mix(self.colours[0], self.colours[1], (1.0 - share).abs()), colour, blot)
     }
 }
 
@@ -190,9 +211,7 @@ impl Scene {
     pub fn paint(mut self) -> RgbImage {
         let side = self.side as usize;
         let mut canvas = Canvas::new(side, side);
-        for (pixel, colour) in canvas.colours.iter_mut().enumerate() {
-            *colour = self.background.at((pixel % side) as f32, (pixel / side) as f32);
-        }
+        self.background.paint(&mut canvas.colours, side);
         for shape in &self.shapes {
             canvas.paint(shape, self.sun, self.shade);
         }
@@ -202,16 +221,14 @@ impl Scene {
         let mut grain = vec![0; 3 * side * side];
         self.rng.fill_bytes(&mut grain);
         let strength = self.noise / 127.5;
-        let bytes = canvas.colours.iter().zip(grain.chunks_exact(3)).flat_map(|(colour, grain)| {
-            [0, 1, 2].map(|i| {
-                let value = colour[i] * self.tint[i] + (f32::from(grain[i]) - 127.5) * strength;
-                (value * 255.0 + 0.5).clamp(0.0, 255.0) as u8
-            })
-        });
-        let bytes: Vec<u8> = bytes.collect();
         RgbImage::from_fn(self.side, self.side, |x, y| {
-            let at = 3 * (y as usize * side + x as usize);
-            image::Rgb([bytes[at], bytes[at + 1], bytes[at + 2]])
+            let pixel = y as usize * side + x as usize;
+            let (colour, grain) = (&canvas.colours[pixel], &grain[3 * pixel..3 * pixel + 3]);
+            image::Rgb([0, 1, 2].map(|i| {
+                let value = colour[i] * self.tint[i] + (f32::from(grain[i]) - 127.5) * strength;
+                // The cast saturates.
+                (value * 255.0 + 0.5) as u8
+            }))
         })
     }
 }
