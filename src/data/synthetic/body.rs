@@ -161,6 +161,8 @@ pub struct Pose {
     head: [f32; 3],
     arms: [Arm; 2],
     legs: [Leg; 2],
+    /// Whether the person sits and wants a seat.
+    seated: bool,
 }
 
 impl Arm {
@@ -261,6 +263,7 @@ impl Pose {
             head: [spread(rng, 5.0, 10.0, 25.0), spread(rng, 0.0, 6.0, 18.0), spread(rng, 0.0, 20.0, 60.0)],
             arms: [Arm::random(rng, 0.0), Arm::random(rng, 0.0)],
             legs: [Leg::standing(rng, stance), Leg::standing(rng, stance)],
+            seated: false,
         };
         if chance(rng, unusual) {
             pose.make_unusual(rng);
@@ -301,6 +304,7 @@ impl Pose {
 
     /// On a seat: thighs forward, shins about down, often leaning.
     fn sit(&mut self, rng: &mut impl Rng) {
+        self.seated = true;
         self.lean[0] = spread(rng, -3.0, 8.0, 16.0);
         self.spine[0] += spread(rng, 8.0, 8.0, 18.0);
         let spread_knees = spread(rng, 10.0, 7.0, 14.0);
@@ -413,6 +417,8 @@ pub struct Body {
     pub hands: [Vec3; 2],
     /// Tips of the toes, left and right.
     pub toes: [Vec3; 2],
+    /// Whether the person sits.
+    pub seated: bool,
     pub pelvis: Frame,
     pub chest: Frame,
     pub head: Frame,
@@ -473,7 +479,7 @@ impl Body {
             joints[ankle] = along(joints[knee], shin, build.shin);
             toes[i] = along(along(joints[ankle], shin, 0.05), turn(front, shin, leg.point), build.foot);
         }
-        Body { build, joints, hands, toes, pelvis, chest, head }
+        Body { build, joints, hands, toes, seated: pose.seated, pelvis, chest, head }
     }
 }
 

@@ -47,6 +47,7 @@ pub struct Outfit {
     hat: Option<Colour>,
     long_hair: bool,
     backpack: Option<Colour>,
+    seat: Colour,
 }
 
 /// A colour of clothes: any hue, from black over strong colours to white.
@@ -128,6 +129,7 @@ impl Outfit {
             hat: chance(rng, 0.18).then(|| clothes_colour(rng)),
             long_hair,
             backpack: chance(rng, 0.08).then(|| clothes_colour(rng)),
+            seat: clothes_colour(rng),
         }
     }
 }
@@ -189,6 +191,9 @@ impl Figure {
         for side in 0..2 {
             self.add_arm(view, side, &mut shapes);
             self.add_leg(view, side, &mut shapes);
+        }
+        if self.body.seated {
+            self.add_seat(view, &mut shapes);
         }
         shapes
     }
@@ -263,6 +268,16 @@ impl Figure {
             let axes = [scaled(chest.left, 0.15), scaled(chest.up, 0.22), scaled(chest.forward, 0.11)];
             shapes.push(self.ball(view, center, axes, colour));
         }
+    }
+
+    /// A stool under the pelvis.
+    fn add_seat(&self, view: &View, shapes: &mut Vec<Shape>) {
+        let (pelvis, seat) = (&self.body.pelvis, self.outfit.seat);
+        let top = along(scaled(pelvis.up, -0.19), pelvis.forward, 0.06);
+        let axes = [scaled(pelvis.left, 0.21), scaled(pelvis.up, 0.05), scaled(pelvis.forward, 0.19)];
+        shapes.push(self.ball(view, top, axes, seat));
+        let foot = along(top, pelvis.up, -0.36);
+        shapes.push(self.plain_tube(view, top, foot, [0.04, 0.06], scaled(seat, 0.7)));
     }
 
     fn add_head(&self, view: &View, shapes: &mut Vec<Shape>) {

@@ -508,3 +508,135 @@ impl Canvas {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RED: Colour = [1.0, 0.0, 0.0];
+    const GREEN: Colour = [0.0, 1.0, 0.0];
+    const SUN: Vec3 = [0.0, 0.0, -1.0];
+
+    fn sleeve(colour: Colour) -> Sleeve {
+        let cloth = Cloth::plain(colour);
+        Sleeve { cloth, bare: cloth, length: 2.0 }
+    }
+
+    fn ball(center: Vec3, radius: f32, colour: Colour) -> Shape {
+        let axes = [[radius, 0.0, 0.0], [0.0, -radius, 0.0], [0.0, 0.0, -radius]];
+        Shape::Ellipsoid(Ellipsoid::new(center, axes, Skin::Cloth(Cloth::plain(colour))))
+    }
+
+    #[test]
+    fn a_ball_is_hit_where_its_sphere_is() {
+        let ball = ball([10.0, 20.0, 5.0], 8.0, RED);
+        for (x, y) in [(10.0, 20.0), (13.0, 24.0), (4.0, 18.0)] {
+            let across = (x - 10.0f32).powi(2) + (y - 20.0f32).powi(2);
+            let expected = 5.0 - (64.0 - across).sqrt();
+            let depth = ball.depth_at(x, y).expect("the point is on the ball");
+            assert!((depth - expected).abs() < 1e-3, "{x} {y}: {depth} {expected}");
+        }
+        assert_eq!(ball.depth_at(18.1, 20.0), None);
+    }
+
+    #[test]
+    fn a_short_round_tube_is_a_ball_and_a_turned_ellipsoid_an_ellipsoid() {
+        let tube = Shape::Tube(Tube::round([10.0, 20.0, 5.0], [10.0, 20.0, 5.0], [8.0, 8.0], sleeve(RED)));
+        let ball = ball([10.0, 20.0, 5.0], 8.0, RED);
+        for (x, y) in [(10.0, 20.0), (13.0, 24.0), (4.0, 18.0)] {
+            let (a, b) = (tube.depth_at(x, y).expect("inside"), ball.depth_at(x, y).expect("inside"));
+            assert!((a - b).abs() < 1e-3, "{a} {b}");
+        }
+        // Half axes 9 along (1, 1), 4 across and 6 towards the viewer.
+        let r = std::f32::consts::FRAC_1_SQRT_2;
+        let axes = [[9.0 * r, 9.0 * r, 0.0], [-4.0 * r, 4.0 * r, 0.0], [0.0, 0.0, -6.0]];
+        let turned = Shape::Ellipsoid(Ellipsoid::new([0.0; 3], axes, Skin::Cloth(Cloth::plain(RED))));
+        let depth = turned.depth_at(4.5 * r, 4.5 * r).expect("half way along the long axis");
+        assert!((depth + 6.0 * 0.75f32.sqrt()).abs() < 1e-3);
+        assert_eq!(turned.depth_at(5.0 * r, -5.0 * r), None, "beyond the short axis");
+    }
+
+    #[test]
+    fn an_oval_tube_is_as_wide_and_as_deep_as_its_turned_section() {
+        // An upright tube, half axes 10 (left) and 4 (forward), turned by 30 degrees: the section is the ellipse
+        // left cos + forward sin of an angle.
+        let (sin, cos) = 30.0f32.to_radians().sin_cos();
+        let left = [10.0 * cos, 0.0, 10.0 * sin];
+        let forward = [4.0 * sin, 0.0, -4.0 * cos];
+        let cloth = Cloth::plain(RED);
+        let tube = Tube::oval([0.0, -20.0, 0.0], [0.0, 20.0, 0.0], [left; 2], [forward; 2], [1.0; 2], cloth, None);
+        let mut nearest = [f32::INFINITY; 41];
+        for step in 0..36_000 {
+            let (s, c) = (step as f32 / 100.0).to_radians().sin_cos();
+            let (x, z) = (left[0] * c + forward[0] * s, left[2] * c + forward[2] * s);
+            let column = (x * 2.0).round();
+            if (x * 2.0 - column).abs() < 0.01 {
+                let slot = &mut nearest[(column + 20.0) as usize];
+                *slot = slot.min(z);
+            }
+        }
+        for (column, expected) in nearest.into_iter().enumerate() {
+            let x = (column as f32 - 20.0) / 2.0;
+            match Shape::Tube(tube).depth_at(x, 0.0) {
+                Some(depth) if expected.is_finite() => {
+                    assert!((depth - expected).abs() < 0.1, "{x}: {depth} {expected}")
+                }
+                Some(_) => assert!(x.abs() > 8.4, "{x} lies outside the section"),
+                None => assert!(expected.is_infinite(), "{x} lies inside the section"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_front_of_a_torso_is_seen_from_before_and_not_from_behind() {
+        let torso = |facing: f32| {
+            let (left, forward) = ([facing * 10.0, 0.0, 0.0], [0.0, 0.0, -facing * 5.0]);
+            let front = Front { neckline: (0.0, RED), line: Some(GREEN) };
+            let cloth = Cloth::plain(RED);
+            // From the hips up to the neck.
+            Shape::Tube(Tube::oval(
+                [20.0, 30.0, 0.0],
+                [20.0, 10.0, 0.0],
+                [left; 2],
+                [forward; 2],
+                [3.0; 2],
+                cloth,
+                Some(front),
+            ))
+        };
+        for (facing, expected) in [(1.0, GREEN), (-1.0, RED)] {
+            let mut canvas = Canvas::new(40, 40);
+            canvas.paint(&torso(facing), SUN, 0.0);
+            assert_eq!(canvas.colours[20 * 40 + 20], expected);
+            assert_eq!(canvas.colours[20 * 40 + 26], RED);
+        }
+    }
+
+    #[test]
+    fn what_is_nearer_hides_what_is_farther_in_any_order_of_painting() {
+        let (near, far) = (ball([20.0, 20.0, 0.0], 6.0, RED), ball([20.0, 20.0, 30.0], 12.0, GREEN));
+        for order in [[&near, &far], [&far, &near]] {
+            let mut canvas = Canvas::new(40, 40);
+            order.into_iter().for_each(|shape| canvas.paint(shape, SUN, 0.0));
+            assert_eq!(canvas.colours[20 * 40 + 20], RED);
+            assert_eq!(canvas.colours[20 * 40 + 29], GREEN);
+        }
+    }
+
+    #[test]
+    fn what_lies_outside_the_picture_changes_nothing() {
+        let mut canvas = Canvas::new(16, 16);
+        for center in [[-50.0, 8.0, 0.0], [8.0, 99.0, 0.0], [1e9, -1e9, 0.0]] {
+            canvas.paint(&ball(center, 5.0, RED), SUN, 0.5);
+        }
+        assert!(canvas.colours.iter().all(|colour| *colour == [0.0; 3]));
+    }
+
+    #[test]
+    fn the_lit_side_is_brighter() {
+        let mut canvas = Canvas::new(40, 40);
+        let cloth = ball([20.0, 20.0, 0.0], 15.0, [0.8; 3]);
+        canvas.paint(&cloth, [-0.8, 0.0, -0.6], 0.6);
+        assert!(canvas.colours[20 * 40 + 10][0] > canvas.colours[20 * 40 + 30][0] + 0.1);
+    }
+}
