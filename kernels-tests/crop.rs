@@ -23,8 +23,8 @@ proptest! {
     fn random_pictures_and_transforms_agree_with_the_twin(
         (height, width) in (1..30_usize, 1..30_usize),
         sizes in prop::collection::vec((1..20_u32, 1..20_u32), 1..4),
-        // Multiples of 1/1024 that float32 adds and multiplies exactly.
-        numerators in prop::collection::vec(prop::array::uniform6(-2048..2048_i32), 3),
+        // Multiples of 1/4096 that float32 adds and multiplies exactly.
+        numerators in prop::collection::vec(prop::array::uniform6(-8192..8192_i32), 3),
         words in prop::collection::vec(any::<u32>(), 3 * 400),
     ) {
         let mut pictures = Vec::new();
@@ -34,13 +34,48 @@ proptest! {
             offset += columns * rows;
         }
         let samples = pictures.len();
-        let transforms = numerators[..samples].concat().into_iter().map(|n| n as f32 / 1024.0).collect();
+        let transforms = numerators[..samples].concat().into_iter().map(|n| n as f32 / 4096.0).collect();
         let shapes: [Shape; 3] = [[words.len()].into(), [samples, 4].into(), [samples, 6].into()];
         let case = OperatorCase::new(AffineCrop { height, width }, &shapes)
             .fill(0, Fill::Words(words))
             .fill(1, Fill::Words(pictures.concat()))
             .fill(2, Fill::Given(transforms));
         values_agree(&case, 0);
+    }
+}
+
+#[test]
+fn crops_are_those_of_opencv() {
+    const SAMPLES: usize = 6;
+    let expected = image::load_from_memory(include_bytes!("crop_opencv.png")).expect("it is a PNG").into_rgb8();
+    let (height, width) = (expected.height() as usize / SAMPLES, expected.width() as usize);
+    // As in crop_opencv.py, in 4096ths.
+    let transforms: [[i32; 6]; SAMPLES] = [
+        [4096, 0, 0, 0, 4096, 0],
+        [2901, -2897, 40_961, 2897, 2901, -20_483],
+        [-3547, 2051, 81_937, 2049, 3551, -10_001],
+        [7001, 333, -30_011, -1235, 6007, 8_191],
+        [911, 1501, 20_477, -1499, 913, 70_003],
+        [-4096, 0, 126_976, 0, 4096, -2048],
+    ];
+    let pixels = (0..32 * 28).map(|index: u32| index.wrapping_mul(0x9e37_79b1) ^ 0x5bd1_e995).collect();
+    let shapes: [Shape; 3] = [[32 * 28].into(), [SAMPLES, 4].into(), [SAMPLES, 6].into()];
+    let case = OperatorCase::new(AffineCrop { height, width }, &shapes)
+        .fill(0, Fill::Words(pixels))
+        .fill(1, Fill::Words([[0, 32, 28, 0]; SAMPLES].concat()))
+        .fill(2, Fill::Given(transforms.concat().into_iter().map(|n| n as f32 / 4096.0).collect()));
+    values_agree(&case, 0);
+
+    let inputs = case.exact(&case.draw(0));
+    let inputs: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
+    let twin = case.operator.reference(&shapes.each_ref(), &inputs).remove(0);
+    for (x, y, Rgb(colours)) in expected.enumerate_pixels() {
+        let (sample, y) = (y as usize / height, y as usize % height);
+        for (channel, colour) in colours.iter().enumerate() {
+            let value = twin[((sample * 3 + channel) * height + y) * width + x as usize];
+            let level = ((value * DEVIATION[channel] + MEAN[channel]) * 255.0).round();
+            assert_eq!(level, f64::from(*colour), "sample {sample}, ({x}, {y}), channel {channel}");
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 // image[n, channel, y, x] = (v / 255 - mean[channel]) / deviation[channel], v the picture's 8-bit value at the point
 // (a x + b y + c, d x + e y + f) of picture n
 //
-// The point is rounded to 1/32 pixel, the bilinear mean of its four neighbours to a whole number, both half up; pixels
-// outside the picture are black. With these roundings v is what OpenCV's warpAffine gives.
+// v is rounded as OpenCV's warpAffine rounds: a x and b y + c to 1/1024 pixel, half to even; their sum to 1/32 pixel and
+// the bilinear mean of the four neighbours to a whole number, half up. Pixels outside the picture are black.
 //
 // One invocation computes the three channels of one pixel. Grid: ceil(SAMPLES HEIGHT WIDTH / 64) workgroups of 64,
 // folded into y past 65,535.
@@ -46,9 +46,10 @@ fn main(
     let y = f32(place / WIDTH);
 
     let first = 6u * sample;
-    let u = transforms[first] * x + transforms[first + 1u] * y + transforms[first + 2u];
-    let v = transforms[first + 3u] * x + transforms[first + 4u] * y + transforms[first + 5u];
-    let point = floor(vec2f(u, v) * 32.0 + 0.5) / 32.0;
+    let along_row = vec2f(transforms[first], transforms[first + 3u]) * x;
+    let along_column = vec2f(transforms[first + 1u], transforms[first + 4u]) * y;
+    let start = along_column + vec2f(transforms[first + 2u], transforms[first + 5u]);
+    let point = floor((round(1024.0 * along_row) + round(1024.0 * start) + 16.0) / 32.0) / 32.0;
     let corner = floor(point);
     let share = point - corner;
 

@@ -26,9 +26,10 @@ pub const DEVIATION: [f64; 3] = [0.229, 0.224, 0.225];
 /// of the map from an input pixel (x, y) to the picture's pixel (a x + b y + c, d x + e y + f); a flip is folded in.
 /// The buffer of `pixels` may be longer than its shape says.
 ///
-/// image = (v / 255 - mean) / deviation with ImageNet's mean and deviation; v is what OpenCV's `warpAffine` gives with
-/// bilinear interpolation and a black border: the point rounded to 1/32 pixel, the value to a whole number, both half
-/// up. It has no gradient.
+/// image = (v / 255 - mean) / deviation with ImageNet's mean and deviation; v is what OpenCV 4's `warpAffine` gives with
+/// bilinear interpolation and a black border: a x and b y + c are rounded to 1/1024 pixel, half to even, their sum to
+/// 1/32 pixel and the value to a whole number, half up. Where float32 rounds a point across the edge between two
+/// 32nds, v may differ from OpenCV's, which works in float64. It has no gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AffineCrop {
     /// Rows of the image.
@@ -78,7 +79,10 @@ impl Operator for AffineCrop {
             let picture = &inputs[1][4 * sample..4 * sample + 4];
             for place in 0..area {
                 let (x, y) = ((place % self.width) as f64, (place / self.width) as f64);
-                let point = [a * x + b * y + c, d * x + e * y + f].map(|p| (p * 32.0 + 0.5).floor() / 32.0);
+                let point = [[a * x, b * y + c], [d * x, e * y + f]].map(|parts| {
+                    let [along_row, start] = parts.map(|part| (1024.0 * part).round_ties_even());
+                    ((along_row + start + 16.0) / 32.0).floor() / 32.0
+                });
                 let corner = point.map(f64::floor);
                 let share = [point[0] - corner[0], point[1] - corner[1]];
                 for (channel, (mean, deviation)) in MEAN.iter().zip(DEVIATION).enumerate() {
@@ -122,7 +126,7 @@ pub fn cases() -> Vec<OperatorCase> {
             .fill(1, Words(pictures.concat()))
             .fill(2, Given(transforms.concat()))
     };
-    // Multiples of 1/128: the points are exact in float32 too, else a point on the edge between two 32nds would be
+    // Multiples of 1/4096: the points are exact in float32 too, else a point on the edge between two 32nds would be
     // rounded differently from the twin's.
     vec![
         case(
@@ -131,7 +135,7 @@ pub fn cases() -> Vec<OperatorCase> {
             &[[0, 17, 11, 0], [17 * 11, 8, 20, 0], [5, 7, 3, 0]],
             &[
                 [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
-                [-0.7265625, 0.3203125, 6.4453125, 0.2890625, 1.5390625, -2.25],
+                [-2977.0 / 4096.0, 1314.0 / 4096.0, 6.4453125, 1183.0 / 4096.0, 1.5390625, -2.25],
                 [0.5078125, -0.2578125, -1.0078125, 0.2578125, 0.5078125, 1.125],
             ],
         ),
