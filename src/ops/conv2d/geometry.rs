@@ -73,17 +73,34 @@ impl Geometry {
         self.channels / self.groups
     }
 
-    /// The convolution of dy with the turned weight that gives dx, where the stride is 1 and the padding less than the
-    /// kernel.
-    pub fn turned(&self) -> Self {
+    /// The same with the extents of x and y exchanged: those of a kernel that reads dy and writes dx.
+    pub fn swapped(&self) -> Self {
         Self {
             channels: self.out_channels,
             size: self.out_size,
             out_channels: self.channels,
             out_size: self.size,
-            padding: [0, 1].map(|axis| self.kernel[axis] - 1 - self.padding[axis]),
             ..*self
         }
+    }
+
+    /// The convolution of dy with the turned weight that gives dx, where the stride is 1 and the padding less than the
+    /// kernel.
+    pub fn turned(&self) -> Self {
+        let padding = [0, 1].map(|axis| self.kernel[axis] - 1 - self.padding[axis]);
+        Self { padding, ..self.swapped() }
+    }
+
+    /// The same with all pixels of a picture in one row, for a 1x1 kernel with stride 1 and no padding.
+    pub fn in_one_row(&self) -> Self {
+        let row = [1, self.size[0] * self.size[1]];
+        Self { size: row, out_size: row, ..*self }
+    }
+
+    /// The extents as words, for kernels that read them from a buffer.
+    pub fn table(&self) -> Vec<u32> {
+        // Operators refuse tensors that do not fit a binding, and bindings stay below 2^32 bytes.
+        self.constants().into_iter().filter(|(name, _)| *name != "GROUPS").map(|(_, value)| value as u32).collect()
     }
 
     /// Operations of a pass: two for every weight and output pixel.

@@ -3,11 +3,13 @@
 //! | kernel | convolutions | preferred |
 //! |---|---|---|
 //! | `forward`, `backward_input`, `backward_weight` | all | where nothing else applies |
-//! | `forward_3x3` | y and dx of 3x3 kernels with stride 1 and one group, given subgroups of 8 lanes or more | yes |
-//! | `backward_weight_3x3` | dw of the same | yes |
+//! | `forward_3x3` | y and dx of 3x3 kernels with stride 1 and one group, given subgroups of 8 lanes or more | 1st |
+//! | `backward_weight_3x3` | dw of the same | 1st |
+//! | `tiled` | y and dx of one group, given subgroups of 8 lanes or more | 2nd |
+//! | `backward_weight_tiled` | dw of the same | 2nd |
 
 use super::geometry::Geometry;
-use crate::gpu::Argument::{Input, Output, Scratch};
+use crate::gpu::Argument::{Input, Output, Scratch, Table};
 use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
 use crate::ir::{Shape, Variant};
 
@@ -42,6 +44,13 @@ kernel!(
     "backward_weight_3x3",
     true,
     "gradient for a 3x3 weight in parts, 8 outputs of one channel an invocation"
+);
+kernel!(TILED, "tiled", true, "convolution or its input gradient, 64 pixels of up to 4 channels an invocation");
+kernel!(
+    BACKWARD_WEIGHT_TILED,
+    "backward_weight_tiled",
+    true,
+    "gradient for the weight in parts, 16 outputs of up to 4 elements an invocation"
 );
 kernel!(SUM_PARTS, "sum_parts", false, "adds the parts of a weight gradient");
 kernel!(BACKWARD_BIAS, "backward_bias", false, "gradient for the bias, one channel a workgroup");
@@ -79,6 +88,9 @@ pub(super) fn forward(g: &Geometry, bias: bool, capabilities: &Capabilities) -> 
     if broadcasts(capabilities) && is_3x3(g) {
         variants.push(Variant::new("3x3", vec![tiles_3x3(g, false, bias, bindings.clone(), capabilities)]));
     }
+    if broadcasts(capabilities) && g.groups == 1 {
+        variants.push(tiled(g, false, bias_argument, bias, capabilities));
+    }
     let mut plain = one_each(&FORWARD, g, g.output().elements(), bindings);
     plain.constants.push(("HAS_BIAS", flag(bias)));
     variants.push(Variant::new("plain", vec![plain]));
@@ -90,6 +102,9 @@ pub(super) fn backward_input(g: &Geometry, capabilities: &Capabilities) -> Vec<V
     if broadcasts(capabilities) && is_3x3(g) {
         let bindings = vec![Input(0), Input(1), Input(1), Output(0)];
         variants.push(Variant::new("3x3", vec![tiles_3x3(&g.turned(), true, false, bindings, capabilities)]));
+    }
+    if broadcasts(capabilities) && g.groups == 1 {
+        variants.push(tiled(&g.swapped(), true, Input(1), false, capabilities));
     }
     let bindings = vec![Input(0), Input(1), Output(0)];
     variants.push(Variant::new("plain", vec![one_each(&BACKWARD_INPUT, g, g.input().elements(), bindings)]));
@@ -121,6 +136,37 @@ fn tiles_3x3(
     Dispatch { kernel: &FORWARD_3X3, constants, bindings, workgroups: folded(workgroups) }
 }
 
+/// y of `g`; with `input_gradient`, where `g` is swapped, dx.
+fn tiled(
+    g: &Geometry,
+    input_gradient: bool,
+    bias_argument: Argument,
+    bias: bool,
+    capabilities: &Capabilities,
+) -> Variant {
+    let outputs_a_lane = match g.out_channels {
+        ..=8 => 1,
+        ..=16 => 2,
+        _ => 4,
+    };
+    let workgroup = lanes(g.out_channels.div_ceil(outputs_a_lane), capabilities);
+    let step = if input_gradient { g.stride } else { [1, 1] };
+    let pixels = g.batch * g.out_size[0].div_ceil(step[0]) * g.out_size[1].div_ceil(step[1]);
+    let blocks = g.out_channels.div_ceil(workgroup * outputs_a_lane);
+    let dispatch = Dispatch {
+        kernel: &TILED,
+        constants: vec![
+            ("HAS_BIAS", flag(bias)),
+            ("INPUT_GRADIENT", flag(input_gradient)),
+            ("OUTPUTS_A_LANE", outputs_a_lane as f64),
+            ("WORKGROUP", workgroup as f64),
+        ],
+        bindings: vec![Input(0), Input(1), bias_argument, Table(0), Output(0)],
+        workgroups: folded(step[0] * step[1] * pixels.div_ceil(64) * blocks),
+    };
+    Variant::new("tiled", vec![dispatch]).with_tables(vec![g.table()])
+}
+
 pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
     let mut variants = Vec::new();
     // x and dy are bound as single elements and by fours.
@@ -140,6 +186,9 @@ pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Vec<
             }
         }));
     }
+    if broadcasts(capabilities) && g.groups == 1 && fours {
+        variants.push(backward_weight_tiled(g, capabilities));
+    }
     let weights = g.weight().elements();
     variants.push(in_parts("plain", g, weights.div_ceil(64), capabilities, |parts, target| {
         let mut plain = one_each(&BACKWARD_WEIGHT, g, parts * weights, vec![Input(0), Input(1), target]);
@@ -147,6 +196,39 @@ pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Vec<
         plain
     }));
     variants
+}
+
+fn backward_weight_tiled(g: &Geometry, capabilities: &Capabilities) -> Variant {
+    let elements = g.channels * g.kernel[0] * g.kernel[1];
+    let outputs: usize = if g.out_channels > 8 { 16 } else { 8 };
+    let taps_a_lane = match elements {
+        ..=8 => 1,
+        ..=16 => 2,
+        _ => 4,
+    };
+    let workgroup = lanes(elements.div_ceil(taps_a_lane), capabilities);
+    let blocks = g.out_channels.div_ceil(outputs) * elements.div_ceil(workgroup * taps_a_lane);
+    let pointwise = g.kernel == [1, 1] && g.stride == [1, 1] && g.padding == [0, 0];
+    // The pixels of a 1x1 convolution are as good as in one row.
+    let g = if pointwise { g.in_one_row() } else { *g };
+    let quads = g.out_size[1].is_multiple_of(4);
+    let mut table = g.table();
+    let variant = in_parts("tiled", &g, blocks, capabilities, |parts, target| {
+        table.push(parts as u32);
+        Dispatch {
+            kernel: &BACKWARD_WEIGHT_TILED,
+            constants: vec![
+                ("OUTPUTS", outputs as f64),
+                ("TAPS_A_LANE", taps_a_lane as f64),
+                ("WORKGROUP", workgroup as f64),
+                ("DY_QUADS", flag(quads)),
+                ("X_QUADS", flag(quads && pointwise)),
+            ],
+            bindings: vec![Input(0), Input(0), Input(1), Input(1), Table(0), target],
+            workgroups: folded(parts * blocks),
+        }
+    });
+    variant.with_tables(vec![table])
 }
 
 /// dw by `compute` in parts of whole samples, where one part is `blocks` workgroups, and the sum of the parts.

@@ -1,0 +1,200 @@
+// parts[p, o, k] = sum over the samples n of part p, i, j of dy[n, o, i, j] * x[n, c, i SY + u - PY, j SX + v - PX]
+//
+// The gradient for the weight of a convolution with any kernel and stride and one group, in `parts` parts of
+// ceil(batch / parts) samples that sum_parts.wgsl adds up (with one part it is the gradient). k = (c, u, v) counts the
+// elements of an output's weight; the sum is a product of matrices, dy with the patches of x.
+//
+// Made for adapters where loads cost most: lanes of a subgroup stand for k and share 8 or 16 outputs o, of which lanes
+// 0 to 7 load four pixels of dy each; subgroupBroadcast hands them to all. One invocation computes OUTPUTS outputs of
+// TAPS_A_LANE elements k, one workgroup, at most one subgroup, WORKGROUP * TAPS_A_LANE elements. Every invocation runs
+// to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a buffer and not
+// from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
+// Grid: parts * ceil(out_channels / OUTPUTS) * ceil(elements / (WORKGROUP * TAPS_A_LANE)) workgroups, elements first,
+// folded into y past 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+
+override OUTPUTS: u32;      // 8 or 16
+override TAPS_A_LANE: u32;  // 1, 2 or 4
+override WORKGROUP: u32;
+override DY_QUADS: bool;    // out_width is a multiple of 4: load dy by fours
+override X_QUADS: bool;     // as well 1x1 kernels with stride 1, no padding: load x by fours
+
+struct Extents {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    out_channels: u32,
+    out_height: u32,
+    out_width: u32,
+    padding_y: u32,
+    padding_x: u32,
+    kernel_height: u32,
+    kernel_width: u32,
+    stride_y: u32,
+    stride_x: u32,
+    parts: u32,
+}
+
+@group(0) @binding(0) var<storage, read> dy: array<f32>;           // [batch, out_channels, out_height, out_width]
+@group(0) @binding(1) var<storage, read> dy_quads: array<vec4f>;   // dy again, by fours
+@group(0) @binding(2) var<storage, read> x: array<f32>;            // [batch, channels, height, width]
+@group(0) @binding(3) var<storage, read> x_quads: array<vec4f>;    // x again, by fours
+@group(0) @binding(4) var<storage, read> extents: Extents;
+@group(0) @binding(5) var<storage, read_write> parts: array<f32>;  // [parts, out_channels, channels, kernel_height, kernel_width]
+
+// Four pixels of four outputs; the vectors run over the outputs.
+struct Four { first: vec4f, second: vec4f, third: vec4f, fourth: vec4f }
+
+// 16 outputs of one element k.
+alias Sums = array<vec4f, 4>;
+
+// Where element k of the weight looks: the pixel of x above output pixel (0, 0), and its channel's first element.
+struct Look { row: i32, column: i32, plane: u32 }
+
+fn low(v: f32) -> vec4f {
+    return vec4f(subgroupBroadcast(v, 0u), subgroupBroadcast(v, 1u), subgroupBroadcast(v, 2u), subgroupBroadcast(v, 3u));
+}
+
+fn high(v: f32) -> vec4f {
+    return vec4f(subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u), subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u));
+}
+
+fn multiply(sum: vec4f, d: Four, pixels: vec4f) -> vec4f {
+    let left = fma(d.second, vec4f(pixels.y), fma(d.first, vec4f(pixels.x), sum));
+    return fma(d.fourth, vec4f(pixels.w), fma(d.third, vec4f(pixels.z), left));
+}
+
+fn load_gradient(plane: u32, i: u32, j: u32, width: u32) -> vec4f {
+    let index = plane + i * width + j;
+    if DY_QUADS {
+        return dy_quads[index / 4u];
+    }
+    let last = plane + i * width + width - 1u;
+    let value = vec4f(dy[index], dy[min(index + 1u, last)], dy[min(index + 2u, last)], dy[min(index + 3u, last)]);
+    return select(vec4f(0.0), value, vec4u(j) + vec4u(0u, 1u, 2u, 3u) < vec4u(width));
+}
+
+fn load_pixels(e: Extents, sample: u32, look: Look, i: u32, j: u32) -> vec4f {
+    let plane = sample * e.channels * e.height * e.width + look.plane;
+    if X_QUADS {
+        return x_quads[(plane + i * e.width + j) / 4u];
+    }
+    let row = look.row + i32(i * e.stride_y);
+    let column = vec4i(look.column) + vec4i((vec4u(j) + vec4u(0u, 1u, 2u, 3u)) * e.stride_x);
+    let inside = (column >= vec4i(0)) & (column < vec4i(i32(e.width))) & vec4<bool>(row >= 0 && row < i32(e.height));
+    let at = select(vec4u(0u), plane + vec4u(row * i32(e.width) + column), inside);
+    return select(vec4f(0.0), vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), inside);
+}
+
+fn look(e: Extents, k: u32) -> Look {
+    let area = e.kernel_height * e.kernel_width;
+    // A lane past the last element repeats it.
+    let element = min(k, e.channels * area - 1u);
+    let row = i32(element % area / e.kernel_width) - i32(e.padding_y);
+    let column = i32(element % e.kernel_width) - i32(e.padding_x);
+    return Look(row, column, element / area * e.height * e.width);
+}
+
+fn add(sums: Sums, d0: Four, d1: Four, d2: Four, d3: Four, pixels: vec4f) -> Sums {
+    var next = sums;
+    next[0] = multiply(sums[0], d0, pixels);
+    next[1] = multiply(sums[1], d1, pixels);
+    if OUTPUTS > 8u {
+        next[2] = multiply(sums[2], d2, pixels);
+        next[3] = multiply(sums[3], d3, pixels);
+    }
+    return next;
+}
+
+fn store_four(e: Extents, value: vec4f, part: u32, output: u32, k: u32) {
+    let elements = e.channels * e.kernel_height * e.kernel_width;
+    let at = (part * e.out_channels + output) * elements + k;
+    if k >= elements || part >= e.parts {
+        return;
+    }
+    if output < e.out_channels {
+        parts[at] = value.x;
+    }
+    if output + 1u < e.out_channels {
+        parts[at + elements] = value.y;
+    }
+    if output + 2u < e.out_channels {
+        parts[at + elements * 2u] = value.z;
+    }
+    if output + 3u < e.out_channels {
+        parts[at + elements * 3u] = value.w;
+    }
+}
+
+fn store(e: Extents, sums: Sums, part: u32, output: u32, k: u32) {
+    store_four(e, sums[0], part, output, k);
+    store_four(e, sums[1], part, output + 4u, k);
+    if OUTPUTS > 8u {
+        store_four(e, sums[2], part, output + 8u, k);
+        store_four(e, sums[3], part, output + 12u, k);
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+    let e = extents;
+    let lane = subgroup_lane % 8u;
+    let index = workgroup.y * workgroups.x + workgroup.x;
+    let elements = e.channels * e.kernel_height * e.kernel_width;
+    let element_blocks = (elements + WORKGROUP * TAPS_A_LANE - 1u) / (WORKGROUP * TAPS_A_LANE);
+    let output_blocks = (e.out_channels + OUTPUTS - 1u) / OUTPUTS;
+    let k = index % element_blocks * WORKGROUP * TAPS_A_LANE + local;
+    let output = index / element_blocks % output_blocks * OUTPUTS;
+    let part = index / (element_blocks * output_blocks);
+    let samples = (e.batch + e.parts - 1u) / e.parts;
+
+    let look_a = look(e, k);
+    let look_b = look(e, k + WORKGROUP);
+    let look_c = look(e, k + WORKGROUP * 2u);
+    let look_d = look(e, k + WORKGROUP * 3u);
+    var a = Sums(vec4f(0.0), vec4f(0.0), vec4f(0.0), vec4f(0.0));
+    var b = a;
+    var c = a;
+    var d = a;
+    for (var sample = part * samples; sample < min((part + 1u) * samples, e.batch); sample++) {
+        let area = e.out_height * e.out_width;
+        let near_plane = (sample * e.out_channels + min(output + lane, e.out_channels - 1u)) * area;
+        let far_plane = (sample * e.out_channels + min(output + lane + 8u, e.out_channels - 1u)) * area;
+        for (var i = 0u; i < e.out_height; i++) {
+            for (var j = 0u; j < e.out_width; j += 4u) {
+                let near = load_gradient(near_plane, i, j, e.out_width);
+                let d0 = Four(low(near.x), low(near.y), low(near.z), low(near.w));
+                let d1 = Four(high(near.x), high(near.y), high(near.z), high(near.w));
+                var d2 = d0;
+                var d3 = d1;
+                if OUTPUTS > 8u {
+                    let far = load_gradient(far_plane, i, j, e.out_width);
+                    d2 = Four(low(far.x), low(far.y), low(far.z), low(far.w));
+                    d3 = Four(high(far.x), high(far.y), high(far.z), high(far.w));
+                }
+                a = add(a, d0, d1, d2, d3, load_pixels(e, sample, look_a, i, j));
+                if TAPS_A_LANE > 1u {
+                    b = add(b, d0, d1, d2, d3, load_pixels(e, sample, look_b, i, j));
+                }
+                if TAPS_A_LANE > 2u {
+                    c = add(c, d0, d1, d2, d3, load_pixels(e, sample, look_c, i, j));
+                    d = add(d, d0, d1, d2, d3, load_pixels(e, sample, look_d, i, j));
+                }
+            }
+        }
+    }
+
+    store(e, a, part, output, k);
+    if TAPS_A_LANE > 1u {
+        store(e, b, part, output, k + WORKGROUP);
+    }
+    if TAPS_A_LANE > 2u {
+        store(e, c, part, output, k + WORKGROUP * 2u);
+        store(e, d, part, output, k + WORKGROUP * 3u);
+    }
+}

@@ -1,0 +1,244 @@
+// y[n, o, i, j] = bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, c, i SY + u - PY, j SX + v - PX]
+//
+// Any kernel and stride, one group. With INPUT_GRADIENT x is dy, y is dx, and weight is [CHANNELS, OUT_CHANNELS, ...]:
+// the gradient for the input. There y falls into SY SX classes of pixels (i mod SY, j mod SX); a class meets only every
+// SY-th row and SX-th column of the kernel and is a convolution with stride 1 of its own, so that nothing is multiplied
+// by the zeros of a stretched dy.
+//
+// Made for adapters where loads cost most: lanes of a subgroup stand for output channels and share their 64 pixels (in
+// the order sample, row, column of a class), which lanes 0 to 7 load once and subgroupBroadcast hands to all. One
+// invocation computes 64 pixels of OUTPUTS_A_LANE channels; one workgroup is at most one subgroup. Every invocation runs
+// to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a buffer and not
+// from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
+// Grid: classes * ceil(pixels of the largest class / 64) * ceil(OUT_CHANNELS / (WORKGROUP * OUTPUTS_A_LANE)) workgroups,
+// channels first, classes last, folded into y past 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+
+override HAS_BIAS: bool;
+override INPUT_GRADIENT: bool;
+override OUTPUTS_A_LANE: u32;  // 1, 2 or 4
+override WORKGROUP: u32;
+
+struct Extents {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    out_channels: u32,
+    out_height: u32,
+    out_width: u32,
+    padding_y: u32,
+    padding_x: u32,
+    kernel_height: u32,
+    kernel_width: u32,
+    stride_y: u32,
+    stride_x: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;        // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;   // [out_channels, channels, kernel_height, kernel_width]; see INPUT_GRADIENT
+@group(0) @binding(2) var<storage, read> bias: array<f32>;     // [out_channels]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> extents: Extents;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [batch, out_channels, out_height, out_width]
+
+// Pixels 8 k to 8 k + 3 in element 2 k, 8 k + 4 to 8 k + 7 in element 2 k + 1.
+alias Pixels = array<vec4f, 16>;
+
+fn spread(v: f32) -> array<vec4f, 2> {
+    return array(
+        vec4f(subgroupBroadcast(v, 0u), subgroupBroadcast(v, 1u), subgroupBroadcast(v, 2u), subgroupBroadcast(v, 3u)),
+        vec4f(subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u), subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u)),
+    );
+}
+
+fn spread_all(near: vec4f, far: vec4f) -> Pixels {
+    let a = spread(near.x);
+    let b = spread(near.y);
+    let c = spread(near.z);
+    let d = spread(near.w);
+    let e = spread(far.x);
+    let f = spread(far.y);
+    let g = spread(far.z);
+    let h = spread(far.w);
+    return array(a[0], a[1], b[0], b[1], c[0], c[1], d[0], d[1], e[0], e[1], f[0], f[1], g[0], g[1], h[0], h[1]);
+}
+
+fn add(sum: Pixels, p: Pixels, tap: f32) -> Pixels {
+    let w = vec4f(tap);
+    return array(
+        fma(p[0], w, sum[0]), fma(p[1], w, sum[1]), fma(p[2], w, sum[2]), fma(p[3], w, sum[3]),
+        fma(p[4], w, sum[4]), fma(p[5], w, sum[5]), fma(p[6], w, sum[6]), fma(p[7], w, sum[7]),
+        fma(p[8], w, sum[8]), fma(p[9], w, sum[9]), fma(p[10], w, sum[10]), fma(p[11], w, sum[11]),
+        fma(p[12], w, sum[12]), fma(p[13], w, sum[13]), fma(p[14], w, sum[14]), fma(p[15], w, sum[15]),
+    );
+}
+
+// Pixels of one class of y: every step-th row and column from the first on.
+struct Class { first: vec2u, step: vec2u, count: vec2u }
+
+// A pixel of a class by its place in the class.
+struct Cursor { sample: u32, row: u32, column: u32 }
+
+// Stores one pixel of all channels of an invocation and moves on.
+fn store(e: Extents, class_: Class, at: ptr<function, Cursor>, output: u32, value: vec4f) {
+    if (*at).sample < e.batch {
+        let pixel = (class_.first.y + (*at).row * class_.step.y) * e.out_width + class_.first.x + (*at).column * class_.step.x;
+        let plane = e.out_height * e.out_width;
+        let index = ((*at).sample * e.out_channels + output) * plane + pixel;
+        if output < e.out_channels {
+            y[index] = value.x;
+        }
+        if OUTPUTS_A_LANE > 1u && output + WORKGROUP < e.out_channels {
+            y[index + WORKGROUP * plane] = value.y;
+        }
+        if OUTPUTS_A_LANE > 2u && output + WORKGROUP * 2u < e.out_channels {
+            y[index + WORKGROUP * 2u * plane] = value.z;
+        }
+        if OUTPUTS_A_LANE > 2u && output + WORKGROUP * 3u < e.out_channels {
+            y[index + WORKGROUP * 3u * plane] = value.w;
+        }
+    }
+    (*at).column += 1u;
+    if (*at).column == class_.count.x {
+        (*at).column = 0u;
+        (*at).row += 1u;
+    }
+    if (*at).row == class_.count.y {
+        (*at).row = 0u;
+        (*at).sample += 1u;
+    }
+}
+
+fn store_four(e: Extents, class_: Class, at: ptr<function, Cursor>, output: u32, a: vec4f, b: vec4f, c: vec4f, d: vec4f) {
+    store(e, class_, at, output, vec4f(a.x, b.x, c.x, d.x));
+    store(e, class_, at, output, vec4f(a.y, b.y, c.y, d.y));
+    store(e, class_, at, output, vec4f(a.z, b.z, c.z, d.z));
+    store(e, class_, at, output, vec4f(a.w, b.w, c.w, d.w));
+}
+
+fn start(output: u32) -> Pixels {
+    let b = vec4f(select(0.0, bias[select(0u, output, HAS_BIAS)], HAS_BIAS));
+    return array(b, b, b, b, b, b, b, b, b, b, b, b, b, b, b, b);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+    let e = extents;
+    let lane = subgroup_lane % 8u;
+    let index = workgroup.y * workgroups.x + workgroup.x;
+    let blocks = (e.out_channels + WORKGROUP * OUTPUTS_A_LANE - 1u) / (WORKGROUP * OUTPUTS_A_LANE);
+    let output = index % blocks * WORKGROUP * OUTPUTS_A_LANE + local;
+    let last = e.out_channels - 1u;
+
+    // Classes: one of all pixels, or for the gradient one for each residue.
+    let stride = vec2u(e.stride_x, e.stride_y);
+    let size = vec2u(e.out_width, e.out_height);
+    let step = select(vec2u(1u), stride, INPUT_GRADIENT);
+    let largest = (size + step - 1u) / step;
+    let tiles = (e.batch * largest.x * largest.y + 63u) / 64u;
+    let tile = index / blocks % tiles;
+    let number = min(index / (blocks * tiles), step.x * step.y - 1u);
+    let first = vec2u(number % step.x, number / step.x);
+    // A residue may have no pixel where y is smaller than the stride.
+    let class_ = Class(first, step, max((size + step - 1u - first) / step, vec2u(1u)));
+    let exists = all(first < size);
+
+    // Taps first_tap, first_tap + step, ... of the kernel; the t-th of them reads x at origin + t or, for the gradient,
+    // at origin - t.
+    let padding = vec2u(e.padding_x, e.padding_y);
+    let kernel = vec2u(e.kernel_width, e.kernel_height);
+    let first_tap = select(vec2u(0u), (first + padding) % step, INPUT_GRADIENT);
+    let taps = (kernel + step - 1u - min(first_tap, kernel)) / step;
+    let direction = select(1, -1, INPUT_GRADIENT);
+    let area = class_.count.x * class_.count.y;
+    let near = vec4u(tile * 64u + lane) + vec4u(0u, 8u, 16u, 24u);
+    let far = near + 32u;
+    let shift = select(-vec2i(padding), vec2i((first + padding) / step), INPUT_GRADIENT);
+    let pace = select(stride, vec2u(1u), INPUT_GRADIENT);
+    let near_row = vec4i(near % area / class_.count.x * pace.y) + shift.y;
+    let far_row = vec4i(far % area / class_.count.x * pace.y) + shift.y;
+    let near_column = vec4i(near % class_.count.x * pace.x) + shift.x;
+    let far_column = vec4i(far % class_.count.x * pace.x) + shift.x;
+    let near_sample = near / area;
+    let far_sample = far / area;
+    let plane = e.height * e.width;
+    let kernel_area = e.kernel_height * e.kernel_width;
+    let output_step = select(e.channels, 1u, INPUT_GRADIENT) * kernel_area;
+    let channel_step = select(1u, e.out_channels, INPUT_GRADIENT) * kernel_area;
+
+    var a = start(min(output, last));
+    var b = start(min(output + WORKGROUP, last));
+    var c = start(min(output + WORKGROUP * 2u, last));
+    var d = start(min(output + WORKGROUP * 3u, last));
+    for (var ty = 0u; ty < taps.y; ty++) {
+        let u = first_tap.y + ty * step.y;
+        let near_y = near_row + direction * i32(ty);
+        let far_y = far_row + direction * i32(ty);
+        for (var tx = 0u; tx < taps.x; tx++) {
+            let v = first_tap.x + tx * step.x;
+            let near_x = near_column + direction * i32(tx);
+            let far_x = far_column + direction * i32(tx);
+            let near_inside = (near_y >= vec4i(0)) & (near_y < vec4i(i32(e.height))) & (near_x >= vec4i(0))
+                & (near_x < vec4i(i32(e.width))) & (near_sample < vec4u(e.batch));
+            let far_inside = (far_y >= vec4i(0)) & (far_y < vec4i(i32(e.height))) & (far_x >= vec4i(0))
+                & (far_x < vec4i(i32(e.width))) & (far_sample < vec4u(e.batch));
+            let near_pixel = near_sample * e.channels * plane + vec4u(near_y * i32(e.width) + near_x);
+            let far_pixel = far_sample * e.channels * plane + vec4u(far_y * i32(e.width) + far_x);
+            var near_at = select(vec4u(0u), near_pixel, near_inside);
+            var far_at = select(vec4u(0u), far_pixel, far_inside);
+            let tap = u * e.kernel_width + v;
+            var weight_a = min(output, last) * output_step + tap;
+            var weight_b = min(output + WORKGROUP, last) * output_step + tap;
+            var weight_c = min(output + WORKGROUP * 2u, last) * output_step + tap;
+            var weight_d = min(output + WORKGROUP * 3u, last) * output_step + tap;
+            for (var channel = 0u; channel < e.channels; channel++) {
+                let near_value = vec4f(x[near_at.x], x[near_at.y], x[near_at.z], x[near_at.w]);
+                let far_value = vec4f(x[far_at.x], x[far_at.y], x[far_at.z], x[far_at.w]);
+                let pixels = spread_all(
+                    select(vec4f(0.0), near_value, near_inside),
+                    select(vec4f(0.0), far_value, far_inside),
+                );
+                a = add(a, pixels, weight[weight_a]);
+                if OUTPUTS_A_LANE > 1u {
+                    b = add(b, pixels, weight[weight_b]);
+                }
+                if OUTPUTS_A_LANE > 2u {
+                    c = add(c, pixels, weight[weight_c]);
+                    d = add(d, pixels, weight[weight_d]);
+                }
+                near_at += plane;
+                far_at += plane;
+                weight_a += channel_step;
+                weight_b += channel_step;
+                weight_c += channel_step;
+                weight_d += channel_step;
+            }
+        }
+    }
+
+    if !exists || index >= blocks * tiles * step.x * step.y {
+        return;
+    }
+    let pixel = tile * 64u;
+    var at = Cursor(pixel / area, pixel % area / class_.count.x, pixel % class_.count.x);
+    store_four(e, class_, &at, output, a[0], b[0], c[0], d[0]);
+    store_four(e, class_, &at, output, a[1], b[1], c[1], d[1]);
+    store_four(e, class_, &at, output, a[2], b[2], c[2], d[2]);
+    store_four(e, class_, &at, output, a[3], b[3], c[3], d[3]);
+    store_four(e, class_, &at, output, a[4], b[4], c[4], d[4]);
+    store_four(e, class_, &at, output, a[5], b[5], c[5], d[5]);
+    store_four(e, class_, &at, output, a[6], b[6], c[6], d[6]);
+    store_four(e, class_, &at, output, a[7], b[7], c[7], d[7]);
+    store_four(e, class_, &at, output, a[8], b[8], c[8], d[8]);
+    store_four(e, class_, &at, output, a[9], b[9], c[9], d[9]);
+    store_four(e, class_, &at, output, a[10], b[10], c[10], d[10]);
+    store_four(e, class_, &at, output, a[11], b[11], c[11], d[11]);
+    store_four(e, class_, &at, output, a[12], b[12], c[12], d[12]);
+    store_four(e, class_, &at, output, a[13], b[13], c[13], d[13]);
+    store_four(e, class_, &at, output, a[14], b[14], c[14], d[14]);
+    store_four(e, class_, &at, output, a[15], b[15], c[15], d[15]);
+}
