@@ -10,15 +10,11 @@ fn the_table_of_cases_agrees_with_the_twin_and_numeric_gradients() {
     table_agrees(&max_pool::cases());
 }
 
-/// The gradient at `x` with the pooled maps that the twin gives for it.
+/// The gradient at `x`.
 fn gradient_case(pool: MaxPool, shape: [usize; 4], x: Vec<f32>) -> OperatorCase {
     let shape = Shape::from(shape);
-    let exact: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
     let pooled = pool.output_shapes(&[&shape]).unwrap().remove(0);
-    let y = pool.reference(&[&shape], &[&exact]).remove(0).iter().map(|&y| y as f32).collect();
-    OperatorCase::new(MaxPoolInputGradient { pool }, &[pooled.clone(), shape, pooled])
-        .fill(1, Fill::Given(x))
-        .fill(2, Fill::Given(y))
+    OperatorCase::new(MaxPoolInputGradient { pool }, &[pooled, shape]).fill(1, Fill::Given(x))
 }
 
 proptest! {

@@ -1,6 +1,7 @@
 // y[c, i, j] = max over u, v < K of x[c, i S + u - P, j S + v - P]      K = KERNEL, S = STRIDE, P = PADDING
 //
-// c runs through the channels of all samples. What lies outside the map does not take part.
+// c runs through the channels of all samples. What lies outside the map does not take part: in its place stands the
+// nearest element of the map, which is in the window anyway.
 // One invocation computes one element. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
 
 override ELEMENTS: u32;    // of y
@@ -15,6 +16,13 @@ override PADDING: u32;     // at most KERNEL / 2, so that no window misses the m
 @group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [N, C, H', W']
 
+/// Place in x of element (u, v) of window (i, j), or of the element of the map that is nearest to it.
+fn element(channel: u32, i: u32, j: u32, u: u32, v: u32) -> u32 {
+    let row = min(max(i * STRIDE + u, PADDING) - PADDING, HEIGHT - 1u);
+    let column = min(max(j * STRIDE + v, PADDING) - PADDING, WIDTH - 1u);
+    return (channel * HEIGHT + row) * WIDTH + column;
+}
+
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -28,16 +36,10 @@ fn main(
     let j = index % OUT_WIDTH;
     let i = index / OUT_WIDTH % OUT_HEIGHT;
     let channel = index / (OUT_WIDTH * OUT_HEIGHT);
-    // The window without what lies outside the map.
-    let top = max(i * STRIDE, PADDING) - PADDING;
-    let left = max(j * STRIDE, PADDING) - PADDING;
-    let bottom = min(i * STRIDE + KERNEL - PADDING, HEIGHT);
-    let right = min(j * STRIDE + KERNEL - PADDING, WIDTH);
-    let start = channel * HEIGHT * WIDTH;
-    var largest = x[start + top * WIDTH + left];
-    for (var row = top; row < bottom; row++) {
-        for (var column = left; column < right; column++) {
-            largest = max(largest, x[start + row * WIDTH + column]);
+    var largest = x[element(channel, i, j, 0u, 0u)];
+    for (var u = 0u; u < KERNEL; u++) {
+        for (var v = 0u; v < KERNEL; v++) {
+            largest = max(largest, x[element(channel, i, j, u, v)]);
         }
     }
     y[index] = largest;

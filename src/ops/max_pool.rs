@@ -1,6 +1,6 @@
 //! Max-pooling over square windows.
 
-use crate::gpu::Argument::{Input, Output};
+use crate::gpu::Argument::{Input, Output, Scratch};
 use crate::gpu::Kernel;
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
@@ -13,6 +13,14 @@ pub static FORWARD: Kernel = Kernel {
     name: "max_pool/forward",
     summary: "y = the largest element of each window",
     source: include_str!("../../shaders/max_pool/forward.wgsl"),
+    subgroups: false,
+};
+
+/// Where the largest element of each window stands.
+pub static PLACES: Kernel = Kernel {
+    name: "max_pool/places",
+    summary: "the place in x of the first of the largest elements of each window",
+    source: include_str!("../../shaders/max_pool/places.wgsl"),
     subgroups: false,
 };
 
@@ -108,7 +116,7 @@ impl Operator for MaxPool {
     ) -> Result<Vec<Option<ValueId>>, ShapeError> {
         let Some(dy) = output_gradients[0] else { return Ok(vec![None]) };
         let gradient = MaxPoolInputGradient { pool: *self };
-        Ok(vec![Some(graph.apply_one(gradient, &[dy, node.inputs[0], node.outputs[0]])?)])
+        Ok(vec![Some(graph.apply_one(gradient, &[dy, node.inputs[0]])?)])
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
@@ -129,8 +137,7 @@ impl Operator for MaxPool {
     }
 }
 
-/// (dy, x, y) -> dx of [`MaxPool`]: dy of each window goes to the first element, in reading order, that equals its
-/// maximum.
+/// (dy, x) -> dx of [`MaxPool`]: dy of each window goes to the first, in reading order, of its largest elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxPoolInputGradient {
     /// The pooling that is differentiated.
@@ -143,10 +150,9 @@ impl Operator for MaxPoolInputGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy, x, y] = super::take(NAME, inputs)?;
-        let pooled = Shape::from(self.pool.pooled(x)?);
-        ShapeError::unless(*y == pooled, NAME, || format!("output {y} is not {x} pooled, {pooled}"))?;
-        ShapeError::unless(dy == y, NAME, || format!("gradient {dy} does not match output {y}"))?;
+        let [dy, x] = super::take(NAME, inputs)?;
+        let y = Shape::from(self.pool.pooled(x)?);
+        ShapeError::unless(*dy == y, NAME, || format!("gradient {dy} does not match output {y}"))?;
         Ok(vec![x.clone()])
     }
 
@@ -155,17 +161,24 @@ impl Operator for MaxPoolInputGradient {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        let (x, y) = (case.inputs[1], case.inputs[2]);
-        let constants = self.pool.constants(x.elements(), x, y);
-        let bindings = vec![Input(0), Input(1), Input(2), Output(0)];
-        vec![Variant::new("plain", vec![one_invocation_an_item(&BACKWARD_INPUT, x.elements(), constants, bindings)])]
+        let (y, x) = (case.inputs[0], case.inputs[1]);
+        let (windows, elements) = (y.elements(), x.elements());
+        let find = self.pool.constants(windows, x, y);
+        let gather = self.pool.constants(elements, x, y);
+        let dispatches = vec![
+            one_invocation_an_item(&PLACES, windows, find, vec![Input(1), Scratch(0)]),
+            one_invocation_an_item(&BACKWARD_INPUT, elements, gather, vec![Input(0), Scratch(0), Output(0)]),
+        ];
+        vec![Variant::new("plain", dispatches).with_scratch(vec![windows])]
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let (dy, x, y) = (inputs[0], inputs[1], inputs[2]);
+        let (dy, x) = (inputs[0], inputs[1]);
         let mut dx = vec![0.0; x.len()];
-        for ((window, dy), y) in self.pool.windows(shapes[1]).iter().zip(dy).zip(y) {
-            if let Some(&first) = window.iter().find(|&&at| x[at] == *y) {
+        for (window, dy) in self.pool.windows(shapes[1]).iter().zip(dy) {
+            let first = window.iter().copied().reduce(|first, at| if x[at] > x[first] { at } else { first });
+            // Half a kernel of padding at most leaves an element in every window.
+            if let Some(first) = first {
                 dx[first] += dy;
             }
         }
@@ -202,5 +215,5 @@ pub fn cases() -> Vec<OperatorCase> {
 
 /// The kernels of this file.
 pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FORWARD, &BACKWARD_INPUT]
+    vec![&FORWARD, &PLACES, &BACKWARD_INPUT]
 }

@@ -1,0 +1,52 @@
+// place[c, i, j] = where in x the first of the largest x[c, i S + u - P, j S + v - P], u, v < K, stands
+//                                                                      K = KERNEL, S = STRIDE, P = PADDING
+//
+// c runs through the channels of all samples. What lies outside the map does not take part: in its place stands the
+// nearest element of the map, which is in the window anyway.
+// Of equal elements the first in reading order counts.
+// One invocation computes one element. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+
+override ELEMENTS: u32;    // of y
+override HEIGHT: u32;      // of x
+override WIDTH: u32;       // of x
+override OUT_HEIGHT: u32;  // of y
+override OUT_WIDTH: u32;   // of y
+override KERNEL: u32;
+override STRIDE: u32;
+override PADDING: u32;     // at most KERNEL / 2, so that no window misses the map
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;            // [N, C, H, W]
+@group(0) @binding(1) var<storage, read_write> place: array<u32>;  // [N, C, H', W']
+
+/// Place in x of element (u, v) of window (i, j), or of the element of the map that is nearest to it.
+fn element(channel: u32, i: u32, j: u32, u: u32, v: u32) -> u32 {
+    let row = min(max(i * STRIDE + u, PADDING) - PADDING, HEIGHT - 1u);
+    let column = min(max(j * STRIDE + v, PADDING) - PADDING, WIDTH - 1u);
+    return (channel * HEIGHT + row) * WIDTH + column;
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= ELEMENTS {
+        return;
+    }
+    let j = index % OUT_WIDTH;
+    let i = index / OUT_WIDTH % OUT_HEIGHT;
+    let channel = index / (OUT_WIDTH * OUT_HEIGHT);
+    var first = element(channel, i, j, 0u, 0u);
+    var largest = x[first];
+    for (var u = 0u; u < KERNEL; u++) {
+        for (var v = 0u; v < KERNEL; v++) {
+            let at = element(channel, i, j, u, v);
+            let value = x[at];
+            first = select(first, at, value > largest);
+            largest = max(largest, value);
+        }
+    }
+    place[index] = first;
+}
