@@ -31,7 +31,7 @@ pub struct LoaderOptions {
 
 /// An iterator over batches in order.
 ///
-/// Dropping it stops the workers. A worker's panic is passed on to the caller.
+/// Dropping it stops the workers. An error is the last item. A worker's panic is passed on to the caller.
 pub struct Loader {
     /// Worker w makes the batches w, w + workers, ... of this loader, and no others: taking turns gives the order.
     workers: Vec<(Receiver<Prepared>, JoinHandle<()>)>,
@@ -120,8 +120,12 @@ impl Iterator for Loader {
         let received = self.workers[worker].0.recv();
         self.waited += start.elapsed();
         self.taken += 1;
+        if let Ok(Err(_)) = received {
+            // What other workers have prepared does not follow an error: the same batches come with any number of them.
+            self.taken = self.total;
+        }
         received.ok().or_else(|| {
-            // The worker is gone before its last batch: it panicked, or it has reported an error and stopped.
+            // The worker is gone before its last batch: it panicked.
             self.taken = self.total;
             let (_, thread) = self.workers.swap_remove(worker);
             if let Err(panic) = thread.join() {
@@ -318,6 +322,7 @@ mod tests {
             assert!(loader.next().is_some_and(|batch| batch.is_ok()));
             let error = loader.next().and_then(Result::err).map(|error| error.to_string());
             assert_eq!(error.as_deref(), Some("person 5 is broken"));
+            assert!(loader.next().is_none());
         }
     }
 
