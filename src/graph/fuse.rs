@@ -99,7 +99,8 @@ impl Rewriter {
 
     fn fuse_batch_norm(&mut self, place: usize) {
         let Some(node) = &self.nodes[place] else { return };
-        let following = self.following(node.outputs[0]);
+        let Some(&output) = node.outputs.first() else { return };
+        let following = self.following(output);
         let epilogue = Epilogue { residual: following.residual.is_some(), relu: following.relu };
         let operator: Arc<dyn Operator> = if let Some(norm) = as_type::<BatchNorm>(node)
             && norm.epilogue == Epilogue::NONE
