@@ -1,65 +1,77 @@
 // parts[k, o, c, u, v] = sum over the samples n of part k, i, j of dy[n, o, i, j] * x[n, c, i + u - PY, j + v - PX]
 //
-// The gradient of a 3x3 convolution with stride 1 for its weight, in PARTS parts of ceil(BATCH / PARTS) samples that
-// sum_parts.wgsl adds up (with PARTS = 1 the one part is the gradient).
+// The gradient of a 3x3 convolution with stride 1 for its weight, in `parts` parts of ceil(batch / parts) samples
+// that sum_parts.wgsl adds up (with one part it is the gradient).
 //
 // Made for adapters where loads cost most. Lanes of a subgroup stand for channels c and share 8 outputs o: lane l (of 0
 // to 7) loads four pixels of dy of output l, subgroupBroadcast hands them to all, and each lane multiplies them with the
 // 3x6 pixels of its own channel around them, of which it keeps two rows while it goes down a column of quads.
 // One invocation computes 8 outputs x 9 taps of one channel, one workgroup WORKGROUP channels, at most one subgroup.
-// Every invocation runs to the end, for the broadcasts; what is out of range is clamped and not stored.
-// Grid: PARTS * ceil(OUT_CHANNELS / 8) * ceil(CHANNELS / WORKGROUP) workgroups, channels first, folded into y past
+// Every invocation runs to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a
+// buffer and not from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a
+// second.
+// Grid: parts * ceil(out_channels / 8) * ceil(channels / WORKGROUP) workgroups, channels first, folded into y past
 // 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
 
-override BATCH: u32;
-override CHANNELS: u32;
-override HEIGHT: u32;
-override WIDTH: u32;
-override OUT_CHANNELS: u32;
-override OUT_HEIGHT: u32;
-override OUT_WIDTH: u32;
-override PADDING_Y: u32;
-override PADDING_X: u32;
-override PARTS: u32;
 override WORKGROUP: u32;
-override QUADS: bool;  // WIDTH is a multiple of 4 and PADDING_X is 1: load by fours, which gains a tenth to a third
+override QUADS: bool;  // width is a multiple of 4 and padding_x is 1: load by fours, which gains a tenth to a third
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;           // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
+struct Extents {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    out_channels: u32,
+    out_height: u32,
+    out_width: u32,
+    padding_y: u32,
+    padding_x: u32,
+    kernel_height: u32,
+    kernel_width: u32,
+    stride_y: u32,
+    stride_x: u32,
+    groups: u32,
+    parts: u32,
+}
+
+@group(0) @binding(0) var<storage, read> dy: array<f32>;           // [batch, out_channels, out_height, out_width]
 @group(0) @binding(1) var<storage, read> dy_quads: array<vec4f>;   // dy again, by fours
-@group(0) @binding(2) var<storage, read> x: array<f32>;            // [BATCH, CHANNELS, HEIGHT, WIDTH]
+@group(0) @binding(2) var<storage, read> x: array<f32>;            // [batch, channels, height, width]
 @group(0) @binding(3) var<storage, read> x_quads: array<vec4f>;    // x again, by fours
-@group(0) @binding(4) var<storage, read_write> parts: array<f32>;  // [PARTS, OUT_CHANNELS, CHANNELS, 3, 3]
+@group(0) @binding(4) var<storage, read> extents: Extents;
+@group(0) @binding(5) var<storage, read_write> parts: array<f32>;  // [parts, out_channels, channels, 3, 3]
 
 // Six pixels of a row of x: the four above a quad of dy and one on each side.
 struct Row { first: vec4f, last: vec2f }
+
 struct Taps { top: vec3f, middle: vec3f, bottom: vec3f }
 
-fn value(plane: u32, row: i32, column: i32) -> f32 {
-    let inside = row >= 0 && row < i32(HEIGHT) && column >= 0 && column < i32(WIDTH);
-    return select(0.0, x[select(0u, plane + u32(row * i32(WIDTH) + column), inside)], inside);
+fn value(e: Extents, plane: u32, row: i32, column: i32) -> f32 {
+    let inside = row >= 0 && row < i32(e.height) && column >= 0 && column < i32(e.width);
+    return select(0.0, x[select(0u, plane + u32(row * i32(e.width) + column), inside)], inside);
 }
 
-fn load_row(plane: u32, row: i32, column: i32) -> Row {
+fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
     if QUADS {
-        let inside = row >= 0 && row < i32(HEIGHT);
-        let index = select(0u, (plane + u32(row * i32(WIDTH) + column + 1)) / 4u, inside);
+        let inside = row >= 0 && row < i32(e.height);
+        let index = select(0u, (plane + u32(row * i32(e.width) + column + 1)) / 4u, inside);
         let quad = select(vec4f(0.0), x_quads[index], inside);
-        return Row(vec4f(value(plane, row, column), quad.xyz), vec2f(quad.w, value(plane, row, column + 5)));
+        return Row(vec4f(value(e, plane, row, column), quad.xyz), vec2f(quad.w, value(e, plane, row, column + 5)));
     }
     return Row(
-        vec4f(value(plane, row, column), value(plane, row, column + 1), value(plane, row, column + 2), value(plane, row, column + 3)),
-        vec2f(value(plane, row, column + 4), value(plane, row, column + 5)),
+        vec4f(value(e, plane, row, column), value(e, plane, row, column + 1), value(e, plane, row, column + 2), value(e, plane, row, column + 3)),
+        vec2f(value(e, plane, row, column + 4), value(e, plane, row, column + 5)),
     );
 }
 
-fn load_gradient(plane: u32, i: u32, j: u32) -> vec4f {
-    let index = plane + i * OUT_WIDTH + j;
+fn load_gradient(e: Extents, plane: u32, i: u32, j: u32) -> vec4f {
+    let index = plane + i * e.out_width + j;
     if QUADS {
         return dy_quads[index / 4u];
     }
     let column = vec4u(j) + vec4u(0u, 1u, 2u, 3u);
-    let inside = column < vec4u(OUT_WIDTH);
-    let last = plane + i * OUT_WIDTH + OUT_WIDTH - 1u;
+    let inside = column < vec4u(e.out_width);
+    let last = plane + i * e.out_width + e.out_width - 1u;
     let value = vec4f(dy[index], dy[min(index + 1u, last)], dy[min(index + 2u, last)], dy[min(index + 3u, last)]);
     return select(vec4f(0.0), value, inside);
 }
@@ -73,9 +85,9 @@ fn add(t: Taps, d: vec4f, top: Row, middle: Row, bottom: Row) -> Taps {
     return Taps(slide(t.top, d, top), slide(t.middle, d, middle), slide(t.bottom, d, bottom));
 }
 
-fn store(t: Taps, part: u32, output: u32, channel: u32) {
-    if output < OUT_CHANNELS && channel < CHANNELS {
-        let at = ((part * OUT_CHANNELS + output) * CHANNELS + channel) * 9u;
+fn store(e: Extents, t: Taps, part: u32, output: u32, channel: u32) {
+    if output < e.out_channels && channel < e.channels {
+        let at = ((part * e.out_channels + output) * e.channels + channel) * 9u;
         parts[at] = t.top.x;
         parts[at + 1u] = t.top.y;
         parts[at + 2u] = t.top.z;
@@ -95,30 +107,31 @@ fn main(
     @builtin(local_invocation_index) local: u32,
     @builtin(subgroup_invocation_id) subgroup_lane: u32,
 ) {
+    let e = extents;
     let lane = subgroup_lane % 8u;
     let index = workgroup.y * workgroups.x + workgroup.x;
-    let channel_blocks = (CHANNELS + WORKGROUP - 1u) / WORKGROUP;
-    let output_blocks = (OUT_CHANNELS + 7u) / 8u;
+    let channel_blocks = (e.channels + WORKGROUP - 1u) / WORKGROUP;
+    let output_blocks = (e.out_channels + 7u) / 8u;
     let channel = index % channel_blocks * WORKGROUP + local;
     let output = index / channel_blocks % output_blocks * 8u;
     let part = index / (channel_blocks * output_blocks);
-    let samples = (BATCH + PARTS - 1u) / PARTS;
+    let samples = (e.batch + e.parts - 1u) / e.parts;
 
     let zero = Taps(vec3f(0.0), vec3f(0.0), vec3f(0.0));
     var t0 = zero; var t1 = zero; var t2 = zero; var t3 = zero;
     var t4 = zero; var t5 = zero; var t6 = zero; var t7 = zero;
 
-    for (var sample = part * samples; sample < min((part + 1u) * samples, BATCH); sample++) {
-        let x_plane = (sample * CHANNELS + min(channel, CHANNELS - 1u)) * HEIGHT * WIDTH;
-        let dy_plane = (sample * OUT_CHANNELS + min(output + lane, OUT_CHANNELS - 1u)) * OUT_HEIGHT * OUT_WIDTH;
-        for (var j = 0u; j < OUT_WIDTH; j += 4u) {
-            let column = i32(j) - i32(PADDING_X);
-            let first = -i32(PADDING_Y);
-            var top = load_row(x_plane, first, column);
-            var middle = load_row(x_plane, first + 1, column);
-            for (var i = 0u; i < OUT_HEIGHT; i++) {
-                let bottom = load_row(x_plane, first + 2 + i32(i), column);
-                let d = load_gradient(dy_plane, i, j);
+    for (var sample = part * samples; sample < min((part + 1u) * samples, e.batch); sample++) {
+        let x_plane = (sample * e.channels + min(channel, e.channels - 1u)) * e.height * e.width;
+        let dy_plane = (sample * e.out_channels + min(output + lane, e.out_channels - 1u)) * e.out_height * e.out_width;
+        for (var j = 0u; j < e.out_width; j += 4u) {
+            let column = i32(j) - i32(e.padding_x);
+            let first = -i32(e.padding_y);
+            var top = load_row(e, x_plane, first, column);
+            var middle = load_row(e, x_plane, first + 1, column);
+            for (var i = 0u; i < e.out_height; i++) {
+                let bottom = load_row(e, x_plane, first + 2 + i32(i), column);
+                let d = load_gradient(e, dy_plane, i, j);
                 t0 = add(t0, subgroupBroadcast(d, 0u), top, middle, bottom);
                 t1 = add(t1, subgroupBroadcast(d, 1u), top, middle, bottom);
                 t2 = add(t2, subgroupBroadcast(d, 2u), top, middle, bottom);
@@ -133,14 +146,14 @@ fn main(
         }
     }
 
-    if part < PARTS {
-        store(t0, part, output, channel);
-        store(t1, part, output + 1u, channel);
-        store(t2, part, output + 2u, channel);
-        store(t3, part, output + 3u, channel);
-        store(t4, part, output + 4u, channel);
-        store(t5, part, output + 5u, channel);
-        store(t6, part, output + 6u, channel);
-        store(t7, part, output + 7u, channel);
+    if part < e.parts {
+        store(e, t0, part, output, channel);
+        store(e, t1, part, output + 1u, channel);
+        store(e, t2, part, output + 2u, channel);
+        store(e, t3, part, output + 3u, channel);
+        store(e, t4, part, output + 4u, channel);
+        store(e, t5, part, output + 5u, channel);
+        store(e, t6, part, output + 6u, channel);
+        store(e, t7, part, output + 7u, channel);
     }
 }

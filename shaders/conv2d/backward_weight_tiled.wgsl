@@ -32,6 +32,7 @@ struct Extents {
     kernel_width: u32,
     stride_y: u32,
     stride_x: u32,
+    groups: u32,
     parts: u32,
 }
 

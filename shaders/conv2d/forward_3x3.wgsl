@@ -7,28 +7,39 @@
 // of 4x3 outputs needs 6x5 inputs, which lanes 0 to 7 load once, one element each, and which subgroupBroadcast hands to
 // all. One invocation computes 4 tiles (48 pixels) of OUTPUTS_A_LANE channels; one workgroup, at most one subgroup,
 // computes 4 tiles of WORKGROUP * OUTPUTS_A_LANE channels. A lane reads its 9 taps as 3 quads whatever their alignment.
-// Every invocation runs to the end, for the broadcasts; what is out of range is clamped and not stored.
-// Grid: ceil(tiles / 4) * ceil(OUT_CHANNELS / (WORKGROUP * OUTPUTS_A_LANE)) workgroups, channels first, folded into y
+// Every invocation runs to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a
+// buffer and not from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a
+// second.
+// Grid: ceil(tiles / 4) * ceil(out_channels / (WORKGROUP * OUTPUTS_A_LANE)) workgroups, channels first, folded into y
 // past 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
 
-override BATCH: u32;
-override CHANNELS: u32;
-override HEIGHT: u32;
-override WIDTH: u32;
-override OUT_CHANNELS: u32;
-override OUT_HEIGHT: u32;
-override OUT_WIDTH: u32;
-override PADDING_Y: u32;
-override PADDING_X: u32;
 override HAS_BIAS: bool;
 override INPUT_GRADIENT: bool;
 override OUTPUTS_A_LANE: u32;  // 1 or 2
 override WORKGROUP: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;         // [BATCH, CHANNELS, HEIGHT, WIDTH]
-@group(0) @binding(1) var<storage, read> weight: array<vec4f>;  // [OUT_CHANNELS, CHANNELS, 3, 3] by fours; with INPUT_GRADIENT [CHANNELS, OUT_CHANNELS, 3, 3]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;      // [OUT_CHANNELS]; anything where HAS_BIAS is false
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;   // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
+struct Extents {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    out_channels: u32,
+    out_height: u32,
+    out_width: u32,
+    padding_y: u32,
+    padding_x: u32,
+    kernel_height: u32,
+    kernel_width: u32,
+    stride_y: u32,
+    stride_x: u32,
+    groups: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;         // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> weight: array<vec4f>;  // [out_channels, channels, 3, 3] by fours; with INPUT_GRADIENT [channels, out_channels, 3, 3]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;      // [out_channels]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> extents: Extents;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // [batch, out_channels, out_height, out_width]
 
 const TILE_WIDTH = 4u;
 const TILE_HEIGHT = 3u;
@@ -44,8 +55,8 @@ struct Source { offset: vec4u, inside: vec4<bool> }
 // Six inputs in a row as the three quads that the taps of a row multiply.
 struct Row { left: vec4f, centre: vec4f, right: vec4f }
 
-fn load_taps(output: u32, channel: u32) -> Taps {
-    let start = 9u * select(output * CHANNELS + channel, channel * OUT_CHANNELS + output, INPUT_GRADIENT);
+fn load_taps(e: Extents, output: u32, channel: u32) -> Taps {
+    let start = 9u * select(output * e.channels + channel, channel * e.out_channels + output, INPUT_GRADIENT);
     let first = weight[start / 4u];
     let second = weight[start / 4u + 1u];
     let third = weight[start / 4u + 2u];
@@ -54,25 +65,25 @@ fn load_taps(output: u32, channel: u32) -> Taps {
     let b = select(second, vec4f(second.yzw, third.x), odd);
     let c = select(third.xyz, third.yzw, odd);
     let two = (start & 2u) != 0u;
-    let d = select(a, vec4f(a.zw, b.xy), two);
-    let e = select(b, vec4f(b.zw, c.xy), two);
-    let f = select(c.x, c.z, two);
+    let taps_0_to_3 = select(a, vec4f(a.zw, b.xy), two);
+    let taps_4_to_7 = select(b, vec4f(b.zw, c.xy), two);
+    let tap_8 = select(c.x, c.z, two);
     if INPUT_GRADIENT {
-        return Taps(vec3f(f, e.wz), vec3f(e.yx, d.w), d.zyx);
+        return Taps(vec3f(tap_8, taps_4_to_7.wz), vec3f(taps_4_to_7.yx, taps_0_to_3.w), taps_0_to_3.zyx);
     }
-    return Taps(d.xyz, vec3f(d.w, e.xy), vec3f(e.zw, f));
+    return Taps(taps_0_to_3.xyz, vec3f(taps_0_to_3.w, taps_4_to_7.xy), vec3f(taps_4_to_7.zw, tap_8));
 }
 
-fn source(tile: u32, lane: u32) -> Source {
-    let tiles_x = (OUT_WIDTH + TILE_WIDTH - 1u) / TILE_WIDTH;
-    let tiles_y = (OUT_HEIGHT + TILE_HEIGHT - 1u) / TILE_HEIGHT;
+fn source(e: Extents, tile: u32, lane: u32) -> Source {
+    let tiles_x = (e.out_width + TILE_WIDTH - 1u) / TILE_WIDTH;
+    let tiles_y = (e.out_height + TILE_HEIGHT - 1u) / TILE_HEIGHT;
     let sample = tile / (tiles_x * tiles_y);
     let slot = vec4u(lane) + vec4u(0u, 8u, 16u, 24u);
-    let row = vec4i(tile / tiles_x % tiles_y * TILE_HEIGHT + slot / 6u) - i32(PADDING_Y);
-    let column = vec4i(tile % tiles_x * TILE_WIDTH + slot % 6u) - i32(PADDING_X);
-    let inside = (row >= vec4i(0)) & (row < vec4i(i32(HEIGHT))) & (column >= vec4i(0)) & (column < vec4i(i32(WIDTH)))
-        & (slot < vec4u(30u)) & vec4<bool>(sample < BATCH);
-    let offset = vec4u(row * i32(WIDTH) + column) + sample * (CHANNELS * HEIGHT * WIDTH);
+    let row = vec4i(tile / tiles_x % tiles_y * TILE_HEIGHT + slot / 6u) - i32(e.padding_y);
+    let column = vec4i(tile % tiles_x * TILE_WIDTH + slot % 6u) - i32(e.padding_x);
+    let inside = (row >= vec4i(0)) & (row < vec4i(i32(e.height))) & (column >= vec4i(0)) & (column < vec4i(i32(e.width)))
+        & (slot < vec4u(30u)) & vec4<bool>(sample < e.batch);
+    let offset = vec4u(row * i32(e.width) + column) + sample * (e.channels * e.height * e.width);
     return Source(select(vec4u(0u), offset, inside), inside);
 }
 
@@ -143,36 +154,36 @@ fn start(output: u32) -> Tile {
     return Tile(b, b, b);
 }
 
-fn store_row(value: vec4f, plane: u32, row: u32, column: u32) {
-    if row >= OUT_HEIGHT {
+fn store_row(e: Extents, value: vec4f, plane: u32, row: u32, column: u32) {
+    if row >= e.out_height {
         return;
     }
-    let at = (plane * OUT_HEIGHT + row) * OUT_WIDTH + column;
+    let at = (plane * e.out_height + row) * e.out_width + column;
     y[at] = value.x;
-    if column + 1u < OUT_WIDTH {
+    if column + 1u < e.out_width {
         y[at + 1u] = value.y;
     }
-    if column + 2u < OUT_WIDTH {
+    if column + 2u < e.out_width {
         y[at + 2u] = value.z;
     }
-    if column + 3u < OUT_WIDTH {
+    if column + 3u < e.out_width {
         y[at + 3u] = value.w;
     }
 }
 
-fn store(t: Tile, tile: u32, output: u32) {
-    let tiles_x = (OUT_WIDTH + TILE_WIDTH - 1u) / TILE_WIDTH;
-    let tiles_y = (OUT_HEIGHT + TILE_HEIGHT - 1u) / TILE_HEIGHT;
+fn store(e: Extents, t: Tile, tile: u32, output: u32) {
+    let tiles_x = (e.out_width + TILE_WIDTH - 1u) / TILE_WIDTH;
+    let tiles_y = (e.out_height + TILE_HEIGHT - 1u) / TILE_HEIGHT;
     let sample = tile / (tiles_x * tiles_y);
-    if sample >= BATCH || output >= OUT_CHANNELS {
+    if sample >= e.batch || output >= e.out_channels {
         return;
     }
-    let plane = sample * OUT_CHANNELS + output;
+    let plane = sample * e.out_channels + output;
     let row = tile / tiles_x % tiles_y * TILE_HEIGHT;
     let column = tile % tiles_x * TILE_WIDTH;
-    store_row(t.top, plane, row, column);
-    store_row(t.middle, plane, row + 1u, column);
-    store_row(t.bottom, plane, row + 2u, column);
+    store_row(e, t.top, plane, row, column);
+    store_row(e, t.middle, plane, row + 1u, column);
+    store_row(e, t.bottom, plane, row + 2u, column);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -182,12 +193,13 @@ fn main(
     @builtin(local_invocation_index) local: u32,
     @builtin(subgroup_invocation_id) subgroup_lane: u32,
 ) {
+    let e = extents;
     let lane = subgroup_lane % 8u;
     let index = workgroup.y * workgroups.x + workgroup.x;
-    let blocks = (OUT_CHANNELS + WORKGROUP * OUTPUTS_A_LANE - 1u) / (WORKGROUP * OUTPUTS_A_LANE);
+    let blocks = (e.out_channels + WORKGROUP * OUTPUTS_A_LANE - 1u) / (WORKGROUP * OUTPUTS_A_LANE);
     let output = index % blocks * WORKGROUP * OUTPUTS_A_LANE + local;
-    let output_a = min(output, OUT_CHANNELS - 1u);
-    let output_b = min(output + WORKGROUP, OUT_CHANNELS - 1u);
+    let output_a = min(output, e.out_channels - 1u);
+    let output_b = min(output + WORKGROUP, e.out_channels - 1u);
     let tile = index / blocks * 4u;
 
     var a0 = start(output_a);
@@ -198,32 +210,32 @@ fn main(
     var b1 = b0;
     var b2 = b0;
     var b3 = b0;
-    let source0 = source(tile, lane);
-    let source1 = source(tile + 1u, lane);
-    let source2 = source(tile + 2u, lane);
-    let source3 = source(tile + 3u, lane);
+    let source0 = source(e, tile, lane);
+    let source1 = source(e, tile + 1u, lane);
+    let source2 = source(e, tile + 2u, lane);
+    let source3 = source(e, tile + 3u, lane);
 
-    for (var channel = 0u; channel < CHANNELS; channel++) {
-        let wa = load_taps(output_a, channel);
+    for (var channel = 0u; channel < e.channels; channel++) {
+        let wa = load_taps(e, output_a, channel);
         var wb = wa;
         if OUTPUTS_A_LANE > 1u {
-            wb = load_taps(output_b, channel);
+            wb = load_taps(e, output_b, channel);
         }
-        let plane = channel * HEIGHT * WIDTH;
+        let plane = channel * e.height * e.width;
         accumulate(&a0, &b0, load(source0, plane), wa, wb);
         accumulate(&a1, &b1, load(source1, plane), wa, wb);
         accumulate(&a2, &b2, load(source2, plane), wa, wb);
         accumulate(&a3, &b3, load(source3, plane), wa, wb);
     }
 
-    store(a0, tile, output);
-    store(a1, tile + 1u, output);
-    store(a2, tile + 2u, output);
-    store(a3, tile + 3u, output);
+    store(e, a0, tile, output);
+    store(e, a1, tile + 1u, output);
+    store(e, a2, tile + 2u, output);
+    store(e, a3, tile + 3u, output);
     if OUTPUTS_A_LANE > 1u {
-        store(b0, tile, output + WORKGROUP);
-        store(b1, tile + 1u, output + WORKGROUP);
-        store(b2, tile + 2u, output + WORKGROUP);
-        store(b3, tile + 3u, output + WORKGROUP);
+        store(e, b0, tile, output + WORKGROUP);
+        store(e, b1, tile + 1u, output + WORKGROUP);
+        store(e, b2, tile + 2u, output + WORKGROUP);
+        store(e, b3, tile + 3u, output + WORKGROUP);
     }
 }

@@ -32,6 +32,7 @@ struct Extents {
     kernel_width: u32,
     stride_y: u32,
     stride_x: u32,
+    groups: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;        // [batch, channels, height, width]

@@ -100,7 +100,7 @@ impl Geometry {
     /// The extents as words, for kernels that read them from a buffer.
     pub fn table(&self) -> Vec<u32> {
         // Operators refuse tensors that do not fit a binding, and bindings stay below 2^32 bytes.
-        self.constants().into_iter().filter(|(name, _)| *name != "GROUPS").map(|(_, value)| value as u32).collect()
+        self.constants().into_iter().map(|(_, value)| value as u32).collect()
     }
 
     /// Operations of a pass: two for every weight and output pixel.
@@ -108,24 +108,8 @@ impl Geometry {
         2.0 * self.output().elements() as f64 * (self.group_channels() * self.kernel[0] * self.kernel[1]) as f64
     }
 
-    /// The `override` constants of kernels that serve any convolution.
+    /// The `override` constants of the plain kernels.
     pub fn constants(&self) -> Vec<(&'static str, f64)> {
-        let mut constants = self.extents();
-        constants.extend(
-            [
-                ("KERNEL_HEIGHT", self.kernel[0]),
-                ("KERNEL_WIDTH", self.kernel[1]),
-                ("STRIDE_Y", self.stride[0]),
-                ("STRIDE_X", self.stride[1]),
-                ("GROUPS", self.groups),
-            ]
-            .map(|(name, value)| (name, value as f64)),
-        );
-        constants
-    }
-
-    /// The `override` constants of kernels for one kernel size, one stride and one group.
-    pub fn extents(&self) -> Vec<(&'static str, f64)> {
         [
             ("BATCH", self.batch),
             ("CHANNELS", self.channels),
@@ -136,6 +120,11 @@ impl Geometry {
             ("OUT_WIDTH", self.out_size[1]),
             ("PADDING_Y", self.padding[0]),
             ("PADDING_X", self.padding[1]),
+            ("KERNEL_HEIGHT", self.kernel[0]),
+            ("KERNEL_WIDTH", self.kernel[1]),
+            ("STRIDE_Y", self.stride[0]),
+            ("STRIDE_X", self.stride[1]),
+            ("GROUPS", self.groups),
         ]
         .map(|(name, value)| (name, value as f64))
         .to_vec()

@@ -1,63 +1,57 @@
 //! The kernels, and which of them suit which convolution.
 //!
-//! | kernel | convolutions | preferred |
-//! |---|---|---|
-//! | `forward`, `backward_input`, `backward_weight` | all | where nothing else applies |
-//! | `forward_3x3` | y and dx of 3x3 kernels with stride 1 and one group, given subgroups of 8 lanes or more | 1st |
-//! | `backward_weight_3x3` | dw of the same | 1st |
-//! | `tiled` | y and dx of one group, given subgroups of 8 lanes or more | 2nd |
-//! | `backward_weight_tiled` | dw of the same | 2nd |
+//! The first kernel that takes a convolution computes it. All but the plain ones are made for CPU adapters, where each
+//! lane of each load costs as much as eight multiply-adds of the whole subgroup; they need subgroups of 8 lanes or more.
+//!
+//! | pass | kernels, the one to prefer first |
+//! |---|---|
+//! | y, dx | `forward_3x3`: 3x3, stride 1, one group |
+//! | | `grouped_3x3`: 3x3, stride 1, several groups |
+//! | | `depthwise_9x9`: 9x9, stride 1, a group a channel |
+//! | | `tiled`: one group |
+//! | | `forward`, `backward_input`: any |
+//! | dw | `backward_weight_3x3`, `backward_weight_grouped_3x3`, `backward_weight_depthwise_9x9`, `backward_weight_tiled`: as above |
+//! | | `backward_weight`: any |
+//! | db | `backward_bias`: any |
 
 use super::geometry::Geometry;
 use crate::gpu::Argument::{Input, Output, Scratch, Table};
 use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
 use crate::ir::{Shape, Variant};
 
-macro_rules! kernel {
-    ($constant:ident, $file:literal, $subgroups:literal, $summary:literal) => {
-        #[doc = $summary]
-        pub static $constant: Kernel = Kernel {
-            name: concat!("conv2d/", $file),
-            summary: $summary,
-            source: include_str!(concat!("../../../shaders/conv2d/", $file, ".wgsl")),
-            subgroups: $subgroups,
-        };
+macro_rules! kernels {
+    ($($constant:ident, $file:literal, $subgroups:literal, $summary:literal;)*) => {
+        $(
+            #[doc = $summary]
+            pub static $constant: Kernel = Kernel {
+                name: concat!("conv2d/", $file),
+                summary: $summary,
+                source: include_str!(concat!("../../../shaders/conv2d/", $file, ".wgsl")),
+                subgroups: $subgroups,
+            };
+        )*
+
+        /// The kernels of this folder.
+        pub fn kernels() -> Vec<&'static Kernel> {
+            vec![$(&$constant),*]
+        }
     };
 }
 
-kernel!(FORWARD, "forward", false, "convolution, one output an invocation");
-kernel!(
-    FORWARD_3X3,
-    "forward_3x3",
-    true,
-    "3x3 convolution or its input gradient, 48 pixels of 2 channels an invocation"
-);
-kernel!(BACKWARD_INPUT, "backward_input", false, "gradient for the input, one element an invocation");
-kernel!(
-    BACKWARD_WEIGHT,
-    "backward_weight",
-    false,
-    "gradient for the weight in parts, one weight of one part an invocation"
-);
-kernel!(
-    BACKWARD_WEIGHT_3X3,
-    "backward_weight_3x3",
-    true,
-    "gradient for a 3x3 weight in parts, 8 outputs of one channel an invocation"
-);
-kernel!(TILED, "tiled", true, "convolution or its input gradient, 64 pixels of up to 4 channels an invocation");
-kernel!(
-    BACKWARD_WEIGHT_TILED,
-    "backward_weight_tiled",
-    true,
-    "gradient for the weight in parts, 16 outputs of up to 4 elements an invocation"
-);
-kernel!(SUM_PARTS, "sum_parts", false, "adds the parts of a weight gradient");
-kernel!(BACKWARD_BIAS, "backward_bias", false, "gradient for the bias, one channel a workgroup");
-
-/// The kernels of this folder.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FORWARD, &FORWARD_3X3, &BACKWARD_INPUT, &BACKWARD_WEIGHT, &BACKWARD_WEIGHT_3X3, &SUM_PARTS, &BACKWARD_BIAS]
+kernels! {
+    FORWARD, "forward", false, "convolution, one output an invocation";
+    FORWARD_3X3, "forward_3x3", true, "3x3 convolution or its input gradient, 48 pixels of 2 channels an invocation";
+    GROUPED_3X3, "grouped_3x3", true, "3x3 convolution in groups or its input gradient, 32 pixels of 2 channels an invocation";
+    DEPTHWISE_9X9, "depthwise_9x9", true, "depthwise 9x9 convolution or its input gradient, 64 pixels an invocation";
+    TILED, "tiled", true, "convolution or its input gradient, 64 pixels of up to 4 channels an invocation";
+    BACKWARD_INPUT, "backward_input", false, "gradient for the input, one element an invocation";
+    BACKWARD_WEIGHT, "backward_weight", false, "gradient for the weight in parts, one weight of one part an invocation";
+    BACKWARD_WEIGHT_3X3, "backward_weight_3x3", true, "gradient for a 3x3 weight in parts, 8 outputs of one channel an invocation";
+    BACKWARD_WEIGHT_GROUPED_3X3, "backward_weight_grouped_3x3", false, "gradient for a 3x3 weight in groups and parts, 9 taps an invocation";
+    BACKWARD_WEIGHT_DEPTHWISE_9X9, "backward_weight_depthwise_9x9", false, "gradient for a depthwise 9x9 weight in parts, one channel an invocation";
+    BACKWARD_WEIGHT_TILED, "backward_weight_tiled", true, "gradient for the weight in parts, 16 outputs of up to 4 elements an invocation";
+    SUM_PARTS, "sum_parts", false, "adds the parts of a weight gradient";
+    BACKWARD_BIAS, "backward_bias", false, "gradient for the bias, one channel a workgroup";
 }
 
 /// A dispatch of one invocation an element in workgroups of 64.
@@ -65,32 +59,37 @@ fn one_each(kernel: &'static Kernel, g: &Geometry, elements: usize, bindings: Ve
     Dispatch { kernel, constants: g.constants(), bindings, workgroups: folded(elements.div_ceil(64)) }
 }
 
+fn flag(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
 /// Whether the kernels run that broadcast from lanes 0 to 7 of a subgroup.
 fn broadcasts(capabilities: &Capabilities) -> bool {
     capabilities.subgroups && capabilities.subgroup_min_size >= 8
 }
 
-/// Invocations of a workgroup whose lanes stand for `channels` channels: a subgroup, or less where that suffices.
-fn lanes(channels: usize, capabilities: &Capabilities) -> usize {
-    channels.next_multiple_of(8).min(capabilities.subgroup_min_size as usize / 8 * 8)
+/// Invocations of a workgroup whose lanes stand for `items` items: a subgroup, or less where that suffices.
+fn lanes(items: usize, capabilities: &Capabilities) -> usize {
+    items.next_multiple_of(8).min(capabilities.subgroup_min_size as usize / 8 * 8)
 }
 
-/// Whether the kernels for 3x3 with stride 1 take it. They read the weight by fours.
-fn is_3x3(g: &Geometry) -> bool {
-    let padding = g.padding[0] <= 2 && g.padding[1] <= 2;
-    g.kernel == [3, 3] && g.stride == [1, 1] && g.groups == 1 && padding && g.weight().elements().is_multiple_of(4)
+/// Whether x and dy can be bound by fours too.
+fn has_quads(g: &Geometry) -> bool {
+    g.input().elements() >= 4 && g.output().elements() >= 4
 }
 
 pub(super) fn forward(g: &Geometry, bias: bool, capabilities: &Capabilities) -> Vec<Variant> {
-    let bias_argument = if bias { Input(2) } else { Input(1) };
-    let bindings = vec![Input(0), Input(1), bias_argument, Output(0)];
     let mut variants = Vec::new();
-    if broadcasts(capabilities) && is_3x3(g) {
-        variants.push(Variant::new("3x3", vec![tiles_3x3(g, false, bias, bindings.clone(), capabilities)]));
+    let pass = Pass { input_gradient: false, bias: bias.then_some(Input(2)) };
+    if broadcasts(capabilities) {
+        if g.stride == [1, 1] {
+            variants.extend(pass.with_stride_1(g, capabilities));
+        }
+        if g.groups == 1 {
+            variants.push(pass.tiled(g, capabilities));
+        }
     }
-    if broadcasts(capabilities) && g.groups == 1 {
-        variants.push(tiled(g, false, bias_argument, bias, capabilities));
-    }
+    let bindings = vec![Input(0), Input(1), pass.bias_argument(), Output(0)];
     let mut plain = one_each(&FORWARD, g, g.output().elements(), bindings);
     plain.constants.push(("HAS_BIAS", flag(bias)));
     variants.push(Variant::new("plain", vec![plain]));
@@ -99,102 +98,132 @@ pub(super) fn forward(g: &Geometry, bias: bool, capabilities: &Capabilities) -> 
 
 pub(super) fn backward_input(g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
     let mut variants = Vec::new();
-    if broadcasts(capabilities) && is_3x3(g) {
-        let bindings = vec![Input(0), Input(1), Input(1), Output(0)];
-        variants.push(Variant::new("3x3", vec![tiles_3x3(&g.turned(), true, false, bindings, capabilities)]));
-    }
-    if broadcasts(capabilities) && g.groups == 1 {
-        variants.push(tiled(&g.swapped(), true, Input(1), false, capabilities));
+    let pass = Pass { input_gradient: true, bias: None };
+    if broadcasts(capabilities) {
+        if g.stride == [1, 1] && g.padding[0] < g.kernel[0] && g.padding[1] < g.kernel[1] {
+            variants.extend(pass.with_stride_1(&g.turned(), capabilities));
+        }
+        if g.groups == 1 {
+            variants.push(pass.tiled(&g.swapped(), capabilities));
+        }
     }
     let bindings = vec![Input(0), Input(1), Output(0)];
     variants.push(Variant::new("plain", vec![one_each(&BACKWARD_INPUT, g, g.input().elements(), bindings)]));
     variants
 }
 
-fn flag(value: bool) -> f64 {
-    f64::from(u8::from(value))
+/// What a kernel for both y and dx computes. Its geometry is then the one that the kernel sees: for dx, x is dy.
+#[derive(Clone, Copy)]
+struct Pass {
+    input_gradient: bool,
+    bias: Option<Argument>,
 }
 
-fn tiles_3x3(
-    g: &Geometry,
-    input_gradient: bool,
-    bias: bool,
-    bindings: Vec<Argument>,
-    capabilities: &Capabilities,
-) -> Dispatch {
-    let outputs_a_lane = if g.out_channels > 8 { 2 } else { 1 };
-    let workgroup = lanes(g.out_channels.div_ceil(outputs_a_lane), capabilities);
-    let tiles = g.batch * g.out_size[0].div_ceil(3) * g.out_size[1].div_ceil(4);
-    let mut constants = g.extents();
-    constants.extend([
-        ("HAS_BIAS", flag(bias)),
-        ("INPUT_GRADIENT", flag(input_gradient)),
-        ("OUTPUTS_A_LANE", outputs_a_lane as f64),
-        ("WORKGROUP", workgroup as f64),
-    ]);
-    let workgroups = tiles.div_ceil(4) * g.out_channels.div_ceil(workgroup * outputs_a_lane);
-    Dispatch { kernel: &FORWARD_3X3, constants, bindings, workgroups: folded(workgroups) }
+impl Pass {
+    /// What is bound as bias; anything will do where there is none.
+    fn bias_argument(&self) -> Argument {
+        self.bias.unwrap_or(Input(1))
+    }
+
+    fn variant(
+        &self,
+        name: &'static str,
+        kernel: &'static Kernel,
+        g: &Geometry,
+        constants: &[(&'static str, f64)],
+        bindings: Vec<Argument>,
+        workgroups: usize,
+    ) -> Variant {
+        let mut all = vec![("HAS_BIAS", flag(self.bias.is_some())), ("INPUT_GRADIENT", flag(self.input_gradient))];
+        all.extend_from_slice(constants);
+        let dispatch = Dispatch { kernel, constants: all, bindings, workgroups: folded(workgroups) };
+        Variant::new(name, vec![dispatch]).with_tables(vec![g.table()])
+    }
+
+    /// The kernel for the one kernel size, if there is one. For dx, `g` is turned.
+    fn with_stride_1(&self, g: &Geometry, capabilities: &Capabilities) -> Option<Variant> {
+        let bias = self.bias_argument();
+        let tiles =
+            |height: usize, width: usize| g.batch * g.out_size[0].div_ceil(height) * g.out_size[1].div_ceil(width);
+        let quads = |padding: usize| flag(g.size[1].is_multiple_of(4) && g.padding[1] == padding);
+        // The weight is read by fours.
+        if g.kernel == [3, 3] && g.groups == 1 && g.weight().elements().is_multiple_of(4) {
+            let outputs_a_lane = if g.out_channels > 8 { 2 } else { 1 };
+            let workgroup = lanes(g.out_channels.div_ceil(outputs_a_lane), capabilities);
+            let constants = [("OUTPUTS_A_LANE", outputs_a_lane as f64), ("WORKGROUP", workgroup as f64)];
+            let workgroups = tiles(3, 4).div_ceil(4) * g.out_channels.div_ceil(workgroup * outputs_a_lane);
+            let bindings = vec![Input(0), Input(1), bias, Table(0), Output(0)];
+            return Some(self.variant("3x3", &FORWARD_3X3, g, &constants, bindings, workgroups));
+        }
+        if g.kernel == [3, 3] && g.groups > 1 && has_quads(g) {
+            let outputs: usize = if (g.out_channels / g.groups).is_multiple_of(2) { 2 } else { 1 };
+            let workgroup = lanes(tiles(4, 8), capabilities);
+            let constants = [("OUTPUTS", outputs as f64), ("WORKGROUP", workgroup as f64), ("QUADS", quads(1))];
+            let workgroups = g.out_channels / outputs * tiles(4, 8).div_ceil(workgroup);
+            let bindings = vec![Input(0), Input(0), Input(1), bias, Table(0), Output(0)];
+            return Some(self.variant("grouped 3x3", &GROUPED_3X3, g, &constants, bindings, workgroups));
+        }
+        if is_depthwise_9x9(g) && has_quads(g) {
+            let workgroup = lanes(tiles(8, 8), capabilities);
+            let constants = [("WORKGROUP", workgroup as f64), ("QUADS", quads(4))];
+            let workgroups = g.channels * tiles(8, 8).div_ceil(workgroup);
+            let bindings = vec![Input(0), Input(0), Input(1), bias, Table(0), Output(0)];
+            return Some(self.variant("depthwise 9x9", &DEPTHWISE_9X9, g, &constants, bindings, workgroups));
+        }
+        None
+    }
+
+    /// The kernel for any kernel and stride. For dx, `g` is swapped.
+    fn tiled(&self, g: &Geometry, capabilities: &Capabilities) -> Variant {
+        let outputs_a_lane = match g.out_channels {
+            ..=8 => 1,
+            ..=16 => 2,
+            _ => 4,
+        };
+        let workgroup = lanes(g.out_channels.div_ceil(outputs_a_lane), capabilities);
+        let step = if self.input_gradient { g.stride } else { [1, 1] };
+        let pixels = g.batch * g.out_size[0].div_ceil(step[0]) * g.out_size[1].div_ceil(step[1]);
+        let blocks = g.out_channels.div_ceil(workgroup * outputs_a_lane);
+        let constants = [("OUTPUTS_A_LANE", outputs_a_lane as f64), ("WORKGROUP", workgroup as f64)];
+        let bindings = vec![Input(0), Input(1), self.bias_argument(), Table(0), Output(0)];
+        let workgroups = step[0] * step[1] * pixels.div_ceil(64) * blocks;
+        self.variant("tiled", &TILED, g, &constants, bindings, workgroups)
+    }
 }
 
-/// y of `g`; with `input_gradient`, where `g` is swapped, dx.
-fn tiled(
-    g: &Geometry,
-    input_gradient: bool,
-    bias_argument: Argument,
-    bias: bool,
-    capabilities: &Capabilities,
-) -> Variant {
-    let outputs_a_lane = match g.out_channels {
-        ..=8 => 1,
-        ..=16 => 2,
-        _ => 4,
-    };
-    let workgroup = lanes(g.out_channels.div_ceil(outputs_a_lane), capabilities);
-    let step = if input_gradient { g.stride } else { [1, 1] };
-    let pixels = g.batch * g.out_size[0].div_ceil(step[0]) * g.out_size[1].div_ceil(step[1]);
-    let blocks = g.out_channels.div_ceil(workgroup * outputs_a_lane);
-    let dispatch = Dispatch {
-        kernel: &TILED,
-        constants: vec![
-            ("HAS_BIAS", flag(bias)),
-            ("INPUT_GRADIENT", flag(input_gradient)),
-            ("OUTPUTS_A_LANE", outputs_a_lane as f64),
-            ("WORKGROUP", workgroup as f64),
-        ],
-        bindings: vec![Input(0), Input(1), bias_argument, Table(0), Output(0)],
-        workgroups: folded(step[0] * step[1] * pixels.div_ceil(64) * blocks),
-    };
-    Variant::new("tiled", vec![dispatch]).with_tables(vec![g.table()])
+fn is_depthwise_9x9(g: &Geometry) -> bool {
+    g.kernel == [9, 9] && g.groups == g.channels && g.out_channels == g.channels
 }
 
 pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
     let mut variants = Vec::new();
-    // x and dy are bound as single elements and by fours.
-    let fours = g.input().elements() >= 4 && g.output().elements() >= 4;
-    if broadcasts(capabilities) && is_3x3(g) && fours {
-        let workgroup = lanes(g.channels, capabilities);
-        let blocks = g.out_channels.div_ceil(8) * g.channels.div_ceil(workgroup);
-        variants.push(in_parts("3x3", g, blocks, capabilities, |parts, target| {
-            let mut constants = g.extents();
-            let quads = g.size[1].is_multiple_of(4) && g.padding[1] == 1;
-            constants.extend([("PARTS", parts as f64), ("QUADS", flag(quads)), ("WORKGROUP", workgroup as f64)]);
-            Dispatch {
-                kernel: &BACKWARD_WEIGHT_3X3,
-                constants,
-                bindings: vec![Input(0), Input(0), Input(1), Input(1), target],
-                workgroups: folded(parts * blocks),
-            }
-        }));
-    }
-    if broadcasts(capabilities) && g.groups == 1 && fours {
-        variants.push(backward_weight_tiled(g, capabilities));
+    if broadcasts(capabilities) && has_quads(g) {
+        let quads = |padding: usize| flag(g.size[1].is_multiple_of(4) && g.padding[1] == padding);
+        if g.stride == [1, 1] && g.kernel == [3, 3] && g.groups == 1 {
+            let workgroup = lanes(g.channels, capabilities);
+            let blocks = g.out_channels.div_ceil(8) * g.channels.div_ceil(workgroup);
+            let constants = vec![("WORKGROUP", workgroup as f64), ("QUADS", quads(1))];
+            variants.push(in_parts("3x3", &BACKWARD_WEIGHT_3X3, g, constants, capabilities, 1, blocks));
+        } else if g.stride == [1, 1] && g.kernel == [3, 3] {
+            let rows = g.out_channels * g.group_channels();
+            let constants = vec![("QUADS", quads(1))];
+            let kernel = &BACKWARD_WEIGHT_GROUPED_3X3;
+            variants.push(in_parts("grouped 3x3", kernel, g, constants, capabilities, 8, rows));
+        } else if g.stride == [1, 1] && is_depthwise_9x9(g) {
+            let workgroup = lanes(g.channels, capabilities);
+            let constants = vec![("WORKGROUP", workgroup as f64), ("QUADS", quads(4))];
+            let (kernel, blocks) = (&BACKWARD_WEIGHT_DEPTHWISE_9X9, g.channels.div_ceil(workgroup));
+            variants.push(in_parts("depthwise 9x9", kernel, g, constants, capabilities, 1, blocks));
+        }
+        if g.groups == 1 {
+            variants.push(backward_weight_tiled(g, capabilities));
+        }
     }
     let weights = g.weight().elements();
-    variants.push(in_parts("plain", g, weights.div_ceil(64), capabilities, |parts, target| {
-        let mut plain = one_each(&BACKWARD_WEIGHT, g, parts * weights, vec![Input(0), Input(1), target]);
-        plain.constants.push(("PARTS", parts as f64));
-        plain
-    }));
+    let parts = parts(g, weights.div_ceil(64), capabilities);
+    let mut plain = one_each(&BACKWARD_WEIGHT, g, parts * weights, vec![Input(0), Input(1), target(parts)]);
+    plain.constants.push(("PARTS", parts as f64));
+    variants.push(summed("plain", g, parts, plain));
     variants
 }
 
@@ -212,41 +241,54 @@ fn backward_weight_tiled(g: &Geometry, capabilities: &Capabilities) -> Variant {
     // The pixels of a 1x1 convolution are as good as in one row.
     let g = if pointwise { g.in_one_row() } else { *g };
     let quads = g.out_size[1].is_multiple_of(4);
-    let mut table = g.table();
-    let variant = in_parts("tiled", &g, blocks, capabilities, |parts, target| {
-        table.push(parts as u32);
-        Dispatch {
-            kernel: &BACKWARD_WEIGHT_TILED,
-            constants: vec![
-                ("OUTPUTS", outputs as f64),
-                ("TAPS_A_LANE", taps_a_lane as f64),
-                ("WORKGROUP", workgroup as f64),
-                ("DY_QUADS", flag(quads)),
-                ("X_QUADS", flag(quads && pointwise)),
-            ],
-            bindings: vec![Input(0), Input(0), Input(1), Input(1), Table(0), target],
-            workgroups: folded(parts * blocks),
-        }
-    });
-    variant.with_tables(vec![table])
+    let constants = vec![
+        ("OUTPUTS", outputs as f64),
+        ("TAPS_A_LANE", taps_a_lane as f64),
+        ("WORKGROUP", workgroup as f64),
+        ("DY_QUADS", flag(quads)),
+        ("X_QUADS", flag(quads && pointwise)),
+    ];
+    in_parts("tiled", &BACKWARD_WEIGHT_TILED, &g, constants, capabilities, 1, blocks)
 }
 
-/// dw by `compute` in parts of whole samples, where one part is `blocks` workgroups, and the sum of the parts.
+/// dw by a kernel that reads dy and x both by ones and by fours, and of which one part has `items` items, so many a
+/// workgroup.
 fn in_parts(
     name: &'static str,
+    kernel: &'static Kernel,
     g: &Geometry,
-    blocks: usize,
+    constants: Vec<(&'static str, f64)>,
     capabilities: &Capabilities,
-    compute: impl FnOnce(usize, Argument) -> Dispatch,
+    items_a_workgroup: usize,
+    items: usize,
 ) -> Variant {
-    /// Additions in a row that float32 bears.
+    let parts = parts(g, items.div_ceil(items_a_workgroup), capabilities);
+    let mut table = g.table();
+    table.push(parts as u32);
+    let bindings = vec![Input(0), Input(0), Input(1), Input(1), Table(0), target(parts)];
+    let workgroups = folded((parts * items).div_ceil(items_a_workgroup));
+    summed(name, g, parts, Dispatch { kernel, constants, bindings, workgroups }).with_tables(vec![table])
+}
+
+/// Parts, of whole samples, that dw is computed in where a part is `workgroups` workgroups: enough to keep the adapter
+/// busy, and few enough additions in a row for float32.
+fn parts(g: &Geometry, workgroups: usize, capabilities: &Capabilities) -> usize {
     const ADDITIONS: usize = 16_384;
     let busy: usize = if capabilities.is_cpu { 16 } else { 1024 };
-    let parts = busy.div_ceil(blocks).max((g.batch * g.out_size[0] * g.out_size[1]).div_ceil(ADDITIONS));
+    let parts = busy.div_ceil(workgroups).max((g.batch * g.out_size[0] * g.out_size[1]).div_ceil(ADDITIONS));
     // As many samples in each part, and no part without any.
-    let parts = g.batch.div_ceil(g.batch.div_ceil(parts));
+    g.batch.div_ceil(g.batch.div_ceil(parts))
+}
+
+/// Where the parts of dw go: a single one is dw itself.
+fn target(parts: usize) -> Argument {
+    if parts == 1 { Output(0) } else { Scratch(0) }
+}
+
+/// `compute`, and the sum of its parts where there are several.
+fn summed(name: &'static str, g: &Geometry, parts: usize, compute: Dispatch) -> Variant {
     if parts == 1 {
-        return Variant::new(name, vec![compute(1, Output(0))]);
+        return Variant::new(name, vec![compute]);
     }
     let weights = g.weight().elements();
     let sum = Dispatch {
@@ -255,7 +297,7 @@ fn in_parts(
         bindings: vec![Scratch(0), Output(0)],
         workgroups: folded(weights.div_ceil(64)),
     };
-    Variant::new(name, vec![compute(parts, Scratch(0)), sum]).with_scratch(vec![parts * weights])
+    Variant::new(name, vec![compute, sum]).with_scratch(vec![parts * weights])
 }
 
 pub(super) fn backward_bias(dy: &Shape) -> Vec<Variant> {

@@ -1,0 +1,194 @@
+// y[n, c, i, j] = bias[c] + sum over u, v of weight[c, u, v] * x[n, c, i + u - PY, j + v - PX], u, v in 0..9
+//
+// Depthwise 9x9 kernels with stride 1. With INPUT_GRADIENT x is dy, y is dx, and tap [c, 8 - u, 8 - v] of the forward
+// weight is used: the gradient for the input.
+//
+// One invocation computes a tile of 8x8 outputs of one channel: it goes down the nine rows of the kernel with eight rows
+// of 16 inputs at hand, of which each step drops one and loads one. A workgroup computes WORKGROUP tiles of one channel;
+// lanes 0 to 7 of a subgroup load a row of taps once and subgroupBroadcast hands them to all, so every invocation runs
+// to the end; what is out of range is clamped and not stored. The extents come from a buffer and not from `override`
+// constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
+// Grid: channels * ceil(tiles / WORKGROUP) workgroups, channels first, folded into y past 65,535. Subgroups need 8 lanes
+// or more; WORKGROUP is a multiple of 8.
+
+override HAS_BIAS: bool;
+override INPUT_GRADIENT: bool;
+override WORKGROUP: u32;
+override QUADS: bool;  // width is a multiple of 4 and padding_x is 4: load x by fours
+
+struct Extents {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    out_channels: u32,
+    out_height: u32,
+    out_width: u32,
+    padding_y: u32,
+    padding_x: u32,
+    kernel_height: u32,
+    kernel_width: u32,
+    stride_y: u32,
+    stride_x: u32,
+    groups: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;          // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> x_quads: array<vec4f>;  // x again, by fours
+@group(0) @binding(2) var<storage, read> weight: array<f32>;     // [channels, 1, 9, 9]
+@group(0) @binding(3) var<storage, read> bias: array<f32>;       // [channels]; anything where HAS_BIAS is false
+@group(0) @binding(4) var<storage, read> extents: Extents;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;    // [batch, channels, out_height, out_width]
+
+// 16 inputs in a row.
+struct Row { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
+
+// Eight outputs in a row.
+struct Sums { left: vec4f, right: vec4f }
+
+// Nine taps in a row.
+struct Taps { first: vec4f, second: vec4f, last: f32 }
+
+fn load_quad(e: Extents, plane: u32, row: i32, column: i32) -> vec4f {
+    let row_inside = row >= 0 && row < i32(e.height);
+    if QUADS {
+        let inside = row_inside && column >= 0 && column < i32(e.width);
+        let at = select(0u, plane + u32(row * i32(e.width) + column), inside);
+        return select(vec4f(0.0), x_quads[at / 4u], inside);
+    }
+    let columns = vec4i(column) + vec4i(0, 1, 2, 3);
+    let inside = (columns >= vec4i(0)) & (columns < vec4i(i32(e.width))) & vec4<bool>(row_inside);
+    let at = select(vec4u(0u), plane + vec4u(row * i32(e.width) + columns), inside);
+    return select(vec4f(0.0), vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), inside);
+}
+
+fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
+    return Row(
+        load_quad(e, plane, row, column),
+        load_quad(e, plane, row, column + 4),
+        load_quad(e, plane, row, column + 8),
+        load_quad(e, plane, row, column + 12),
+    );
+}
+
+fn load_taps(channel: u32, u: u32, lane: u32) -> Taps {
+    let start = channel * 81u + select(u * 9u, 80u - u * 9u, INPUT_GRADIENT);
+    let mine = weight[select(start + lane, start - lane, INPUT_GRADIENT)];
+    let last = weight[select(start + 8u, start - 8u, INPUT_GRADIENT)];
+    return Taps(
+        vec4f(subgroupBroadcast(mine, 0u), subgroupBroadcast(mine, 1u), subgroupBroadcast(mine, 2u), subgroupBroadcast(mine, 3u)),
+        vec4f(subgroupBroadcast(mine, 4u), subgroupBroadcast(mine, 5u), subgroupBroadcast(mine, 6u), subgroupBroadcast(mine, 7u)),
+        last,
+    );
+}
+
+// The products of 12 inputs in a row with the taps, for four outputs.
+fn nine(sum: vec4f, a: vec4f, b: vec4f, c: vec4f, w: Taps) -> vec4f {
+    var next = fma(a, vec4f(w.first.x), sum);
+    next = fma(vec4f(a.yzw, b.x), vec4f(w.first.y), next);
+    next = fma(vec4f(a.zw, b.xy), vec4f(w.first.z), next);
+    next = fma(vec4f(a.w, b.xyz), vec4f(w.first.w), next);
+    next = fma(b, vec4f(w.second.x), next);
+    next = fma(vec4f(b.yzw, c.x), vec4f(w.second.y), next);
+    next = fma(vec4f(b.zw, c.xy), vec4f(w.second.z), next);
+    next = fma(vec4f(b.w, c.xyz), vec4f(w.second.w), next);
+    return fma(c, vec4f(w.last), next);
+}
+
+fn add(sums: Sums, r: Row, w: Taps) -> Sums {
+    return Sums(nine(sums.left, r.a, r.b, r.c, w), nine(sums.right, r.b, r.c, r.d, w));
+}
+
+fn store_four(e: Extents, value: vec4f, plane: u32, row: u32, column: u32) {
+    if row >= e.out_height {
+        return;
+    }
+    let at = plane + row * e.out_width + column;
+    if column < e.out_width {
+        y[at] = value.x;
+    }
+    if column + 1u < e.out_width {
+        y[at + 1u] = value.y;
+    }
+    if column + 2u < e.out_width {
+        y[at + 2u] = value.z;
+    }
+    if column + 3u < e.out_width {
+        y[at + 3u] = value.w;
+    }
+}
+
+fn store(e: Extents, sums: Sums, plane: u32, row: u32, column: u32) {
+    store_four(e, sums.left, plane, row, column);
+    store_four(e, sums.right, plane, row, column + 4u);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+    let e = extents;
+    let index = workgroup.y * workgroups.x + workgroup.x;
+    let channel = index % e.channels;
+    let tile = index / e.channels * WORKGROUP + local;
+    let tiles_x = (e.out_width + 7u) / 8u;
+    let tiles_y = (e.out_height + 7u) / 8u;
+    let sample = tile / (tiles_x * tiles_y);
+    let row = tile / tiles_x % tiles_y * 8u;
+    let column = tile % tiles_x * 8u;
+    let plane = (min(sample, e.batch - 1u) * e.channels + channel) * e.height * e.width;
+    let top = i32(row) - i32(e.padding_y);
+    let left = i32(column) - i32(e.padding_x);
+
+    let b = vec4f(select(0.0, bias[select(0u, channel, HAS_BIAS)], HAS_BIAS));
+    var s0 = Sums(b, b);
+    var s1 = s0;
+    var s2 = s0;
+    var s3 = s0;
+    var s4 = s0;
+    var s5 = s0;
+    var s6 = s0;
+    var s7 = s0;
+    var r0 = load_row(e, plane, top, left);
+    var r1 = load_row(e, plane, top + 1, left);
+    var r2 = load_row(e, plane, top + 2, left);
+    var r3 = load_row(e, plane, top + 3, left);
+    var r4 = load_row(e, plane, top + 4, left);
+    var r5 = load_row(e, plane, top + 5, left);
+    var r6 = load_row(e, plane, top + 6, left);
+    for (var u = 0u; u < 9u; u++) {
+        let r7 = load_row(e, plane, top + 7 + i32(u), left);
+        let w = load_taps(channel, u, subgroup_lane % 8u);
+        s0 = add(s0, r0, w);
+        s1 = add(s1, r1, w);
+        s2 = add(s2, r2, w);
+        s3 = add(s3, r3, w);
+        s4 = add(s4, r4, w);
+        s5 = add(s5, r5, w);
+        s6 = add(s6, r6, w);
+        s7 = add(s7, r7, w);
+        r0 = r1;
+        r1 = r2;
+        r2 = r3;
+        r3 = r4;
+        r4 = r5;
+        r5 = r6;
+        r6 = r7;
+    }
+
+    if sample >= e.batch {
+        return;
+    }
+    let out_plane = (sample * e.channels + channel) * e.out_height * e.out_width;
+    store(e, s0, out_plane, row, column);
+    store(e, s1, out_plane, row + 1u, column);
+    store(e, s2, out_plane, row + 2u, column);
+    store(e, s3, out_plane, row + 3u, column);
+    store(e, s4, out_plane, row + 4u, column);
+    store(e, s5, out_plane, row + 5u, column);
+    store(e, s6, out_plane, row + 6u, column);
+    store(e, s7, out_plane, row + 7u, column);
+}
