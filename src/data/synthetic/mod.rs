@@ -43,14 +43,14 @@ impl Default for SyntheticOptions {
     fn default() -> Self {
         SyntheticOptions {
             picture: 160,
-            back_views: 0.25,
-            unusual_poses: 0.15,
-            other_people: 0.25,
-            occluders: 0.2,
-            truncation: 0.08,
-            clutter: 8.0,
+            back_views: 0.15,
+            unusual_poses: 0.12,
+            other_people: 0.2,
+            occluders: 0.15,
+            truncation: 0.05,
+            clutter: 6.0,
             blur: 1.0,
-            noise: 0.06,
+            noise: 0.04,
         }
     }
 }

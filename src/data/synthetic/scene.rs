@@ -113,41 +113,16 @@ impl Scene {
         let lying = chance(generator, 0.2 * options.unusual_poses);
         let body = camera.body(options, lying, generator);
         let person = Figure { body, outfit: Outfit::random(generator, guess), place: [0.0; 3] };
-
-        // Zoom so that the longer side of the body's box has the wanted size, then put the box's centre in its place.
-        let mut view = View { origin: [0.0; 2], zoom: guess, distance: camera.distance };
-        let [left, top, right, bottom] = person.bounds(&view);
-        view.zoom *= size / (right - left).max(bottom - top);
-        let [left, top, right, bottom] = person.bounds(&view);
-        let mut target = [0, 1].map(|_| side * spread(generator, 0.5, 0.03, 0.08));
-        if chance(generator, options.truncation) {
-            // Towards an edge of the picture, a fifth to a half of the body beyond it.
-            let [x, y] = pick(generator, &[[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, -1.0]]);
-            let beyond = between(generator, -0.30, 0.05);
-            for (axis, (way, extent)) in [(x, right - left), (y, bottom - top)].into_iter().enumerate() {
-                if way != 0.0 {
-                    target[axis] = side / 2.0 + way * (side / 2.0 + beyond * extent);
-                }
-            }
-        }
-        view.origin = [target[0] - (left + right) / 2.0, target[1] - (top + bottom) / 2.0];
+        let view = framed(
+            &person,
+            View { origin: [0.0; 2], zoom: guess, distance: camera.distance },
+            size,
+            options,
+            generator,
+        );
 
         let mut shapes = clutter(options, &view, side, generator);
-        let mut others = Vec::new();
-        let mut front = Vec::new();
-        while others.len() + front.len() < 3 && chance(generator, options.other_people) {
-            // Mostly behind and to a side; seldom before, and then well to the side.
-            let before = chance(generator, 0.15);
-            let away = pick(generator, &[-1.0, 1.0])
-                * if before { between(generator, 0.7, 1.1) } else { between(generator, 0.3, 1.5) };
-            let depth = if before { between(generator, -0.8, -0.4) } else { between(generator, 0.6, 4.0) };
-            let body = camera.body(options, false, generator);
-            let place = camera.turned([away, spread(generator, 0.0, 0.05, 0.1), depth]);
-            let figure = Figure { body, outfit: Outfit::random(generator, view.zoom), place };
-            if before { front.push(figure) } else { others.push(figure) }
-        }
-        others.sort_by(|a, b| b.place[2].total_cmp(&a.place[2]));
-        for figure in others.iter().chain([&person]).chain(&front) {
+        for figure in with_others(person, &camera, &view, options, generator) {
             let first = shapes.len();
             shapes.extend(figure.shapes(&view));
             shapes[first..].sort_by(|a, b| b.depth().total_cmp(&a.depth()));
@@ -251,7 +226,7 @@ impl Camera {
 
     fn body(&self, options: &SyntheticOptions, lying: bool, rng: &mut ChaCha8Rng) -> Body {
         let away = chance(rng, options.back_views);
-        let yaw = if away { spread(rng, 180.0, 35.0, 75.0) } else { spread(rng, 0.0, 45.0, 105.0) };
+        let yaw = if away { spread(rng, 180.0, 30.0, 70.0) } else { spread(rng, 0.0, 38.0, 95.0) };
         let mut placed = Frame::FACING.turned(yaw);
         if lying {
             placed = placed.rolled(pick(rng, &[-1.0, 1.0]) * between(rng, 65.0, 100.0));
@@ -261,6 +236,50 @@ impl Camera {
         let build = Build::random(rng);
         Body::new(build, &Pose::random(rng, options.unusual_poses), placed)
     }
+}
+
+/// The view in which the longer side of the person's box has that size in pixels, with the box's centre about that of
+/// the picture or, with the probability of truncation, near an edge.
+fn framed(person: &Figure, mut view: View, size: f32, options: &SyntheticOptions, rng: &mut ChaCha8Rng) -> View {
+    let side = options.picture as f32;
+    let [left, top, right, bottom] = person.bounds(&view);
+    view.zoom *= size / (right - left).max(bottom - top);
+    let [left, top, right, bottom] = person.bounds(&view);
+    let mut target = [0, 1].map(|_| side * spread(rng, 0.5, 0.03, 0.08));
+    if chance(rng, options.truncation) {
+        // A fifth to a half of the body lies beyond the edge.
+        let [x, y] = pick(rng, &[[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, -1.0]]);
+        let beyond = between(rng, -0.30, 0.05);
+        for (axis, (way, extent)) in [(x, right - left), (y, bottom - top)].into_iter().enumerate() {
+            if way != 0.0 {
+                target[axis] = side / 2.0 + way * (side / 2.0 + beyond * extent);
+            }
+        }
+    }
+    view.origin = [target[0] - (left + right) / 2.0, target[1] - (top + bottom) / 2.0];
+    view
+}
+
+/// The person and up to three others from far to near: mostly behind and to a side, seldom before, and then well to
+/// the side.
+fn with_others(
+    person: Figure,
+    camera: &Camera,
+    view: &View,
+    options: &SyntheticOptions,
+    rng: &mut ChaCha8Rng,
+) -> Vec<Figure> {
+    let mut figures = vec![person];
+    while figures.len() < 4 && chance(rng, options.other_people) {
+        let before = chance(rng, 0.15);
+        let away = pick(rng, &[-1.0, 1.0]) * if before { between(rng, 0.7, 1.1) } else { between(rng, 0.3, 1.5) };
+        let depth = if before { between(rng, -0.8, -0.4) } else { between(rng, 0.6, 4.0) };
+        let body = camera.body(options, false, rng);
+        let place = camera.turned([away, spread(rng, 0.0, 0.05, 0.1), depth]);
+        figures.push(Figure { body, outfit: Outfit::random(rng, view.zoom), place });
+    }
+    figures.sort_by(|a, b| b.place[2].total_cmp(&a.place[2]));
+    figures
 }
 
 /// Things behind everybody: boards, poles, balls.
