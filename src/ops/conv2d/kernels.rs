@@ -273,7 +273,7 @@ fn in_parts(
 /// Parts, of whole samples, that dw is computed in where a part is `workgroups` workgroups: enough to keep the adapter
 /// busy, and few enough additions in a row for float32.
 fn parts(g: &Geometry, workgroups: usize, capabilities: &Capabilities) -> usize {
-    const ADDITIONS: usize = 16_384;
+    const ADDITIONS: usize = 4096;
     let busy: usize = if capabilities.is_cpu { 16 } else { 1024 };
     let parts = busy.div_ceil(workgroups).max((g.batch * g.out_size[0] * g.out_size[1]).div_ceil(ADDITIONS));
     // As many samples in each part, and no part without any.
