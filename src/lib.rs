@@ -11,3 +11,4 @@ pub mod nn;
 pub mod ops;
 pub mod predict;
 pub mod train;
+pub mod verify;

@@ -11,6 +11,7 @@ mod people;
 mod predict;
 mod progress;
 mod train;
+mod verify;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -68,6 +69,8 @@ enum Command {
     Kernels(kernels::Arguments),
     /// Check every operator's gradients against numeric ones on this adapter
     Gradcheck,
+    /// Compare a network with a dump of the PyTorch reference
+    Verify(verify::Arguments),
     /// Draw a contact sheet of synthetic people with their joints
     People(people::Arguments),
 }
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Devices => devices::run(common),
         Command::Kernels(arguments) => kernels::run(arguments, common),
         Command::Gradcheck => gradcheck::run(common),
+        Command::Verify(arguments) => verify::run(arguments, common),
         Command::People(arguments) => people::run(arguments, common),
     };
     match result {

@@ -17,6 +17,13 @@ pub struct Tensor {
     pub data: Vec<f32>,
 }
 
+impl Tensor {
+    /// The extents as a shape.
+    pub fn shape(&self) -> Shape {
+        Shape::new(self.shape.clone())
+    }
+}
+
 /// Named tensors that outlive sessions. A training and an evaluation session that share a store share the weights.
 pub struct Store {
     gpu: Arc<Gpu>,
@@ -74,7 +81,7 @@ impl Store {
                 return Err(SessionError::OtherShape {
                     tensor: name.clone(),
                     held: shape.to_string(),
-                    wanted: Shape::new(tensor.shape.clone()).to_string(),
+                    wanted: tensor.shape().to_string(),
                 });
             }
         }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::objective::Objective;
 use super::step::StepConfig;
 use crate::data::Size;
 use crate::data::Skeleton;
@@ -463,9 +464,11 @@ impl Config {
         StepConfig {
             size: self.train.size,
             batch: self.train.batch,
-            loss: self.loss.joints.operator(),
-            bone_loss: self.loss.bones.operator(),
-            bone_weight: self.loss.bone_weight,
+            objective: Objective {
+                loss: self.loss.joints.operator(),
+                bone_loss: self.loss.bones.operator(),
+                bone_weight: self.loss.bone_weight,
+            },
             sigma: self.loss.sigma,
             optimizer: AdamWSettings {
                 beta1: self.optimizer.betas[0],

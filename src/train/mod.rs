@@ -9,6 +9,7 @@ pub mod config;
 pub mod evaluate;
 pub mod folder;
 pub mod log;
+pub mod objective;
 pub mod people;
 pub mod run;
 pub mod schedule;

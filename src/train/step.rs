@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::objective::{Losses, Objective, Targets, append_gradients, append_optimizer};
 use crate::data::Batch;
 use crate::gpu::{Gpu, Readback};
-use crate::graph::{Plan, Session, SessionError, Store, Tensor, differentiate, fuse};
-use crate::ir::{ShapeError, ValueId};
+use crate::graph::{Plan, Session, SessionError, Store, Tensor, fuse};
+use crate::ir::ValueId;
 use crate::models::ModelConfig;
 use crate::nn::{Mode, Network, PictureInputs};
-use crate::ops::adamw::{AdamW, AdamWSettings};
-use crate::ops::loss::{LossKind, MapLoss};
+use crate::ops::adamw::AdamWSettings;
 use crate::ops::targets::{BoneTargets, JointTargets};
 use crate::predict::predictor::{NetworkError, Predictor, upload};
 
@@ -26,12 +26,8 @@ pub struct StepConfig {
     pub size: [usize; 2],
     /// Pictures a step.
     pub batch: usize,
-    /// Loss of the joint heat maps.
-    pub loss: LossKind,
-    /// Loss of the bone heat maps.
-    pub bone_loss: LossKind,
-    /// Lambda of Equation 10: total = joints + bone_weight * bones.
-    pub bone_weight: f32,
+    /// What is minimised.
+    pub objective: Objective,
     /// Deviation of the targets in heat-map pixels.
     pub sigma: f32,
     /// The optimizer's constants.
@@ -61,8 +57,7 @@ pub struct Trainer {
     pictures: PictureInputs,
     joints: ValueId,
     hyper: ValueId,
-    joint_loss: ValueId,
-    bone_loss: Option<ValueId>,
+    losses: Losses,
     step: u64,
     pending: VecDeque<PendingLoss>,
     finished: Vec<StepLoss>,
@@ -88,34 +83,27 @@ impl Trainer {
 
         let [height, width] = config.size.map(|side| side / 4);
         let sigma = config.sigma;
-        let one = net.graph.input("gradient of the joint loss", [1]);
-        let targets = net.graph.apply(JointTargets { height, width, sigma }, &[joints])?;
-        let loss = MapLoss { kind: config.loss };
-        let joint_loss = net.graph.apply_one(loss, &[maps.joints, targets[0], targets[1]])?;
-        let mut seeds = vec![(joint_loss, one)];
-        let mut bone_loss = None;
-        if let Some(bones) = maps.bones {
-            let operator = BoneTargets { height, width, sigma, bones: model.skeleton.bones.to_vec() };
-            let targets = net.graph.apply(operator, &[joints])?;
-            let loss = net.graph.apply_one(MapLoss { kind: config.bone_loss }, &[bones, targets[0], targets[1]])?;
-            seeds.push((loss, net.graph.input("gradient of the bone loss", [1])));
-            bone_loss = Some(loss);
-        }
-        let outputs: Vec<ValueId> = seeds.iter().map(|&(loss, _)| loss).collect();
+        let graph = &mut net.graph;
+        let joint_targets = graph.apply(JointTargets { height, width, sigma }, &[joints])?;
+        let losses = config.objective.append(graph, maps, targets_of(&joint_targets), |graph| {
+            let bones = model.skeleton.bones.to_vec();
+            Ok(targets_of(&graph.apply(BoneTargets { height, width, sigma, bones }, &[joints])?))
+        })?;
+        let outputs = losses.values();
+        fuse(graph, &outputs);
+        let gradients = append_gradients(graph, &losses)?;
+        let hyper = append_optimizer(graph, &gradients)?;
 
-        fuse(&mut net.graph, &outputs);
-        let hyper = append_optimizer(&mut net, &seeds)?;
-        let mut store = Store::new(gpu);
         let initial = net.initial().clone();
+        let mut store = Store::new(gpu);
         let plan = Plan::new(net.graph, &outputs, gpu.capabilities())?;
         let session = Session::new(gpu, plan, &mut store)?;
         for (name, initial) in initial {
             let elements = store.elements(&name)?;
             store.write(&name, &initial.draw(seed, &name, elements))?;
         }
-        // The total is joints + bone_weight * bones: its gradients for the two are 1 and bone_weight.
-        for (&(_, gradient), value) in seeds.iter().zip([1.0, config.bone_weight]) {
-            session.write(gradient, &[value])?;
+        for (seed, share) in losses.shares(&config.objective) {
+            session.write(seed, &[share])?;
         }
         Ok(Self {
             gpu: Arc::clone(gpu),
@@ -126,8 +114,7 @@ impl Trainer {
             pictures,
             joints,
             hyper,
-            joint_loss,
-            bone_loss,
+            losses,
             step: 0,
             pending: VecDeque::new(),
             finished: Vec::new(),
@@ -162,8 +149,8 @@ impl Trainer {
         self.session.run()?;
         self.pending.push_back(PendingLoss {
             step: self.step,
-            joints: self.session.read_later(self.joint_loss)?,
-            bones: self.bone_loss.map(|loss| self.session.read_later(loss)).transpose()?,
+            joints: self.session.read_later(self.losses.joints)?,
+            bones: self.losses.bones.map(|loss| self.session.read_later(loss)).transpose()?,
         });
         self.step += 1;
         Ok(())
@@ -176,7 +163,7 @@ impl Trainer {
         };
         let joints = first(joints)?;
         let bones = bones.map(first).transpose()?.unwrap_or(0.0);
-        self.finished.push(StepLoss { step, joints, bones, total: joints + self.config.bone_weight * bones });
+        self.finished.push(StepLoss { step, joints, bones, total: self.config.objective.total(joints, bones) });
         Ok(())
     }
 
@@ -236,18 +223,7 @@ impl Trainer {
     }
 }
 
-/// Appends the gradients of the seeds and an update of every parameter; returns the input of the optimizer's numbers.
-fn append_optimizer(net: &mut Network, seeds: &[(ValueId, ValueId)]) -> Result<ValueId, ShapeError> {
-    let graph = &mut net.graph;
-    let hyper = graph.input("hyper", [8]);
-    let parameters = graph.parameters();
-    let gradients = differentiate(graph, seeds, &parameters)?;
-    for (parameter, gradient) in parameters.into_iter().zip(gradients) {
-        let Some(gradient) = gradient else { continue };
-        let (name, shape) = (graph.value(parameter).name.clone(), graph.shape(parameter).clone());
-        let first = graph.state(&format!("optimizer.m.{name}"), shape.clone());
-        let second = graph.state(&format!("optimizer.v.{name}"), shape);
-        graph.scoped_as(&name, |graph| graph.apply(AdamW, &[parameter, gradient, first, second, hyper]))?;
-    }
-    Ok(hyper)
+/// The two outputs of a target operator.
+fn targets_of(outputs: &[ValueId]) -> Targets {
+    Targets { maps: outputs[0], weights: outputs[1] }
 }

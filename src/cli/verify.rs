@@ -1,0 +1,44 @@
+//! `ditn verify`
+
+use std::path::PathBuf;
+
+use super::{Common, Status, print, print_json};
+use crate::verify::{Report, verify};
+
+/// What `ditn verify` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// A dump of the PyTorch reference
+    #[arg(value_name = "DUMP.safetensors")]
+    dump: PathBuf,
+}
+
+/// Runs the dump's network on the adapter and compares.
+pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
+    let gpu = common.gpu()?;
+    let report = verify(&gpu, &arguments.dump)?;
+    if common.json {
+        print_json(&report)?;
+    } else {
+        print(&table(&report, &gpu.report().name))?;
+    }
+    Ok(if report.pass { Status::Done } else { Status::CheckFailed })
+}
+
+fn table(report: &Report, adapter: &str) -> String {
+    let rows: String = report
+        .groups
+        .iter()
+        .map(|group| {
+            let verdict = if group.pass { "ok  " } else { "FAIL" };
+            let unmatched: String = group.unmatched.iter().map(|line| format!("      {line}\n")).collect();
+            format!(
+                "{verdict}  {:<10}  {:>8.1e} of {:>8.1e}   worst {:>8.1e} of {:>8.1e}  {}\n{unmatched}",
+                group.name, group.error, group.allowance, group.worst_error, group.worst_allowance, group.worst_tensor
+            )
+        })
+        .collect();
+    let verdict =
+        if report.pass { "The network is the reference's." } else { "The network differs from the reference." };
+    format!("Relative errors ||a - b|| / ||b|| against PyTorch in float64, on {adapter}\n\n{rows}\n{verdict}\n")
+}

@@ -1,0 +1,144 @@
+//! Reading a dump: the network that it describes and its tensors.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors};
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use crate::data::Skeleton;
+use crate::graph::Tensor;
+use crate::models::{Model, ModelConfig};
+use crate::ops::loss::LossKind;
+use crate::train::objective::Objective;
+
+/// A file that cannot be used as a dump.
+#[derive(Debug, Error)]
+pub enum DumpError {
+    /// The file cannot be read.
+    #[error("cannot read '{path}': {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not a dump.
+    #[error("'{path}' is not a dump of the PyTorch reference: {reason}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// A dump of the reference.
+pub struct Dump {
+    /// The network.
+    pub model: ModelConfig,
+    /// The losses.
+    pub objective: Objective,
+    /// AdamW steps that all use the dump's gradients.
+    pub steps: usize,
+    /// True training steps whose losses are dumped.
+    pub trajectory: usize,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Dump {
+    /// Reads a dump whole.
+    ///
+    /// # Errors
+    /// [`DumpError`] with the file's name and what is wrong.
+    pub fn open(path: &Path) -> Result<Self, DumpError> {
+        let bytes = std::fs::read(path).map_err(|source| DumpError::Read { path: path.to_owned(), source })?;
+        Self::parse(&bytes).map_err(|reason| DumpError::Malformed { path: path.to_owned(), reason })
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
+        let metadata = header.metadata().clone().ok_or("it has no metadata")?;
+        let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+        let mut tensors = BTreeMap::new();
+        for (name, view) in file.tensors() {
+            if view.dtype() != Dtype::F32 {
+                return Err(format!("tensor '{name}' is {:?}, not F32", view.dtype()));
+            }
+            let (words, _) = view.data().as_chunks::<4>();
+            let data = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
+            tensors.insert(name, Tensor { shape: view.shape().to_vec(), data });
+        }
+        let skeleton: String = option(&metadata, "skeleton")?;
+        let on = |name| Ok::<bool, String>(!option::<bool>(&metadata, name)?);
+        let model = ModelConfig {
+            model: match option::<String>(&metadata, "model")?.as_str() {
+                "ditn" => Model::Ditn,
+                "hrnet" => Model::Hrnet,
+                other => return Err(format!("its network '{other}' is not one of: ditn, hrnet")),
+            },
+            skeleton: Skeleton::by_name(&skeleton).ok_or_else(|| format!("its skeleton '{skeleton}' is unknown"))?,
+            width: option(&metadata, "width")?,
+            stem: option(&metadata, "stem")?,
+            blocks: option(&metadata, "blocks")?,
+            modules: option(&metadata, "modules")?,
+            transfer: on("no_transfer")?,
+            channel_attention: on("no_cab")?,
+            spatial_attention: on("no_sab")?,
+        };
+        let objective = Objective {
+            loss: loss(&option::<String>(&metadata, "loss")?)?,
+            bone_loss: loss(&option::<String>(&metadata, "bone_loss")?)?,
+            bone_weight: option(&metadata, "bone_weight")?,
+        };
+        let (steps, trajectory) = (option(&metadata, "steps")?, option(&metadata, "trajectory")?);
+        for name in ["input.image", "target.joints", "target.bones", "weight.joints", "weight.bones"] {
+            match tensors.get(name) {
+                None => return Err(format!("it lacks tensor '{name}'")),
+                Some(tensor) if tensor.shape.len() != 4 => return Err(format!("tensor '{name}' has no four extents")),
+                Some(_) => {}
+            }
+        }
+        Ok(Self { model, objective, steps, trajectory, tensors })
+    }
+
+    /// All tensors by name.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// One of the tensors that [`Dump::open`] has seen to be there.
+    pub(super) fn required(&self, name: &str) -> &Tensor {
+        &self.tensors[name]
+    }
+
+    /// The tensors whose names start with `prefix`, without it.
+    pub(super) fn with_prefix(&self, prefix: &str) -> BTreeMap<String, Tensor> {
+        let stripped = |(name, tensor): (&str, &Tensor)| Some((name.strip_prefix(prefix)?.to_string(), tensor.clone()));
+        self.tensors().filter_map(stripped).collect()
+    }
+
+    /// What PyTorch's float32 errs in this tensor; 0 where the dump does not say.
+    pub(super) fn noise(&self, name: &str) -> f64 {
+        let noise = self.tensors.get(&format!("noise.{name}"));
+        noise.and_then(|tensor| tensor.data.first()).map_or(0.0, |&noise| f64::from(noise))
+    }
+}
+
+/// One of the dump's options, a JSON value.
+fn option<T: DeserializeOwned>(metadata: &HashMap<String, String>, name: &str) -> Result<T, String> {
+    let text = metadata.get(name).ok_or_else(|| format!("its metadata lacks '{name}'"))?;
+    serde_json::from_str(text).map_err(|error| format!("its metadata '{name}' = {text}: {error}"))
+}
+
+fn loss(name: &str) -> Result<LossKind, String> {
+    Ok(match name {
+        "focal-l2" => LossKind::FocalL2,
+        "focal-l2-printed" => LossKind::FocalL2Printed,
+        "mse" => LossKind::Mse,
+        "ohkm" => LossKind::Ohkm { hardest: 8 },
+        "smooth-l1" => LossKind::SmoothL1,
+        other => return Err(format!("its loss '{other}' is unknown")),
+    })
+}
