@@ -1,8 +1,9 @@
 //! A body with clothes, skin and hair as shapes to be painted.
 
 use super::body::{Body, Vec3, add, along, joint, scaled};
-use super::paint::{Cloth, Colour, Ellipsoid, Face, Front, Pattern, Shape, Skin, Sleeve, Tube, mix};
+use super::paint::{Ellipsoid, Front, Shape, Skin, Sleeve, Tube};
 use super::random::{between, chance, pick, spread};
+use super::surface::{Cloth, Colour, Face, Pattern, mix};
 use rand::Rng;
 
 /// How points of the scene come into the picture.

@@ -8,6 +8,7 @@ mod figure;
 mod paint;
 mod random;
 mod scene;
+mod surface;
 
 use super::loader::{Purpose, generator};
 use super::skeleton::{MPII, Skeleton};

@@ -3,8 +3,9 @@
 use super::SyntheticOptions;
 use super::body::{Body, Build, Frame, Pose, Vec3, dot, scaled};
 use super::figure::{Figure, Outfit, View, clothes_colour};
-use super::paint::{Canvas, Cloth, Colour, Ellipsoid, Panel, Pattern, Shape, Skin, Sleeve, Tube, blots, mix};
+use super::paint::{Canvas, Ellipsoid, Panel, Shape, Skin, Sleeve, Tube};
 use super::random::{between, chance, pick, spread};
+use super::surface::{Cloth, Colour, Pattern, blots, mix};
 use crate::data::{Annotation, Joint};
 use image::RgbImage;
 use rand::Rng;
