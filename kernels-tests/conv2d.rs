@@ -127,6 +127,20 @@ proptest! {
     }
 
     #[test]
+    fn any_1x1_convolution_agrees_with_the_twin(
+        (n, h, w) in (1..6_usize, 1..14_usize, 1..20_usize),
+        (channels, outputs) in (1..18_usize, 1..18_usize),
+        // Channels, outputs and pixels that are multiples of 4 have paths of their own.
+        quads: [bool; 3],
+        bias: bool,
+        seed: u64,
+    ) {
+        let rounded = |number: usize, quads: bool| if quads { 4 * number } else { number };
+        let x = [n, rounded(channels, quads[0]), h, rounded(w, quads[1])];
+        Extents::square(x, rounded(outputs, quads[2]), 1, 0, 1).agree(bias, seed);
+    }
+
+    #[test]
     fn any_3x3_convolution_with_stride_1_agrees_with_the_twin(
         (n, h, w) in (1..6_usize, 3..14_usize, 3..20_usize),
         (groups, channels, outputs) in (1..4_usize, 1..12_usize, 1..12_usize),
@@ -180,6 +194,10 @@ fn dispatches_past_65535_workgroups_fold_into_y() {
     values_agree(&row.forward(false), 0);
     values_agree(&row.input_gradient(), 0);
     values_agree(&Extents::square([1, 2048, 1, 1], 2049, 1, 0, 1).weight_gradient(), 0);
+    // Pointwise: 32 pixels.
+    let row = Extents::square([1, 4, 4, 65_535 * 8 + 8], 4, 1, 0, 1);
+    values_agree(&row.forward(true), 0);
+    values_agree(&row.input_gradient(), 0);
     // 3x3: 4 tiles of 3x4 pixels a workgroup; in groups, a channel or two, and 8 rows of the weight.
     let plane = Extents::square([1, 4, 3 * 512, 4 * 513], 1, 3, 1, 1);
     values_agree(&plane.forward(false), 0);

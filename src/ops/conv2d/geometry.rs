@@ -91,7 +91,12 @@ impl Geometry {
         Self { padding, ..self.swapped() }
     }
 
-    /// The same with all pixels of a picture in one row, for a 1x1 kernel with stride 1 and no padding.
+    /// Whether an output pixel sees one input pixel, that at its own place.
+    pub fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0]
+    }
+
+    /// The same with all pixels of a picture in one row, for what is pointwise.
     pub fn in_one_row(&self) -> Self {
         let row = [1, self.size[0] * self.size[1]];
         Self { size: row, out_size: row, ..*self }

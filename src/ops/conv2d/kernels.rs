@@ -1,14 +1,17 @@
 //! The kernels, and which of them suit which convolution.
 //!
 //! The first kernel that takes a convolution computes it. All but the plain ones are made for CPU adapters, where each
-//! lane of each load costs as much as eight multiply-adds of the whole subgroup; they need subgroups of 8 lanes or more.
+//! lane of each load costs as much as eight multiply-adds of the whole subgroup; all but `grouped` need subgroups of 8
+//! lanes or more.
 //!
 //! | pass | kernels, the one to prefer first |
 //! |---|---|
 //! | y, dx | `forward_3x3`: 3x3, stride 1, one group |
 //! | | `grouped_3x3`: 3x3, stride 1, several groups |
+//! | | `pointwise`: 1x1, stride 1, no padding, one group, channels and pixels by fours |
 //! | | `depthwise_9x9`: 9x9, stride 1, a group a channel |
 //! | | `tiled`: one group |
+//! | | `grouped`: several groups |
 //! | | `forward`, `backward_input`: any |
 //! | dw | `backward_weight_3x3`, `backward_weight_grouped_3x3`, `backward_weight_depthwise_9x9`, `backward_weight_tiled`: as above |
 //! | | `backward_weight`: any |
@@ -43,6 +46,8 @@ kernels! {
     FORWARD_3X3, "forward_3x3", true, "3x3 convolution or its input gradient, 48 pixels of 2 channels an invocation";
     GROUPED_3X3, "grouped_3x3", true, "3x3 convolution in groups or its input gradient, 32 pixels of 2 channels an invocation";
     DEPTHWISE_9X9, "depthwise_9x9", true, "depthwise 9x9 convolution or its input gradient, 64 pixels an invocation";
+    POINTWISE, "pointwise", true, "1x1 convolution or its input gradient, 32 pixels of up to 4 channels an invocation";
+    GROUPED, "grouped", false, "convolution in groups or its input gradient, 4 pixels of 2 channels an invocation";
     TILED, "tiled", true, "convolution or its input gradient, 64 pixels of up to 4 channels an invocation";
     BACKWARD_INPUT, "backward_input", false, "gradient for the input, one element an invocation";
     BACKWARD_WEIGHT, "backward_weight", false, "gradient for the weight in parts, one weight of one part an invocation";
@@ -89,6 +94,9 @@ pub(super) fn forward(g: &Geometry, bias: bool, capabilities: &Capabilities) -> 
             variants.push(pass.tiled(g, capabilities));
         }
     }
+    if g.groups > 1 {
+        variants.push(pass.grouped(g, capabilities));
+    }
     let bindings = vec![Input(0), Input(1), pass.bias_argument(), Output(0)];
     let mut plain = one_each(&FORWARD, g, g.output().elements(), bindings);
     plain.constants.push(("HAS_BIAS", flag(bias)));
@@ -106,6 +114,9 @@ pub(super) fn backward_input(g: &Geometry, capabilities: &Capabilities) -> Vec<V
         if g.groups == 1 {
             variants.push(pass.tiled(&g.swapped(), capabilities));
         }
+    }
+    if g.groups > 1 {
+        variants.push(pass.grouped(&g.swapped(), capabilities));
     }
     let bindings = vec![Input(0), Input(1), Output(0)];
     variants.push(Variant::new("plain", vec![one_each(&BACKWARD_INPUT, g, g.input().elements(), bindings)]));
@@ -155,8 +166,19 @@ impl Pass {
             let bindings = vec![Input(0), Input(1), bias, Table(0), Output(0)];
             return Some(self.variant("3x3", &FORWARD_3X3, g, &constants, bindings, workgroups));
         }
+        // With channels by fours, so is the weight; each of its quads is then of one row.
+        let by_fours = g.channels.is_multiple_of(4) && (!self.input_gradient || g.out_channels.is_multiple_of(4));
+        let pixels = g.size[0] * g.size[1];
+        if g.is_pointwise() && g.groups == 1 && by_fours && pixels.is_multiple_of(4) {
+            let outputs_a_lane = outputs_a_lane(g);
+            let workgroup = lanes(g.out_channels.div_ceil(outputs_a_lane), capabilities);
+            let constants = [("OUTPUTS_A_LANE", outputs_a_lane as f64), ("WORKGROUP", workgroup as f64)];
+            let workgroups = (g.batch * pixels).div_ceil(32) * g.out_channels.div_ceil(workgroup * outputs_a_lane);
+            let bindings = vec![Input(0), Input(1), bias, Table(0), Output(0)];
+            return Some(self.variant("pointwise", &POINTWISE, g, &constants, bindings, workgroups));
+        }
         if g.kernel == [3, 3] && g.groups > 1 && has_quads(g) {
-            let outputs: usize = if (g.out_channels / g.groups).is_multiple_of(2) { 2 } else { 1 };
+            let outputs = pairs(g);
             let workgroup = lanes(tiles(4, 8), capabilities);
             let constants = [("OUTPUTS", outputs as f64), ("WORKGROUP", workgroup as f64), ("QUADS", quads(1))];
             let workgroups = g.out_channels / outputs * tiles(4, 8).div_ceil(workgroup);
@@ -173,21 +195,59 @@ impl Pass {
         None
     }
 
-    /// The kernel for any kernel and stride. For dx, `g` is swapped.
+    /// The kernel for any kernel and stride of one group. For dx, `g` is swapped.
     fn tiled(&self, g: &Geometry, capabilities: &Capabilities) -> Variant {
-        let outputs_a_lane = match g.out_channels {
-            ..=8 => 1,
-            ..=16 => 2,
-            _ => 4,
-        };
+        let outputs_a_lane = outputs_a_lane(g);
         let workgroup = lanes(g.out_channels.div_ceil(outputs_a_lane), capabilities);
-        let step = if self.input_gradient { g.stride } else { [1, 1] };
-        let pixels = g.batch * g.out_size[0].div_ceil(step[0]) * g.out_size[1].div_ceil(step[1]);
+        let class = self.largest_class(g);
         let blocks = g.out_channels.div_ceil(workgroup * outputs_a_lane);
         let constants = [("OUTPUTS_A_LANE", outputs_a_lane as f64), ("WORKGROUP", workgroup as f64)];
         let bindings = vec![Input(0), Input(1), self.bias_argument(), Table(0), Output(0)];
-        let workgroups = step[0] * step[1] * pixels.div_ceil(64) * blocks;
+        let workgroups = self.classes(g) * (g.batch * class[0] * class[1]).div_ceil(64) * blocks;
         self.variant("tiled", &TILED, g, &constants, bindings, workgroups)
+    }
+
+    /// The kernel for any kernel, stride and groups. For dx, `g` is swapped.
+    fn grouped(&self, g: &Geometry, capabilities: &Capabilities) -> Variant {
+        let outputs = pairs(g);
+        let workgroup: usize = if capabilities.is_cpu { 8 } else { 64 };
+        let class = self.largest_class(g);
+        let blocks = g.out_channels / outputs;
+        let constants = [("OUTPUTS", outputs as f64), ("WORKGROUP", workgroup as f64)];
+        let bindings = vec![Input(0), Input(1), self.bias_argument(), Table(0), Output(0)];
+        let quads = g.batch * class[0] * class[1].div_ceil(4);
+        let workgroups = self.classes(g) * quads.div_ceil(workgroup) * blocks;
+        self.variant("grouped", &GROUPED, g, &constants, bindings, workgroups)
+    }
+
+    /// Rows and columns from a pixel to the next that meets the same taps: for dx, the stride.
+    fn step(&self, g: &Geometry) -> [usize; 2] {
+        if self.input_gradient { g.stride } else { [1, 1] }
+    }
+
+    /// Classes of pixels that meet the same taps.
+    fn classes(&self, g: &Geometry) -> usize {
+        self.step(g).iter().product()
+    }
+
+    /// Rows and columns of the largest class.
+    fn largest_class(&self, g: &Geometry) -> [usize; 2] {
+        let step = self.step(g);
+        [0, 1].map(|axis| g.out_size[axis].div_ceil(step[axis]))
+    }
+}
+
+/// 2 where the outputs of a group fall into pairs, 1 otherwise.
+fn pairs(g: &Geometry) -> usize {
+    if (g.out_channels / g.groups).is_multiple_of(2) { 2 } else { 1 }
+}
+
+/// Channels that a lane of `tiled` and `pointwise` computes: the more, the more each load serves.
+fn outputs_a_lane(g: &Geometry) -> usize {
+    match g.out_channels {
+        ..=8 => 1,
+        ..=16 => 2,
+        _ => 4,
     }
 }
 
@@ -237,7 +297,7 @@ fn backward_weight_tiled(g: &Geometry, capabilities: &Capabilities) -> Variant {
     };
     let workgroup = lanes(elements.div_ceil(taps_a_lane), capabilities);
     let blocks = g.out_channels.div_ceil(outputs) * elements.div_ceil(workgroup * taps_a_lane);
-    let pointwise = g.kernel == [1, 1] && g.stride == [1, 1] && g.padding == [0, 0];
+    let pointwise = g.is_pointwise();
     // The pixels of a 1x1 convolution are as good as in one row.
     let g = if pointwise { g.in_one_row() } else { *g };
     let quads = g.out_size[1].is_multiple_of(4);

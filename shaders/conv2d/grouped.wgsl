@@ -1,0 +1,128 @@
+// y[n, o, i, j] = bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, g C/G + c, i SY + u - PY, j SX + v - PX]
+//
+// Any kernel, stride and groups; made for few channels c a group g. With INPUT_GRADIENT x is dy, y is dx, and weight is
+// [channels, out_channels / groups, ...]: the gradient for the input. There y falls into SY SX classes of pixels
+// (i mod SY, j mod SX); a class meets only every SY-th row and SX-th column of the kernel and is a convolution with
+// stride 1 of its own, so that nothing is multiplied by the zeros of a stretched dy.
+//
+// One invocation computes four pixels in a row of a class for OUTPUTS channels of one group; each load of x serves all
+// of these, each load of a tap four pixels. The extents come from a buffer and not from `override` constants: one
+// pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
+// Grid: classes * out_channels / OUTPUTS * ceil(quads of the largest class / WORKGROUP) workgroups, channels first,
+// classes last, folded into y past 65,535.
+
+override HAS_BIAS: bool;
+override INPUT_GRADIENT: bool;
+override OUTPUTS: u32;  // 1, or 2 where out_channels / groups is even
+override WORKGROUP: u32;
+
+struct Extents {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    out_channels: u32,
+    out_height: u32,
+    out_width: u32,
+    padding_y: u32,
+    padding_x: u32,
+    kernel_height: u32,
+    kernel_width: u32,
+    stride_y: u32,
+    stride_x: u32,
+    groups: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;        // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;   // [out_channels, channels / groups, kernel_height, kernel_width]; see INPUT_GRADIENT
+@group(0) @binding(2) var<storage, read> bias: array<f32>;     // [out_channels]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> extents: Extents;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [batch, out_channels, out_height, out_width]
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let e = extents;
+    let index = workgroup.y * workgroups.x + workgroup.x;
+    let blocks = e.out_channels / OUTPUTS;
+    let output = index % blocks * OUTPUTS;
+
+    // Classes: one of all pixels, or for the gradient one for each residue.
+    let stride = vec2u(e.stride_x, e.stride_y);
+    let size = vec2u(e.out_width, e.out_height);
+    let step = select(vec2u(1u), stride, INPUT_GRADIENT);
+    let largest = (size + step - 1u) / step;
+    let items = (e.batch * largest.y * ((largest.x + 3u) / 4u) + WORKGROUP - 1u) / WORKGROUP;
+    let item = index / blocks % items * WORKGROUP + local;
+    let number = index / (blocks * items);
+    let first = vec2u(number % step.x, number / step.x);
+    // A residue may have no pixel where y is smaller than the stride.
+    if number >= step.x * step.y || any(first >= size) {
+        return;
+    }
+    let count = (size + step - 1u - first) / step;
+    let quads = (count.x + 3u) / 4u;
+    let sample = item / (quads * count.y);
+    if sample >= e.batch {
+        return;
+    }
+    let i = item / quads % count.y;
+    let j = item % quads * 4u;
+
+    // Taps first_tap, first_tap + step, ... of the kernel; the t-th of them reads x at origin + t or, for the gradient,
+    // at origin - t.
+    let padding = vec2u(e.padding_x, e.padding_y);
+    let kernel = vec2u(e.kernel_width, e.kernel_height);
+    let first_tap = select(vec2u(0u), (first + padding) % step, INPUT_GRADIENT);
+    let taps = (kernel + step - 1u - min(first_tap, kernel)) / step;
+    let direction = select(1, -1, INPUT_GRADIENT);
+    let shift = select(-vec2i(padding), vec2i((first + padding) / step), INPUT_GRADIENT);
+    let pace = select(stride, vec2u(1u), INPUT_GRADIENT);
+    let row = i32(i * pace.y) + shift.y;
+    let column = vec4i((vec4u(j) + vec4u(0u, 1u, 2u, 3u)) * pace.x) + shift.x;
+
+    let channels = e.channels / e.groups;
+    let outputs = e.out_channels / e.groups;
+    let group = output / outputs;
+    let kernel_area = e.kernel_height * e.kernel_width;
+    // Elements of the weight from one output to the next, and from one channel to the next.
+    let output_step = select(channels, 1u, INPUT_GRADIENT) * kernel_area;
+    let channel_step = select(1u, outputs, INPUT_GRADIENT) * kernel_area;
+    let forward = output * channels;
+    let backward = group * channels * outputs + output % outputs;
+    let start = select(forward, backward, INPUT_GRADIENT) * kernel_area;
+
+    var a = vec4f(select(0.0, bias[select(0u, output, HAS_BIAS)], HAS_BIAS));
+    var b = vec4f(select(0.0, bias[select(0u, output + OUTPUTS - 1u, HAS_BIAS)], HAS_BIAS));
+    for (var channel = 0u; channel < channels; channel++) {
+        let plane = (sample * e.channels + group * channels + channel) * e.height * e.width;
+        for (var ty = 0u; ty < taps.y; ty++) {
+            let at_row = row + direction * i32(ty);
+            for (var tx = 0u; tx < taps.x; tx++) {
+                let at_column = column + direction * i32(tx);
+                let inside = (at_column >= vec4i(0)) & (at_column < vec4i(i32(e.width)))
+                    & vec4<bool>(at_row >= 0 && at_row < i32(e.height));
+                let at = select(vec4u(0u), plane + vec4u(at_row * i32(e.width) + at_column), inside);
+                let pixels = select(vec4f(0.0), vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), inside);
+                let tap = start + channel * channel_step
+                    + (first_tap.y + ty * step.y) * e.kernel_width + first_tap.x + tx * step.x;
+                a = fma(pixels, vec4f(weight[tap]), a);
+                if OUTPUTS > 1u {
+                    b = fma(pixels, vec4f(weight[tap + output_step]), b);
+                }
+            }
+        }
+    }
+
+    let plane = e.out_height * e.out_width;
+    let at = (sample * e.out_channels + output) * plane + (first.y + i * step.y) * e.out_width + first.x + j * step.x;
+    for (var pixel = 0u; pixel < min(4u, count.x - j); pixel++) {
+        y[at + pixel * step.x] = a[pixel];
+        if OUTPUTS > 1u {
+            y[at + pixel * step.x + plane] = b[pixel];
+        }
+    }
+}

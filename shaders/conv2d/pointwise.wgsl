@@ -1,0 +1,187 @@
+// y[n, o, p] = bias[o] + sum over c of weight[o, c] * x[n, c, p]
+//
+// 1x1 kernels with stride 1, no padding and one group: a product of matrices. With INPUT_GRADIENT x is dy, y is dx, and
+// weight is [channels, out_channels]: the gradient for the input.
+//
+// Made for adapters where loads cost most: lanes of a subgroup stand for output channels and share 32 pixels, of which
+// lanes 0 to 7 load a quad each; subgroupBroadcast hands them to all. One invocation computes 32 pixels of
+// OUTPUTS_A_LANE channels in a row, four channels c a step; one workgroup is at most one subgroup. Every invocation runs
+// to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a buffer and not
+// from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
+// Grid: ceil(batch * height * width / 32) * ceil(out_channels / (WORKGROUP * OUTPUTS_A_LANE)) workgroups, channels
+// first, folded into y past 65,535. height * width and channels are multiples of 4, with INPUT_GRADIENT out_channels
+// too. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+
+override HAS_BIAS: bool;
+override INPUT_GRADIENT: bool;
+override OUTPUTS_A_LANE: u32;  // 1, 2 or 4
+override WORKGROUP: u32;
+
+struct Extents {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    out_channels: u32,
+    out_height: u32,
+    out_width: u32,
+    padding_y: u32,
+    padding_x: u32,
+    kernel_height: u32,
+    kernel_width: u32,
+    stride_y: u32,
+    stride_x: u32,
+    groups: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;        // [batch, channels, height, width] by fours
+@group(0) @binding(1) var<storage, read> weight: array<vec4f>;   // [out_channels, channels] by fours; see INPUT_GRADIENT
+@group(0) @binding(2) var<storage, read> bias: array<f32>;       // [out_channels]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> extents: Extents;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;  // [batch, out_channels, height, width] by fours
+
+// 32 pixels of a channel.
+alias Pixels = array<vec4f, 8>;
+
+// A lane's weights for four channels; element k is that of its k-th output.
+alias Weights = array<vec4f, 4>;
+
+fn spread(v: vec4f) -> Pixels {
+    return Pixels(
+        subgroupBroadcast(v, 0u), subgroupBroadcast(v, 1u), subgroupBroadcast(v, 2u), subgroupBroadcast(v, 3u),
+        subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u), subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u),
+    );
+}
+
+// All four products of a pixel before the next one, so that its sum stays in a register meanwhile.
+fn add_quad(sum: vec4f, a: vec4f, b: vec4f, c: vec4f, d: vec4f, w: vec4f) -> vec4f {
+    return fma(d, vec4f(w.w), fma(c, vec4f(w.z), fma(b, vec4f(w.y), fma(a, vec4f(w.x), sum))));
+}
+
+fn add(sum: Pixels, a: Pixels, b: Pixels, c: Pixels, d: Pixels, w: vec4f) -> Pixels {
+    return Pixels(
+        add_quad(sum[0], a[0], b[0], c[0], d[0], w), add_quad(sum[1], a[1], b[1], c[1], d[1], w),
+        add_quad(sum[2], a[2], b[2], c[2], d[2], w), add_quad(sum[3], a[3], b[3], c[3], d[3], w),
+        add_quad(sum[4], a[4], b[4], c[4], d[4], w), add_quad(sum[5], a[5], b[5], c[5], d[5], w),
+        add_quad(sum[6], a[6], b[6], c[6], d[6], w), add_quad(sum[7], a[7], b[7], c[7], d[7], w),
+    );
+}
+
+// The weights of OUTPUTS_A_LANE outputs from `output` on for one channel, which lie in one quad.
+fn load_column(e: Extents, output: u32, channel: u32) -> vec4f {
+    let quad = weight[(channel * e.out_channels + output) / 4u];
+    let half = select(quad, quad.zwzw, (output & 2u) != 0u);
+    if OUTPUTS_A_LANE == 1u {
+        return select(half, half.yyyy, (output & 1u) != 0u);
+    }
+    if OUTPUTS_A_LANE == 2u {
+        return half;
+    }
+    return quad;
+}
+
+fn load_weights(e: Extents, output: u32, channel: u32) -> Weights {
+    if INPUT_GRADIENT {
+        let a = load_column(e, output, channel);
+        let b = load_column(e, output, channel + 1u);
+        let c = load_column(e, output, channel + 2u);
+        let d = load_column(e, output, channel + 3u);
+        return Weights(
+            vec4f(a.x, b.x, c.x, d.x), vec4f(a.y, b.y, c.y, d.y), vec4f(a.z, b.z, c.z, d.z), vec4f(a.w, b.w, c.w, d.w),
+        );
+    }
+    let row = channel / 4u;
+    let rows = e.channels / 4u;
+    let last = e.out_channels - 1u;
+    var weights = Weights();
+    weights[0] = weight[output * rows + row];
+    if OUTPUTS_A_LANE > 1u {
+        weights[1] = weight[min(output + 1u, last) * rows + row];
+    }
+    if OUTPUTS_A_LANE > 2u {
+        weights[2] = weight[min(output + 2u, last) * rows + row];
+        weights[3] = weight[min(output + 3u, last) * rows + row];
+    }
+    return weights;
+}
+
+// Past the last quad.
+const NOWHERE = 0xffffffffu;
+
+fn start(output: u32) -> Pixels {
+    let b = vec4f(select(0.0, bias[select(0u, output, HAS_BIAS)], HAS_BIAS));
+    return Pixels(b, b, b, b, b, b, b, b);
+}
+
+// Stores one quad of pixels of all channels of an invocation; `to` is where it goes in channel 0.
+fn store_quad(e: Extents, to: u32, output: u32, a: vec4f, b: vec4f, c: vec4f, d: vec4f) {
+    let quads = e.height * e.width / 4u;
+    let at = to + output * quads;
+    if to == NOWHERE {
+        return;
+    }
+    if output < e.out_channels {
+        y[at] = a;
+    }
+    if OUTPUTS_A_LANE > 1u && output + 1u < e.out_channels {
+        y[at + quads] = b;
+    }
+    if OUTPUTS_A_LANE > 2u && output + 2u < e.out_channels {
+        y[at + quads * 2u] = c;
+    }
+    if OUTPUTS_A_LANE > 2u && output + 3u < e.out_channels {
+        y[at + quads * 3u] = d;
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+    let e = extents;
+    let index = workgroup.y * workgroups.x + workgroup.x;
+    let blocks = (e.out_channels + WORKGROUP * OUTPUTS_A_LANE - 1u) / (WORKGROUP * OUTPUTS_A_LANE);
+    let output = (index % blocks * WORKGROUP + local) * OUTPUTS_A_LANE;
+    let first = index / blocks * 8u;
+    let quads = e.height * e.width / 4u;
+    let quad = min(first + subgroup_lane % 8u, e.batch * quads - 1u);
+    let sample = quad / quads;
+    let source = (sample * (e.channels - 1u)) * quads + quad;
+    let place = select((sample * (e.out_channels - 1u)) * quads + quad, NOWHERE, first + subgroup_lane % 8u > quad);
+    let last = e.out_channels - 1u;
+    // With INPUT_GRADIENT out_channels is a multiple of 4, and so the quad of a clamped output still starts at a fourth.
+    let clamped = min(output, last / OUTPUTS_A_LANE * OUTPUTS_A_LANE);
+
+    var a = start(min(output, last));
+    var b = start(min(output + 1u, last));
+    var c = start(min(output + 2u, last));
+    var d = start(min(output + 3u, last));
+    for (var channel = 0u; channel < e.channels; channel += 4u) {
+        let at = source + channel * quads;
+        let p = spread(x[at]);
+        let q = spread(x[at + quads]);
+        let r = spread(x[at + quads * 2u]);
+        let s = spread(x[at + quads * 3u]);
+        let w = load_weights(e, clamped, channel);
+        a = add(a, p, q, r, s, w[0]);
+        if OUTPUTS_A_LANE > 1u {
+            b = add(b, p, q, r, s, w[1]);
+        }
+        if OUTPUTS_A_LANE > 2u {
+            c = add(c, p, q, r, s, w[2]);
+            d = add(d, p, q, r, s, w[3]);
+        }
+    }
+
+    store_quad(e, subgroupBroadcast(place, 0u), output, a[0], b[0], c[0], d[0]);
+    store_quad(e, subgroupBroadcast(place, 1u), output, a[1], b[1], c[1], d[1]);
+    store_quad(e, subgroupBroadcast(place, 2u), output, a[2], b[2], c[2], d[2]);
+    store_quad(e, subgroupBroadcast(place, 3u), output, a[3], b[3], c[3], d[3]);
+    store_quad(e, subgroupBroadcast(place, 4u), output, a[4], b[4], c[4], d[4]);
+    store_quad(e, subgroupBroadcast(place, 5u), output, a[5], b[5], c[5], d[5]);
+    store_quad(e, subgroupBroadcast(place, 6u), output, a[6], b[6], c[6], d[6]);
+    store_quad(e, subgroupBroadcast(place, 7u), output, a[7], b[7], c[7], d[7]);
+}
