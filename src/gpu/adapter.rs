@@ -113,16 +113,24 @@ impl AdapterReport {
     }
 }
 
-/// The instance that all adapters come from; `WGPU_BACKEND` restricts the interfaces (vulkan, metal, dx12, gl).
-pub(super) fn instance() -> wgpu::Instance {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY | wgpu::Backends::GL);
-    wgpu::Instance::new(descriptor)
+/// The adapters that can run kernels, best first.
+///
+/// `WGPU_BACKEND` says which interfaces to ask (vulkan, metal, dx12, gl). Without it GL is asked only where the modern
+/// ones have no adapter: it is the same hardware again, with fewer features.
+fn adapters() -> Vec<(wgpu::Adapter, AdapterReport)> {
+    match wgpu::Backends::from_env() {
+        Some(backends) => adapters_of(backends),
+        None => Some(adapters_of(wgpu::Backends::PRIMARY))
+            .filter(|found| !found.is_empty())
+            .unwrap_or_else(|| adapters_of(wgpu::Backends::GL)),
+    }
 }
 
-/// All adapters that can run kernels, best first.
-pub(super) fn adapters(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterReport)> {
-    let mut found: Vec<_> = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
+fn adapters_of(backends: wgpu::Backends) -> Vec<(wgpu::Adapter, AdapterReport)> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
+    let instance = wgpu::Instance::new(descriptor);
+    let mut found: Vec<_> = pollster::block_on(instance.enumerate_adapters(backends))
         .into_iter()
         .filter(|adapter| {
             adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
@@ -139,15 +147,12 @@ pub(super) fn adapters(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, Adapter
 
 /// Reports every adapter of this machine that can run compute kernels, best first.
 pub fn list_adapters() -> Vec<AdapterReport> {
-    adapters(&instance()).into_iter().map(|(_, report)| report).collect()
+    adapters().into_iter().map(|(_, report)| report).collect()
 }
 
 /// Picks the adapter that `choice` (or the environment) names, else the best.
-pub(super) fn choose(
-    instance: &wgpu::Instance,
-    choice: &AdapterChoice,
-) -> Result<(wgpu::Adapter, AdapterReport), GpuError> {
-    let mut found = adapters(instance);
+pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterReport), GpuError> {
+    let mut found = adapters();
     let wanted = choice.name.clone().or_else(|| env::var("WGPU_ADAPTER_NAME").ok()).filter(|name| !name.is_empty());
     let position = match &wanted {
         None => (!found.is_empty()).then_some(0),

@@ -23,8 +23,7 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::NoAdapter`] where none fits, [`GpuError::NoDevice`] where the driver refuses.
     pub fn open(choice: &AdapterChoice) -> Result<Arc<Self>, GpuError> {
-        let instance = adapter::instance();
-        let (adapter, report) = adapter::choose(&instance, choice)?;
+        let (adapter, report) = adapter::choose(choice)?;
         let useful = wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F16
             | wgpu::Features::TIMESTAMP_QUERY
