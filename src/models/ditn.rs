@@ -3,7 +3,7 @@
 //! Figures and equations are those of *Human Pose Estimation via Dynamic Information Transfer*, Electronics 12, 695.
 
 use crate::ir::{ShapeError, ValueId};
-use crate::nn::{Conv2dLayer, Network};
+use crate::nn::{Conv2dLayer, Network, Weights};
 use crate::ops::dynamic_conv::DynamicConv;
 use crate::ops::gate::Gate;
 use crate::ops::gather_channels::{GatherChannels, ScatterAdd};
@@ -50,7 +50,7 @@ impl Ditn<'_> {
         let ends: Vec<usize> = self.bones.iter().flat_map(|&(a, b)| [a, b]).collect();
         let twice: Vec<usize> = (0..self.bones.len()).flat_map(|bone| [bone, bone]).collect();
 
-        let mixed = net.conv2d("mix", joints, Conv2dLayer::new(self.joints, 1))?;
+        let mixed = net.conv2d("mix", joints, head_conv(self.joints, 1))?;
         let grouped_joints = net.graph.apply_one(GatherChannels { index: ends.clone() }, &[mixed])?;
         let grouped_bones = net.graph.apply_one(GatherChannels { index: twice }, &[bones])?;
         let theta = net.scope("adapter", |net| self.parameter_adapter(net, grouped_bones))?;
@@ -68,7 +68,7 @@ impl Ditn<'_> {
     /// Figure 6a. Bone maps `[N, 2B, H, W]` -> kernels theta `[N, 2B, kh, kw]`; 64x64 maps give 7x7.
     fn parameter_adapter(&self, net: &mut Network, x: ValueId) -> Result<ValueId, ShapeError> {
         let bones = self.bones.len();
-        let conv = Conv2dLayer::new(2 * bones, 3).groups(bones);
+        let conv = head_conv(2 * bones, 3).groups(bones);
         let half = MaxPool { kernel: 2, stride: 2, padding: 0 };
         let x = net.conv2d("conv1", x, conv.stride(2).padding(0))?;
         let x = net.graph.apply_one(half, &[x])?;
@@ -80,29 +80,34 @@ impl Ditn<'_> {
     /// Figure 6b and Equation 4, a 2 -> 2 block a bone: r = K3(f), (1 + sigmoid(K1(avg(r)))) r.
     fn channel_attention(&self, net: &mut Network, x: ValueId) -> Result<ValueId, ShapeError> {
         let bones = self.bones.len();
-        let r = conv_bn_relu(net, "residual", x, Conv2dLayer::new(2 * bones, 3).groups(bones), 1.0)?;
+        let r = conv_bn_relu(net, "residual", x, head_conv(2 * bones, 3).groups(bones), 1.0)?;
         let average = net.graph.apply_one(GlobalAveragePool, &[r])?;
-        let gate = conv_bn_relu(net, "gate", average, Conv2dLayer::new(2 * bones, 1).groups(bones), 1.0)?;
+        let gate = conv_bn_relu(net, "gate", average, head_conv(2 * bones, 1).groups(bones), 1.0)?;
         net.graph.apply_one(Gate, &[r, gate])
     }
 
     /// Figure 6c and Equation 5: r = K3(f), (1 + sigmoid(DW9(K1(r)))) r.
     fn spatial_attention(&self, net: &mut Network, x: ValueId) -> Result<ValueId, ShapeError> {
         let joints = self.joints;
-        let r = conv_bn_relu(net, "residual", x, Conv2dLayer::new(joints, 3), HEAT_MAP_WEIGHT)?;
-        let point = conv_bn_relu(net, "point", r, Conv2dLayer::new(joints, 1), 1.0)?;
-        let gate = conv_bn_relu(net, "depthwise", point, Conv2dLayer::new(joints, 9).groups(joints), 1.0)?;
+        let r = conv_bn_relu(net, "residual", x, head_conv(joints, 3), HEAT_MAP_WEIGHT)?;
+        let point = conv_bn_relu(net, "point", r, head_conv(joints, 1), 1.0)?;
+        let gate = conv_bn_relu(net, "depthwise", point, head_conv(joints, 9).groups(joints), 1.0)?;
         net.graph.apply_one(Gate, &[r, gate])
     }
+}
+
+/// A convolution of the heads.
+fn head_conv(channels: usize, kernel: usize) -> Conv2dLayer {
+    Conv2dLayer::new(channels, kernel).weights(Weights::KaimingNormal)
 }
 
 /// Figure 3. C -> 2C by 1x1, 2C -> C by 3x3, plus the input, then 1x1 to `maps`.
 fn decoder(net: &mut Network, x: ValueId, maps: usize) -> Result<ValueId, ShapeError> {
     let [_, c, _, _] = net.graph.shape(x).nchw("decoder")?;
-    let y = conv_bn_relu(net, "expand", x, Conv2dLayer::new(2 * c, 1), 1.0)?;
-    let y = conv_bn_relu(net, "reduce", y, Conv2dLayer::new(c, 3), 1.0)?;
+    let y = conv_bn_relu(net, "expand", x, head_conv(2 * c, 1), 1.0)?;
+    let y = conv_bn_relu(net, "reduce", y, head_conv(c, 3), 1.0)?;
     let y = net.add(y, x)?;
-    conv_bn_relu(net, "head", y, Conv2dLayer::new(maps, 1), HEAT_MAP_WEIGHT)
+    conv_bn_relu(net, "head", y, head_conv(maps, 1), HEAT_MAP_WEIGHT)
 }
 
 /// Convolution `conv`, batch normalisation `bn` whose weights start at `weight`, ReLU.

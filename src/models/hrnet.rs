@@ -4,10 +4,7 @@
 //! Names and order are those of the public `pose_hrnet` checkpoints.
 
 use crate::ir::{ShapeError, ValueId};
-use crate::nn::{Conv2dLayer, Initial, Network};
-
-/// Deviation of the initial weights of a pose body without a checkpoint, as in the public code.
-pub(super) const BODY: Initial = Initial::Normal(0.001);
+use crate::nn::{Conv2dLayer, Network};
 
 /// Extents of an HRNet body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +17,6 @@ pub struct HrNet {
     pub blocks: usize,
     /// Modules of stages 2, 3 and 4.
     pub modules: [usize; 3],
-}
-
-/// A convolution of the body.
-pub(super) fn conv(channels: usize, kernel: usize) -> Conv2dLayer {
-    Conv2dLayer::new(channels, kernel).initial(BODY)
 }
 
 impl HrNet {
@@ -41,7 +33,7 @@ impl HrNet {
 
         let mut x = image;
         for number in ["1", "2"] {
-            x = net.conv2d(format!("conv{number}"), x, conv(self.stem, 3).stride(2))?;
+            x = net.conv2d(format!("conv{number}"), x, Conv2dLayer::new(self.stem, 3).stride(2))?;
             x = net.batch_norm(format!("bn{number}"), x, 1.0)?;
             x = net.relu(x)?;
         }
@@ -49,8 +41,9 @@ impl HrNet {
             net.scope("layer1", |net| (0..4).try_fold(x, |x, k| net.scope(k, |net| bottleneck(net, x, self.stem, 1))))?;
 
         let xs = net.scope("transition1", |net| {
-            let high = net.scope(0, |net| conv_bn_relu(net, x, conv(channels[0], 3)))?;
-            let low = net.scope(1, |net| net.scope(0, |net| conv_bn_relu(net, x, conv(channels[1], 3).stride(2))))?;
+            let high = net.scope(0, |net| conv_bn_relu(net, x, Conv2dLayer::new(channels[0], 3)))?;
+            let low = net
+                .scope(1, |net| net.scope(0, |net| conv_bn_relu(net, x, Conv2dLayer::new(channels[1], 3).stride(2))))?;
             Ok(vec![high, low])
         })?;
         let xs = self.stage(net, 2, xs, false)?;
@@ -110,14 +103,14 @@ impl HrNet {
     /// Branch `from` at the resolution and width of branch `to`.
     fn resample(&self, net: &mut Network, x: ValueId, from: usize, to: usize) -> Result<ValueId, ShapeError> {
         if from > to {
-            let x = conv_bn(net, x, conv(self.width << to, 1))?;
+            let x = conv_bn(net, x, Conv2dLayer::new(self.width << to, 1))?;
             return net.upsample(x, 1 << (from - to));
         }
         (from..to).try_fold(x, |x, level| {
             let last = level == to - 1;
             let channels = if last { self.width << to } else { self.width << from };
             net.scope(level - from, |net| {
-                let x = conv_bn(net, x, conv(channels, 3).stride(2))?;
+                let x = conv_bn(net, x, Conv2dLayer::new(channels, 3).stride(2))?;
                 if last { Ok(x) } else { net.relu(x) }
             })
         })
@@ -129,7 +122,7 @@ fn widen(net: &mut Network, name: &str, mut xs: Vec<ValueId>, channels: usize) -
     let lowest = xs[xs.len() - 1];
     let branch = xs.len();
     let added = net.scope(name, |net| {
-        net.scope(branch, |net| net.scope(0, |net| conv_bn_relu(net, lowest, conv(channels, 3).stride(2))))
+        net.scope(branch, |net| net.scope(0, |net| conv_bn_relu(net, lowest, Conv2dLayer::new(channels, 3).stride(2))))
     })?;
     xs.push(added);
     Ok(xs)
@@ -148,10 +141,10 @@ fn conv_bn_relu(net: &mut Network, x: ValueId, layer: Conv2dLayer) -> Result<Val
 
 /// Two 3x3 convolutions and the identity.
 fn basic_block(net: &mut Network, x: ValueId, channels: usize) -> Result<ValueId, ShapeError> {
-    let y = net.conv2d("conv1", x, conv(channels, 3))?;
+    let y = net.conv2d("conv1", x, Conv2dLayer::new(channels, 3))?;
     let y = net.batch_norm("bn1", y, 1.0)?;
     let y = net.relu(y)?;
-    let y = net.conv2d("conv2", y, conv(channels, 3))?;
+    let y = net.conv2d("conv2", y, Conv2dLayer::new(channels, 3))?;
     let y = net.batch_norm("bn2", y, 1.0)?;
     let y = net.add(y, x)?;
     net.relu(y)
@@ -161,17 +154,17 @@ fn basic_block(net: &mut Network, x: ValueId, channels: usize) -> Result<ValueId
 pub(super) fn bottleneck(net: &mut Network, x: ValueId, channels: usize, stride: usize) -> Result<ValueId, ShapeError> {
     let [_, inputs, _, _] = net.graph.shape(x).nchw("bottleneck")?;
     let skip = if stride != 1 || inputs != 4 * channels {
-        net.scope("downsample", |net| conv_bn(net, x, conv(4 * channels, 1).stride(stride)))?
+        net.scope("downsample", |net| conv_bn(net, x, Conv2dLayer::new(4 * channels, 1).stride(stride)))?
     } else {
         x
     };
-    let y = net.conv2d("conv1", x, conv(channels, 1))?;
+    let y = net.conv2d("conv1", x, Conv2dLayer::new(channels, 1))?;
     let y = net.batch_norm("bn1", y, 1.0)?;
     let y = net.relu(y)?;
-    let y = net.conv2d("conv2", y, conv(channels, 3).stride(stride))?;
+    let y = net.conv2d("conv2", y, Conv2dLayer::new(channels, 3).stride(stride))?;
     let y = net.batch_norm("bn2", y, 1.0)?;
     let y = net.relu(y)?;
-    let y = net.conv2d("conv3", y, conv(4 * channels, 1))?;
+    let y = net.conv2d("conv3", y, Conv2dLayer::new(4 * channels, 1))?;
     let y = net.batch_norm("bn3", y, 1.0)?;
     let y = net.add(y, skip)?;
     net.relu(y)

@@ -8,7 +8,7 @@ pub use hrnet::HrNet;
 
 use crate::data::Skeleton;
 use crate::ir::{ShapeError, ValueId};
-use crate::nn::{Conv2dLayer, Network};
+use crate::nn::{Conv2dLayer, Network, Weights};
 
 /// Which network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct ModelConfig {
     pub channel_attention: bool,
     /// DITN: the spatial attention in the transfer.
     pub spatial_attention: bool,
+    /// Initial weights of the body's convolutions.
+    pub body_weights: Weights,
 }
 
 /// What a network predicts.
@@ -64,6 +66,7 @@ impl ModelConfig {
             transfer: true,
             channel_attention: true,
             spatial_attention: true,
+            body_weights: Weights::Public,
         }
     }
 
@@ -72,12 +75,13 @@ impl ModelConfig {
     /// # Errors
     /// [`ShapeError`] where the input size does not suit the network.
     pub fn build(&self, net: &mut Network, image: ValueId) -> Result<HeatMaps, ShapeError> {
+        net.body_weights = self.body_weights;
         let body = HrNet { width: self.width, stem: self.stem, blocks: self.blocks, modules: self.modules };
         let features = body.features(net, image)?;
         let joints = self.skeleton.joints.len();
         match self.model {
             Model::Hrnet => {
-                let head = Conv2dLayer::new(joints, 1).bias().initial(hrnet::BODY);
+                let head = Conv2dLayer::new(joints, 1).bias().weights(Weights::Public);
                 Ok(HeatMaps { joints: net.conv2d("final_layer", features, head)?, bones: None })
             }
             Model::Ditn => {

@@ -4,6 +4,7 @@ use std::f64::consts::PI;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 /// How a tensor starts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,24 +13,48 @@ pub enum Initial {
     Constant(f32),
     /// Normal with mean 0 and this deviation.
     Normal(f32),
+    /// Uniform between minus and plus this bound.
+    Uniform(f32),
+}
+
+/// How the weights of a convolution start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weights {
+    /// Normal with deviation 0.001: the public code's pose bodies and final layers. Batch normalisation makes up for
+    /// the scale; AdamW's first steps at a high rate are larger than such weights and start them over.
+    #[default]
+    Public,
+    /// Normal with deviation sqrt(2 / fan_in) (He et al. 2015).
+    KaimingNormal,
+    /// Uniform within 1 / sqrt(fan_in): what PyTorch gives a convolution that nobody initialises.
+    KaimingUniform,
+}
+
+impl Weights {
+    /// For weights of which each output sees `fan_in` inputs.
+    pub(super) fn initial(self, fan_in: usize) -> Initial {
+        let fan_in = fan_in as f64;
+        match self {
+            Self::Public => Initial::Normal(0.001),
+            Self::KaimingNormal => Initial::Normal((2.0 / fan_in).sqrt() as f32),
+            Self::KaimingUniform => Initial::Uniform((1.0 / fan_in).sqrt() as f32),
+        }
+    }
 }
 
 impl Initial {
-    /// Normal with deviation sqrt(2 / fan_in) (He et al. 2015); `fan_in` is the number of inputs of one output.
-    pub fn kaiming(fan_in: usize) -> Self {
-        Self::Normal((2.0 / fan_in as f64).sqrt() as f32)
-    }
-
     /// The values of tensor `name` with `elements` elements. They depend on seed and name alone, so that adding a
     /// layer does not change the others.
     pub fn draw(self, seed: u64, name: &str, elements: usize) -> Vec<f32> {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(fnv1a(name));
         match self {
             Self::Constant(value) => vec![value; elements],
             Self::Normal(deviation) => {
-                let mut random = ChaCha8Rng::seed_from_u64(seed);
-                random.set_stream(fnv1a(name));
                 (0..elements).map(|_| (f64::from(deviation) * normal(&mut random)) as f32).collect()
             }
+            Self::Uniform(bound) => (0..elements).map(|_| random.random_range(-bound..=bound)).collect(),
         }
     }
 }

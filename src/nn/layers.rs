@@ -1,6 +1,6 @@
 //! The layers, named and initialised as in the public PyTorch code.
 
-use super::{Initial, Mode, Network};
+use super::{Initial, Mode, Network, Weights};
 use crate::ir::{Role, ShapeError, ValueId};
 use crate::ops::add::Add;
 use crate::ops::batch_norm::{BatchNorm, BatchNormInference, Epilogue, RunningStatistics};
@@ -28,14 +28,14 @@ pub struct Conv2dLayer {
     pub groups: usize,
     /// A bias a channel, starting at 0.
     pub bias: bool,
-    /// Initial weights; `None` for Kaiming's.
-    pub initial: Option<Initial>,
+    /// Initial weights; `None` for what the network says of its body.
+    pub weights: Option<Weights>,
 }
 
 impl Conv2dLayer {
-    /// Stride 1, 'same' padding, one group, no bias, Kaiming's initial weights.
+    /// Stride 1, 'same' padding, one group, no bias, initial weights as the network says.
     pub fn new(channels: usize, kernel: usize) -> Self {
-        Self { channels, kernel, stride: 1, padding: kernel / 2, groups: 1, bias: false, initial: None }
+        Self { channels, kernel, stride: 1, padding: kernel / 2, groups: 1, bias: false, weights: None }
     }
 
     /// With another stride.
@@ -64,8 +64,8 @@ impl Conv2dLayer {
 
     /// With other initial weights.
     #[must_use]
-    pub fn initial(self, initial: Initial) -> Self {
-        Self { initial: Some(initial), ..self }
+    pub fn weights(self, weights: Weights) -> Self {
+        Self { weights: Some(weights), ..self }
     }
 }
 
@@ -77,9 +77,9 @@ impl Network {
     pub fn conv2d(&mut self, name: impl ToString, x: ValueId, layer: Conv2dLayer) -> Result<ValueId, ShapeError> {
         self.scope(name, |net| {
             let [_, channels, _, _] = net.graph.shape(x).nchw("conv2d")?;
-            let Conv2dLayer { channels: outputs, kernel, stride, padding, groups, bias, initial } = layer;
+            let Conv2dLayer { channels: outputs, kernel, stride, padding, groups, bias, weights } = layer;
             let group = channels / groups.max(1);
-            let initial = initial.unwrap_or_else(|| Initial::kaiming(group * kernel * kernel));
+            let initial = weights.unwrap_or(net.body_weights).initial(group * kernel * kernel);
             let weight = net.tensor("weight", [outputs, group, kernel, kernel], Role::Parameter, initial);
             let mut inputs = vec![x, weight];
             if bias {

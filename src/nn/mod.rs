@@ -8,7 +8,7 @@ mod initial;
 mod input;
 mod layers;
 
-pub use initial::Initial;
+pub use initial::{Initial, Weights};
 pub use input::PictureInputs;
 pub use layers::{Conv2dLayer, EPS, MOMENTUM};
 
@@ -29,6 +29,8 @@ pub enum Mode {
 pub struct Network {
     /// The graph so far.
     pub graph: Graph,
+    /// Initial weights of convolutions that do not say their own.
+    pub body_weights: Weights,
     mode: Mode,
     tensors: BTreeMap<String, ValueId>,
     initial: BTreeMap<String, Initial>,
@@ -37,7 +39,13 @@ pub struct Network {
 impl Network {
     /// An empty network.
     pub fn new(mode: Mode) -> Self {
-        Self { graph: Graph::new(), mode, tensors: BTreeMap::new(), initial: BTreeMap::new() }
+        Self {
+            graph: Graph::new(),
+            body_weights: Weights::default(),
+            mode,
+            tensors: BTreeMap::new(),
+            initial: BTreeMap::new(),
+        }
     }
 
     /// What it is built for.

@@ -16,6 +16,7 @@ use crate::data::Skeleton;
 use crate::data::augmentation::Augmentation;
 use crate::data::synthetic::SyntheticOptions;
 use crate::models::{Model, ModelConfig};
+use crate::nn::Weights;
 use crate::ops::adamw::AdamWSettings;
 use crate::ops::loss::LossKind;
 
@@ -106,6 +107,9 @@ pub struct NetworkConfig {
     pub channel_attention: bool,
     /// DITN: the spatial attention block.
     pub spatial_attention: bool,
+    /// Initial weights of the body: "public" as the public code, "kaiming-uniform" as PyTorch by itself, or
+    /// "kaiming-normal".
+    pub weights: Weights,
 }
 
 /// `[train]`
@@ -281,6 +285,7 @@ impl Default for NetworkConfig {
             transfer: true,
             channel_attention: true,
             spatial_attention: true,
+            weights: Weights::Public,
         }
     }
 }
@@ -450,13 +455,22 @@ impl Config {
 
     /// The network for people of `skeleton`.
     pub fn model_config(&self, skeleton: &'static Skeleton) -> ModelConfig {
-        let NetworkConfig { kind, width, stem, blocks, modules, transfer, channel_attention, spatial_attention } =
-            self.model;
-        let model = match kind {
-            NetworkKind::Ditn => Model::Ditn,
-            NetworkKind::Hrnet => Model::Hrnet,
-        };
-        ModelConfig { model, skeleton, width, stem, blocks, modules, transfer, channel_attention, spatial_attention }
+        let network = &self.model;
+        ModelConfig {
+            model: match network.kind {
+                NetworkKind::Ditn => Model::Ditn,
+                NetworkKind::Hrnet => Model::Hrnet,
+            },
+            skeleton,
+            width: network.width,
+            stem: network.stem,
+            blocks: network.blocks,
+            modules: network.modules,
+            transfer: network.transfer,
+            channel_attention: network.channel_attention,
+            spatial_attention: network.spatial_attention,
+            body_weights: network.weights,
+        }
     }
 
     /// What one training step is made of.

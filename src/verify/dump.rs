@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::data::Skeleton;
 use crate::graph::Tensor;
 use crate::models::{Model, ModelConfig};
+use crate::nn::Weights;
 use crate::ops::loss::LossKind;
 use crate::train::objective::Objective;
 
@@ -86,6 +87,7 @@ impl Dump {
             transfer: on("no_transfer")?,
             channel_attention: on("no_cab")?,
             spatial_attention: on("no_sab")?,
+            body_weights: Weights::default(),
         };
         let objective = Objective {
             loss: loss(&option::<String>(&metadata, "loss")?)?,
