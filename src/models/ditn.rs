@@ -96,9 +96,9 @@ impl Ditn<'_> {
     }
 }
 
-/// A convolution of the heads.
+/// A convolution of the heads, with the initial weights that the reference has.
 fn head_conv(channels: usize, kernel: usize) -> Conv2dLayer {
-    Conv2dLayer::new(channels, kernel).weights(Weights::KaimingNormal)
+    Conv2dLayer::new(channels, kernel).weights(Weights::KaimingUniform)
 }
 
 /// Figure 3. C -> 2C by 1x1, 2C -> C by 3x3, plus the input, then 1x1 to `maps`.
