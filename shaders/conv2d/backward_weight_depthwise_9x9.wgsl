@@ -7,6 +7,8 @@
 // inputs at hand, of which each step drops one and loads one. A workgroup computes WORKGROUP channels. The extents come
 // from a buffer and not from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter
 // half a second. Grid: parts * ceil(channels / WORKGROUP) workgroups, channels first, folded into y past 65,535.
+//
+// On lavapipe (2 cores; GFLOP/s by CPU time, backward_weight.wgsl in brackets): 16 channels, 24x24 batch 8: 22 (1.1).
 
 override WORKGROUP: u32;
 override QUADS: bool;  // width is a multiple of 4, padding_x is 4: load by fours

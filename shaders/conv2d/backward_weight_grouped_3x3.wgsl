@@ -7,6 +7,9 @@
 // three rows of six inputs at hand, of which each step drops one and loads one. The extents come from a buffer and not
 // from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
 // Grid: ceil(parts * out_channels * (channels / groups) / 8) workgroups of 8, folded into y past 65,535.
+//
+// On lavapipe (2 cores; GFLOP/s by CPU time, backward_weight.wgsl in brackets): 15 groups of 2->2 channels, 24x24 batch 8:
+// 9 (1.1).
 
 override QUADS: bool;  // width is a multiple of 4 and padding_x is 1: load by fours where it is
 

@@ -11,6 +11,9 @@
 // from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
 // Grid: parts * ceil(out_channels / OUTPUTS) * ceil(elements / (WORKGROUP * TAPS_A_LANE)) workgroups, elements first,
 // folded into y past 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+//
+// On lavapipe (2 cores, subgroups of 8; GFLOP/s by CPU time, backward_weight.wgsl in brackets): 1x1 64->16 24x24 batch 8
+// 21 to 26 (1.1), 3x3 stride 2 64->16 24x24 batch 8 17 (1.1).
 
 override OUTPUTS: u32;      // 8 or 16
 override TAPS_A_LANE: u32;  // 1, 2 or 4

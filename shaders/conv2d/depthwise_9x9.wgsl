@@ -10,6 +10,9 @@
 // constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
 // Grid: channels * ceil(tiles / WORKGROUP) workgroups, channels first, folded into y past 65,535. Subgroups need 8 lanes
 // or more; WORKGROUP is a multiple of 8.
+//
+// On lavapipe (2 cores, subgroups of 8; GFLOP/s by CPU time, forward.wgsl in brackets): 16 channels, 24x24 batch 8: 20 to
+// 26 (0.6 to 1.0).
 
 override HAS_BIAS: bool;
 override INPUT_GRADIENT: bool;

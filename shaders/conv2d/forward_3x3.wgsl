@@ -12,6 +12,9 @@
 // second.
 // Grid: ceil(tiles / 4) * ceil(out_channels / (WORKGROUP * OUTPUTS_A_LANE)) workgroups, channels first, folded into y
 // past 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+//
+// On lavapipe (2 cores, subgroups of 8; GFLOP/s by CPU time, forward.wgsl in brackets): 64->64 64x64 batch 4 32 to 36
+// (0.7 to 1.0), 16->16 24x24 batch 8 32 (0.5 to 1.0), 64->64 3x3 batch 8 26 (1.2).
 
 override HAS_BIAS: bool;
 override INPUT_GRADIENT: bool;

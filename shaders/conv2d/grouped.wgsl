@@ -10,6 +10,9 @@
 // pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
 // Grid: classes * out_channels / OUTPUTS * ceil(quads of the largest class / WORKGROUP) workgroups, channels first,
 // classes last, folded into y past 65,535.
+//
+// On lavapipe (2 cores; GFLOP/s by CPU time, the plain kernel in brackets): 3x3 stride 2 of 15 groups of 2->2 channels,
+// 24x24 batch 8: 1.0 to 1.5 (1.0), its input gradient 0.7 (0.3).
 
 override HAS_BIAS: bool;
 override INPUT_GRADIENT: bool;

@@ -9,6 +9,9 @@
 // `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
 // Grid: out_channels / OUTPUTS * ceil(tiles / WORKGROUP) workgroups, channels first, folded into y past 65,535.
 // Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+//
+// On lavapipe (2 cores, subgroups of 8; GFLOP/s by CPU time, grouped.wgsl and forward.wgsl in brackets): 15 groups of 2->2
+// channels, 24x24 batch 8: 9 (1.6, 1.0).
 
 override HAS_BIAS: bool;
 override INPUT_GRADIENT: bool;

@@ -11,6 +11,9 @@
 // Grid: ceil(batch * height * width / 32) * ceil(out_channels / (WORKGROUP * OUTPUTS_A_LANE)) workgroups, channels
 // first, folded into y past 65,535. height * width and channels are multiples of 4, with INPUT_GRADIENT out_channels
 // too. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+//
+// On lavapipe (2 cores, subgroups of 8; GFLOP/s by CPU time, tiled.wgsl and forward.wgsl in brackets): 256->64 64x64 batch
+// 4 28 to 31 (15, 0.6), 64->16 24x24 batch 8 13 to 17 (7 to 9, 0.5).
 
 override HAS_BIAS: bool;
 override INPUT_GRADIENT: bool;

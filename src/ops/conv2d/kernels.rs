@@ -246,7 +246,7 @@ fn pairs(g: &Geometry) -> usize {
 fn outputs_a_lane(g: &Geometry) -> usize {
     match g.out_channels {
         ..=8 => 1,
-        ..=16 => 2,
+        9..=16 => 2,
         _ => 4,
     }
 }
@@ -292,7 +292,7 @@ fn backward_weight_tiled(g: &Geometry, capabilities: &Capabilities) -> Variant {
     let outputs: usize = if g.out_channels > 8 { 16 } else { 8 };
     let taps_a_lane = match elements {
         ..=8 => 1,
-        ..=16 => 2,
+        9..=16 => 2,
         _ => 4,
     };
     let workgroup = lanes(elements.div_ceil(taps_a_lane), capabilities);
