@@ -4,13 +4,21 @@ use crate::gpu::Argument::{Input, Output};
 use crate::gpu::Kernel;
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
-use super::{OperatorCase, elementwise};
+use super::{OperatorCase, elementwise, one_invocation_an_item};
 
 /// y = a + b.
 pub static FORWARD: Kernel = Kernel {
     name: "add/forward",
     summary: "y = a + b",
     source: include_str!("../../shaders/add/forward.wgsl"),
+    subgroups: false,
+};
+
+/// The same for a number of elements that 4 divides.
+pub static FORWARD_QUADS: Kernel = Kernel {
+    name: "add/forward_quads",
+    summary: "y = a + b, four elements an invocation",
+    source: include_str!("../../shaders/add/forward_quads.wgsl"),
     subgroups: false,
 };
 
@@ -40,7 +48,14 @@ impl Operator for Add {
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let elements = case.outputs[0].elements();
-        vec![Variant::new("plain", vec![elementwise(&FORWARD, elements, vec![Input(0), Input(1), Output(0)])])]
+        let bindings = vec![Input(0), Input(1), Output(0)];
+        let mut variants = vec![Variant::new("plain", vec![elementwise(&FORWARD, elements, bindings.clone())])];
+        if elements.is_multiple_of(4) {
+            let constants = vec![("ELEMENTS", elements as f64)];
+            let quads = one_invocation_an_item(&FORWARD_QUADS, elements / 4, constants, bindings);
+            variants.insert(0, Variant::new("quads", vec![quads]));
+        }
+        variants
     }
 
     fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -54,10 +69,14 @@ impl Operator for Add {
 
 /// The cases of this file's operators.
 pub fn cases() -> Vec<OperatorCase> {
-    vec![OperatorCase::new(Add, &[[2, 3, 5, 7]; 2]).differentiate(&[0, 1])]
+    vec![
+        OperatorCase::new(Add, &[[2, 3, 5, 7]; 2]).differentiate(&[0, 1]),
+        OperatorCase::new(Add, &[[1, 3, 4, 5]; 2]),
+        OperatorCase::new(Add, &[[1]; 2]),
+    ]
 }
 
 /// The kernels of this file.
 pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FORWARD]
+    vec![&FORWARD, &FORWARD_QUADS]
 }

@@ -1,0 +1,22 @@
+// y = a + b, four elements an invocation
+//
+// ELEMENTS is a multiple of 4. Grid: ceil(ELEMENTS / 256) workgroups of 64, folded into y past 65,535.
+
+override ELEMENTS: u32;
+
+@group(0) @binding(0) var<storage, read> a: array<vec4f>;        // [ELEMENTS / 4]
+@group(0) @binding(1) var<storage, read> b: array<vec4f>;        // [ELEMENTS / 4]
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;  // [ELEMENTS / 4]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= ELEMENTS / 4u {
+        return;
+    }
+    y[index] = a[index] + b[index];
+}
