@@ -21,9 +21,7 @@ pub fn gpus() -> &'static [Arc<Gpu>] {
         let adapters = list_adapters();
         assert!(!adapters.is_empty(), "no adapter: run tools/setup.sh");
         let open = |number: usize| Gpu::open(&AdapterChoice { name: Some(number.to_string()) });
-        // One adapter a test run unless asked for all: software adapters are slow.
-        let count = if std::env::var_os("DITN_TEST_ALL_ADAPTERS").is_some() { adapters.len() } else { 1 };
-        (0..count).map(|number| open(number).unwrap_or_else(|error| panic!("{error}"))).collect()
+        (0..adapters.len()).map(|number| open(number).unwrap_or_else(|error| panic!("{error}"))).collect()
     })
 }
 
