@@ -9,10 +9,9 @@ use super::train::stop_on_interrupt;
 use super::{Common, Status, print, print_json};
 use crate::gpu::AdapterReport;
 use crate::metrics::Score;
-use crate::predict::predictor::Predictor;
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::config::{self, Config};
-use crate::train::evaluate::Evaluator;
+use crate::train::evaluate::{Evaluator, predictor_of};
 use crate::train::log::SummaryMetric;
 use crate::train::people::People;
 
@@ -58,9 +57,8 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     config.validate()?;
     let people = People::open(&config)?;
     let gpu = common.gpu()?;
-    let (size, batch, flip) = (config.train.size, config.train.batch, config.evaluate.flip_test);
-    let mut predictor = Predictor::new(&gpu, &config.model_config(people.skeleton()), size, batch, flip)?;
-    predictor.load(&checkpoint::network_only(&state))?;
+    let (skeleton, batch) = (people.skeleton(), config.train.batch);
+    let predictor = predictor_of(&gpu, &config, skeleton, batch, &arguments.checkpoint, &state)?;
 
     let mut progress = Progress::new();
     let scores = Evaluator::new(&config, predictor).score(&people, &mut progress, stop_on_interrupt()?)?;

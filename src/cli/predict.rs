@@ -13,6 +13,7 @@ use crate::predict::boxes::{BoxEntry, PersonBox, boxes_of};
 use crate::predict::predictor::Predictor;
 use crate::predict::{Pose, draw, poses_in_pictures};
 use crate::train::checkpoint::{self, Checkpoint};
+use crate::train::evaluate::predictor_of;
 use crate::train::people::skeleton_of;
 
 const EXAMPLES: &str = "\
@@ -85,9 +86,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     }
 
     let gpu = common.gpu()?;
-    let flip = config.evaluate.flip_test;
-    let mut predictor = Predictor::new(&gpu, &config.model_config(skeleton), config.train.size, 1, flip)?;
-    predictor.load(&checkpoint::network_only(&state))?;
+    let mut predictor = predictor_of(&gpu, &config, skeleton, 1, &arguments.checkpoint, &state)?;
     let cannot_write = || format!("cannot write to {}", arguments.out.display());
     std::fs::create_dir_all(&arguments.out).with_context(cannot_write)?;
     let mut people = Vec::new();

@@ -18,6 +18,9 @@ use crate::graph::Tensor;
 /// Named tensors of a network, and of its optimizer in a checkpoint of a run.
 pub type State = BTreeMap<String, Tensor>;
 
+/// Names and shapes of tensors.
+pub type Shapes = BTreeMap<String, Vec<usize>>;
+
 /// The metadata entry that holds [`Header`].
 const METADATA_KEY: &str = "ditn";
 
@@ -231,14 +234,12 @@ fn tensors(path: &Path, bytes: &[u8]) -> Result<State, CheckpointError> {
         .collect()
 }
 
-/// What keeps `found` from taking the place of `expected`: a line for each tensor that is missing, of another shape,
-/// or not known.
-pub fn differences(expected: &State, found: &State) -> Vec<String> {
-    let missing_or_other = expected.iter().filter_map(|(name, tensor)| match found.get(name) {
-        None => Some(format!("{name} {:?} is missing", tensor.shape)),
-        Some(other) if other.shape != tensor.shape => {
-            Some(format!("{name} is {:?}, should be {:?}", other.shape, tensor.shape))
-        }
+/// What keeps the tensors of `found` from being those of `expected` (names and shapes): a line for each one that is
+/// missing, of another shape, or not known.
+pub fn differences(expected: &Shapes, found: &State) -> Vec<String> {
+    let missing_or_other = expected.iter().filter_map(|(name, shape)| match found.get(name) {
+        None => Some(format!("{name} {shape:?} is missing")),
+        Some(other) if other.shape != *shape => Some(format!("{name} is {:?}, should be {shape:?}", other.shape)),
         Some(_) => None,
     });
     let unknown = found
@@ -246,6 +247,23 @@ pub fn differences(expected: &State, found: &State) -> Vec<String> {
         .filter(|(name, _)| !expected.contains_key(*name))
         .map(|(name, tensor)| format!("{name} {:?} is not part of the network", tensor.shape));
     missing_or_other.chain(unknown).collect()
+}
+
+/// Checks that the tensors of a file are those of `expected`.
+///
+/// # Errors
+/// [`CheckpointError::OtherNetwork`] with all [`differences`].
+pub fn check_fits(path: &Path, expected: &Shapes, found: &State) -> Result<(), CheckpointError> {
+    let differences = differences(expected, found);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(CheckpointError::OtherNetwork { path: path.to_owned(), differences })
+}
+
+/// The shapes of a state's tensors.
+pub fn shapes(state: &State) -> Shapes {
+    state.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect()
 }
 
 /// The tensors of the network alone, without the optimizer's.
@@ -345,13 +363,13 @@ mod tests {
     #[test]
     fn differences_name_missing_reshaped_and_unknown_tensors() {
         let expected = checkpoint().state;
-        assert!(differences(&expected, &expected).is_empty());
+        assert!(differences(&shapes(&expected), &expected).is_empty());
         let mut found = expected.clone();
         found.remove("optimizer.step");
         found.get_mut("conv1.weight").unwrap().shape = vec![3, 1];
         found.insert("extra".into(), Tensor { shape: vec![0], data: vec![] });
         assert_eq!(
-            differences(&expected, &found),
+            differences(&shapes(&expected), &found),
             [
                 "conv1.weight is [3, 1], should be [1, 3]",
                 "optimizer.step [1] is missing",

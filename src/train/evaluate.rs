@@ -1,21 +1,54 @@
 //! Scoring a network on the evaluation split.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::RgbImage;
 
+use super::checkpoint::{Shapes, State, check_fits, network_only};
 use super::config::Config;
 use super::people::People;
 use super::run::{TrainError, Watcher};
 use crate::data::augmentation::Placement;
-use crate::data::{Batch, Size};
+use crate::data::{Batch, Size, Skeleton};
+use crate::gpu::Gpu;
+use crate::ir::{Role, Value};
 use crate::metrics::baseline::BaselineError;
 use crate::metrics::{MetricError, Score, Scorer};
-use crate::predict::predictor::Predictor;
+use crate::nn::{Mode, Network};
+use crate::predict::predictor::{NetworkError, Predictor};
 use crate::predict::{Pose, places, poses_in_pictures, sheet};
 
 /// People on a sheet, and how many cells a row has: prediction and truth of four people.
 const SHEET: (usize, usize) = (24, 8);
+
+/// The network of a checkpoint read from `path`, ready for `batch` pictures at a time.
+///
+/// # Errors
+/// [`CheckpointError::OtherNetwork`] where the tensors are not those of the configuration's network; errors of the
+/// adapter.
+pub fn predictor_of(
+    gpu: &Arc<Gpu>,
+    config: &Config,
+    skeleton: &'static Skeleton,
+    batch: usize,
+    path: &Path,
+    state: &State,
+) -> Result<Predictor, TrainError> {
+    let model = config.model_config(skeleton);
+    let mut net = Network::new(Mode::Inference);
+    let (_, image) = net.pictures(batch, config.train.size).map_err(NetworkError::from)?;
+    model.build(&mut net, image).map_err(NetworkError::from)?;
+    let kept = |value: &&Value| matches!(value.role, Role::Parameter | Role::State);
+    let expected: Shapes =
+        net.graph.values().iter().filter(kept).map(|v| (v.name.clone(), v.shape.extents().to_vec())).collect();
+    let state = network_only(state);
+    check_fits(path, &expected, &state)?;
+    let mut predictor = Predictor::new(gpu, &model, config.train.size, batch, config.evaluate.flip_test)?;
+    predictor.load(&state)?;
+    Ok(predictor)
+}
 
 /// A network's predictions for the evaluation split of a configuration.
 pub struct Evaluator {

@@ -74,7 +74,7 @@ pub enum TrainError {
 #[derive(Debug)]
 pub enum Outcome {
     /// All epochs are done.
-    Finished(Summary),
+    Finished(Box<Summary>),
     /// It was asked to stop, saved and stopped.
     Stopped {
         /// Steps done.
@@ -141,7 +141,7 @@ pub fn run(
             }
         }
         if run.progress.step == run.total_steps {
-            return Ok(Outcome::Finished(run.finish()?));
+            return Ok(Outcome::Finished(Box::new(run.finish()?)));
         }
         if stop.load(Ordering::Relaxed) {
             run.settle(watcher)?;
@@ -214,11 +214,7 @@ impl<'a> Run<'a> {
         let has_checkpoint = resumed.is_some();
         let progress = match resumed {
             Some(Checkpoint { header, state }) => {
-                let path = folder.last();
-                let differences = checkpoint::differences(&initial, &state);
-                if !differences.is_empty() {
-                    return Err(CheckpointError::OtherNetwork { path, differences }.into());
-                }
+                checkpoint::check_fits(&folder.last(), &checkpoint::shapes(&initial), &state)?;
                 trainer.restore(&state)?;
                 log::truncate(&folder.log(), header.progress.epochs)
                     .map_err(|error| TrainError::Record { path: folder.log(), error })?;
@@ -486,8 +482,7 @@ fn initialized_from(path: &Path, initial: &State, watcher: &mut dyn Watcher) -> 
     let (taken, lacking): (Vec<&String>, Vec<&String>) =
         network.keys().partition(|name| fits(name, &network[*name].shape));
     if taken.is_empty() {
-        let differences = checkpoint::differences(&network, &file);
-        return Err(CheckpointError::OtherNetwork { path: path.to_owned(), differences }.into());
+        checkpoint::check_fits(path, &checkpoint::shapes(&network), &file)?;
     }
     let mut state = initial.clone();
     for name in &taken {

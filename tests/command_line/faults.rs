@@ -1,0 +1,152 @@
+//! What is wrong with the input ends with exit status 2, one clear message, and nothing lost.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{Folder, bits, ditn, errors, run, status, succeed, train};
+
+/// Runs and expects status 2 with all of `parts` in a message of one paragraph.
+fn refused(command: &mut Command, parts: &[&str]) {
+    let output = run(command);
+    let message = errors(&output);
+    assert_eq!(status(&output), 2, "{message}");
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(message.matches("error:").count(), 1, "{message}");
+    assert!(!message.contains("panicked"), "{message}");
+    for part in parts {
+        assert!(message.contains(part), "no `{part}` in: {message}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_one() {
+    let folder = Folder::new("unknown-key");
+    std::fs::write(folder.join("a.toml"), "seed = 1\n[train]\nbach = 4\n").unwrap();
+    refused(&mut ditn(&folder, &["train", "a.toml"]), &["a.toml, line 3", "`train.bach`", "did you mean `batch`?"]);
+    refused(&mut train(&folder, &["--set", "train.bach=4"]), &["--set train.bach=4", "did you mean `batch`?"]);
+    assert!(!folder.join("runs").exists(), "a refused run leaves no folder");
+}
+
+#[test]
+fn a_wrong_typed_key_is_refused_with_line_and_expectation() {
+    let folder = Folder::new("wrong-type");
+    std::fs::write(folder.join("a.toml"), "[train]\nbatch = \"many\"\n").unwrap();
+    refused(&mut ditn(&folder, &["train", "a.toml"]), &["a.toml, line 2", "`train.batch`", "expected usize"]);
+}
+
+#[test]
+fn a_value_that_breaks_a_rule_is_refused_with_the_rule() {
+    let folder = Folder::new("rule");
+    refused(&mut train(&folder, &["--set", "train.size=[65, 64]"]), &["`train.size` = [65, 64]", "multiples of 32"]);
+}
+
+#[test]
+fn a_configuration_that_is_not_there_is_named() {
+    let folder = Folder::new("no-file");
+    refused(&mut ditn(&folder, &["train", "nowhere.toml"]), &["nowhere.toml", "cannot read"]);
+}
+
+#[test]
+fn a_missing_data_folder_is_named_and_without_one_the_ways_to_give_it_are() {
+    let folder = Folder::new("no-data");
+    let lsp = ["--set", "data.kind=lsp"];
+    refused(&mut train(&folder, &lsp), &["--data DIR", "data.root", "DITN_DATA"]);
+    refused(train(&folder, &lsp).args(["--data", "nowhere"]), &["nowhere/lsp", "not found"]);
+    refused(train(&folder, &lsp).env("DITN_DATA", "elsewhere"), &["elsewhere/lsp", "not found"]);
+    assert!(!folder.join("runs").exists(), "a refused run leaves no folder");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_broken_picture_in_the_set_is_named_and_the_steps_before_it_are_kept() {
+    let Some(data) = std::env::var_os("DITN_DATA") else {
+        println!("skipped: DITN_DATA is not set");
+        return;
+    };
+    let folder = Folder::new("broken-picture");
+    let (from, to) = (Path::new(&data).join("lsp"), folder.join("data/lsp"));
+    std::fs::create_dir_all(to.join("images")).unwrap();
+    std::os::unix::fs::symlink(from.join("joints.mat"), to.join("joints.mat")).unwrap();
+    for entry in std::fs::read_dir(from.join("images")).unwrap() {
+        let entry = entry.unwrap();
+        std::os::unix::fs::symlink(entry.path(), to.join("images").join(entry.file_name())).unwrap();
+    }
+    let broken = to.join("images/im0003.jpg");
+    std::fs::remove_file(&broken).unwrap();
+    std::fs::write(&broken, "not a picture").unwrap();
+    // Four people in batches of two: the broken one comes in the first epoch, or in its first half.
+    #[rustfmt::skip]
+    let command = &mut train(&folder, &[
+        "--out", "run", "--data", "data", "--set", "data.kind=lsp", "--set", "data.people=4",
+        "--set", "train.pictures_per_epoch=0",
+    ]);
+    refused(command, &["im0003.jpg", "broken picture"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let folder = Folder::new("unwritable");
+    std::fs::write(folder.join("file"), "").unwrap();
+    refused(&mut train(&folder, &["--out", "file/run"]), &["file/run", "cannot write to the output folder", "--out"]);
+    // A user that permissions do not stop (root) cannot test them.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let read_only = folder.join("read-only");
+        std::fs::create_dir(&read_only).unwrap();
+        std::fs::set_permissions(&read_only, PermissionsExt::from_mode(0o555)).unwrap();
+        if std::fs::write(read_only.join("probe"), "").is_err() {
+            refused(&mut train(&folder, &["--out", "read-only"]), &["read-only", "cannot write to the output folder"]);
+        } else {
+            println!("skipped in part: this user may write everywhere");
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_holds_a_run_is_refused_and_the_run_stays() {
+    let folder = Folder::new("holds-a-run");
+    succeed(&mut train(&folder, &["--out", "run", "--set", "train.epochs=1"]));
+    let before = bits(&folder.join("run/last.safetensors"));
+    refused(&mut train(&folder, &["--out", "run"]), &["run already holds a run", "--resume run", "--out"]);
+    assert!(before == bits(&folder.join("run/last.safetensors")));
+}
+
+#[test]
+fn resuming_where_there_is_nothing_is_refused() {
+    let folder = Folder::new("nothing");
+    refused(&mut ditn(&folder, &["train", "--resume", "nowhere"]), &["nowhere holds no checkpoint"]);
+}
+
+#[test]
+fn a_checkpoint_of_another_network_is_refused_with_the_tensors_that_differ() {
+    let folder = Folder::new("another-network");
+    succeed(&mut train(&folder, &["--out", "run", "--set", "train.epochs=1"]));
+    let before = bits(&folder.join("run/last.safetensors"));
+    refused(
+        &mut ditn(&folder, &["train", "--resume", "run", "--set", "model.stem=8", "--set", "train.epochs=2"]),
+        &["run/last.safetensors belongs to another network", "conv1.weight is [4, 3, 3, 3], should be [8, 3, 3, 3]"],
+    );
+    assert!(before == bits(&folder.join("run/last.safetensors")), "the checkpoint was lost");
+    refused(
+        &mut ditn(&folder, &["eval", "--checkpoint", "run/last.safetensors", "--set", "model.stem=8"]),
+        &["another network", "conv1.weight is [4, 3, 3, 3], should be [8, 3, 3, 3]"],
+    );
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused_by_name() {
+    let folder = Folder::new("damaged");
+    std::fs::create_dir(folder.join("run")).unwrap();
+    std::fs::write(folder.join("run/last.safetensors"), [7; 100]).unwrap();
+    let message = "run/last.safetensors is not a usable safetensors file";
+    refused(&mut ditn(&folder, &["train", "--resume", "run"]), &[message]);
+    refused(&mut ditn(&folder, &["eval", "--checkpoint", "run/last.safetensors"]), &[message]);
+}
+
+#[test]
+fn an_adapter_that_is_not_there_is_refused_with_those_that_are() {
+    let folder = Folder::new("adapter");
+    refused(&mut train(&folder, &["--adapter", "no such adapter"]), &["no such adapter", "found: "]);
+    assert!(!folder.join("runs").exists(), "a refused run leaves no folder");
+}

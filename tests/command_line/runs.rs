@@ -1,0 +1,217 @@
+//! Runs that end, stop, die and go on.
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Folder, bits, ditn, errors, log, run, status, succeed, train};
+use ditn::train::checkpoint;
+
+/// Steps of the small configuration.
+const STEPS: u64 = 30;
+
+fn json(path: &Path) -> serde_json::Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn step_of(checkpoint: &Path) -> Option<u64> {
+    checkpoint::load(checkpoint).ok().map(|checkpoint| checkpoint.header.progress.step)
+}
+
+/// Waits until the run in `out` has saved itself inside an epoch, but lets a run that never does end the test.
+fn wait_for_a_checkpoint(out: &Path, child: &mut Child) {
+    let start = Instant::now();
+    while step_of(&out.join("last.safetensors")).is_none_or(|step| step < 4) {
+        assert!(start.elapsed() < Duration::from_secs(300), "no checkpoint after five minutes");
+        assert!(child.try_wait().expect("it is our child").is_none(), "it ended before its first checkpoint");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_run_leaves_log_summary_sheets_and_checkpoints() {
+    let folder = Folder::new("leaves");
+    let output = succeed(train(&folder, &["--json"]).stdin(Stdio::null()));
+    let out = folder.join("runs/small-001");
+    let summary = json(&out.join("summary.json"));
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    assert_eq!(printed, summary);
+
+    assert_eq!(summary["metric"]["name"], "PCKh@0.5");
+    for (key, value) in [("value", &summary["metric"]), ("mean_pose_baseline", &summary["metric"])] {
+        assert!((0.0..=100.0).contains(&value[key].as_f64().expect("a number")), "{key}: {summary}");
+    }
+    assert_eq!(summary["epochs"], 5);
+    assert!(summary["seconds"].as_f64().is_some_and(|s| s > 0.0));
+    assert!(summary["pictures_per_second"].as_f64().is_some_and(|s| s > 0.0));
+    assert!(summary["adapter"]["name"].as_str().is_some_and(|name| !name.is_empty()));
+
+    let log = log(&out);
+    assert_eq!(log.len(), 5);
+    let metrics: Vec<bool> = log.iter().map(|line| line.get("metric").is_some()).collect();
+    assert_eq!(metrics, [false, true, false, true, true], "every second epoch and the last are scored");
+    assert_eq!(log[4]["metric"]["value"], summary["metric"]["value"]);
+    assert_eq!((&log[4]["step"], &log[4]["pictures"]), (&STEPS.into(), &(2 * STEPS).into()));
+    for picture in ["sheet.png", "sheets/epoch_003.png"] {
+        let sheet = image::open(out.join(picture)).unwrap_or_else(|error| panic!("{picture}: {error}"));
+        assert!(sheet.width() > 64 && sheet.height() > 64, "{picture} is {}x{}", sheet.width(), sheet.height());
+    }
+
+    let last = checkpoint::load(&out.join("last.safetensors")).expect("a checkpoint");
+    assert_eq!(last.header.progress.step, STEPS);
+    let parameters: usize = last
+        .state
+        .iter()
+        .filter(|(name, _)| !name.starts_with("optimizer.") && !name.contains("running_"))
+        .map(|(_, tensor)| tensor.data.len())
+        .sum();
+    assert_eq!(summary["parameters"], parameters);
+    let best = checkpoint::load(&out.join("best.safetensors")).expect("a checkpoint");
+    let best_logged = log.iter().filter_map(|line| line["metric"]["value"].as_f64()).fold(f64::MIN, f64::max);
+    assert_eq!(best.header.progress.score.map(|score| score.value), Some(best_logged));
+}
+
+#[test]
+fn two_runs_of_one_seed_are_identical_to_the_bit_and_another_seed_is_not() {
+    let folder = Folder::new("seeds");
+    for (out, seed) in [("a", "seed=1"), ("b", "seed=1"), ("c", "seed=2")] {
+        succeed(&mut train(&folder, &["--out", out, "--set", seed, "--set", "train.epochs=2"]));
+    }
+    let last = |out: &str| bits(&folder.join(out).join("last.safetensors"));
+    assert!(last("a") == last("b"), "two runs of seed 1 differ");
+    assert!(last("a") != last("c"), "the seed changes nothing");
+    assert_eq!(log(&folder.join("a")), log(&folder.join("b")));
+}
+
+#[test]
+fn a_killed_run_goes_on_as_if_it_had_never_stopped() {
+    let folder = Folder::new("killed");
+    succeed(&mut train(&folder, &["--out", "whole"]));
+
+    let killed = folder.join("killed");
+    let mut child = train(&folder, &["--out", "killed"]).stderr(Stdio::null()).spawn().expect("it starts");
+    wait_for_a_checkpoint(&killed, &mut child);
+    child.kill().expect("it is our child");
+    child.wait().expect("it is our child");
+    let step = step_of(&killed.join("last.safetensors")).expect("a whole checkpoint, whenever it was killed");
+    assert!(step < STEPS, "it was killed too late to test anything");
+
+    succeed(&mut ditn(&folder, &["train", "--resume", "killed"]));
+    for checkpoint in ["last.safetensors", "best.safetensors"] {
+        let (whole, resumed) = (bits(&folder.join("whole").join(checkpoint)), bits(&killed.join(checkpoint)));
+        assert!(whole == resumed, "{checkpoint} differs after a resume at step {step}");
+    }
+    assert_eq!(log(&folder.join("whole")), log(&killed), "resumed at step {step}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_saves_and_stops_with_status_130_and_the_run_can_go_on() {
+    let folder = Folder::new("interrupt");
+    succeed(&mut train(&folder, &["--out", "whole"]));
+
+    let out = folder.join("stopped");
+    let mut child = train(&folder, &["--out", "stopped"]).stderr(Stdio::piped()).spawn().expect("it starts");
+    wait_for_a_checkpoint(&out, &mut child);
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.expect("every Unix has kill").success());
+    let output = child.wait_with_output().expect("it is our child");
+    assert_eq!(status(&output), 130, "{}", errors(&output));
+    assert!(errors(&output).contains("ditn train --resume stopped"), "{}", errors(&output));
+    assert!(!out.join("summary.json").exists());
+
+    succeed(&mut ditn(&folder, &["train", "--resume", "stopped"]));
+    let last = |out: &str| bits(&folder.join(out).join("last.safetensors"));
+    assert!(last("whole") == last("stopped"));
+}
+
+#[test]
+fn a_finished_run_is_left_as_it_is_by_another_resume() {
+    let folder = Folder::new("finished");
+    succeed(&mut train(&folder, &["--out", "run", "--set", "train.epochs=1"]));
+    let before = (bits(&folder.join("run/last.safetensors")), json(&folder.join("run/summary.json")));
+    succeed(&mut ditn(&folder, &["train", "--resume", "run"]));
+    assert!(before == (bits(&folder.join("run/last.safetensors")), json(&folder.join("run/summary.json"))));
+}
+
+/// Eight people without variation, of whom every joint is in the picture; the score is theirs.
+const EIGHT: &str = r#"
+name = "eight"
+seed = 3
+[data]
+people = 8
+[data.synthetic]
+truncation = 0
+other_people = 0
+occluders = 0
+[data.augmentation]
+scale = 0
+rotation_probability = 0
+flip_probability = 0
+[model]
+width = 8
+stem = 8
+blocks = 1
+modules = [1, 1, 1]
+[train]
+size = [96, 96]
+batch = 8
+epochs = 30
+pictures_per_epoch = 80
+[loss]
+joints = "mse"
+sigma = 1.5
+[optimizer]
+learning_rate = 6e-3
+[schedule]
+milestones = [{ at = 0.7, factor = 0.3 }]
+[evaluate]
+every = 30
+split = "train"
+people = 8
+flip_test = false
+"#;
+
+#[test]
+fn a_network_fits_eight_people_completely() {
+    let folder = Folder::new("eight");
+    std::fs::write(folder.join("eight.toml"), EIGHT).expect("the temporary folder is writable");
+    succeed(&mut ditn(&folder, &["train", "eight.toml", "--out", "run"]));
+    let summary = json(&folder.join("run/summary.json"));
+    assert_eq!(summary["metric"]["value"], 100.0, "{summary}");
+    assert!(summary["metric"]["mean_pose_baseline"].as_f64().is_some_and(|value| value < 60.0), "{summary}");
+}
+
+#[test]
+fn evaluating_the_best_checkpoint_gives_its_logged_score() {
+    let folder = Folder::new("evaluate");
+    succeed(&mut train(&folder, &["--out", "run", "--set", "train.epochs=2"]));
+    let output = succeed(&mut ditn(&folder, &["eval", "--checkpoint", "run/best.safetensors", "--json"]));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    assert_eq!(report["metric"], json(&folder.join("run/summary.json"))["metric"]);
+    assert_eq!(report["people"], 4);
+}
+
+#[test]
+fn numbers_that_run_away_stop_the_run_with_step_pictures_and_the_last_good_checkpoint() {
+    let folder = Folder::new("runaway");
+    let command = &mut train(&folder, &["--out", "run", "--set", "optimizer.learning_rate=1e30"]);
+    let output = run(command);
+    let message = errors(&output);
+    assert_eq!(status(&output), 1, "{message}");
+    assert!(message.contains("not finite at step "), "{message}");
+    assert!(message.contains("pictures of that step: synthetic"), "{message}");
+    assert!(message.contains("no checkpoint had been written yet"), "{message}");
+    assert!(!folder.join("run/last.safetensors").exists());
+
+    succeed(&mut train(&folder, &["--out", "good", "--set", "train.epochs=1"]));
+    let before = bits(&folder.join("good/last.safetensors"));
+    let output = run(&mut ditn(
+        &folder,
+        &["train", "--resume", "good", "--set", "train.epochs=2", "--set", "optimizer.learning_rate=1e30"],
+    ));
+    assert_eq!(status(&output), 1, "{}", errors(&output));
+    assert!(errors(&output).contains("the last good checkpoint is good/last.safetensors"), "{}", errors(&output));
+    assert!(before == bits(&folder.join("good/last.safetensors")), "the good checkpoint was lost");
+}
