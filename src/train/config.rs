@@ -1,7 +1,7 @@
 //! What a run is made of: the TOML configuration, its defaults and its rules.
 //!
 //! Every key has a default, the paper's where the paper gives one, so a file holds only what it changes. Unknown keys
-//! are refused ([`read`] names the nearest known one). [`Config::validate`] checks what types cannot.
+//! are refused, and the message names the nearest known one. [`Config::validate`] checks what types cannot.
 
 mod read;
 

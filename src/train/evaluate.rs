@@ -26,8 +26,7 @@ const SHEET: (usize, usize) = (24, 8);
 /// The network of a checkpoint read from `path`, ready for `batch` pictures at a time.
 ///
 /// # Errors
-/// [`CheckpointError::OtherNetwork`] where the tensors are not those of the configuration's network; errors of the
-/// adapter.
+/// Tensors that are not those of the configuration's network; errors of the adapter.
 pub fn predictor_of(
     gpu: &Arc<Gpu>,
     config: &Config,

@@ -163,8 +163,9 @@ pictures_per_epoch = 80
 joints = "mse"
 sigma = 1.5
 [optimizer]
-learning_rate = 6e-3
+learning_rate = 4e-3
 [schedule]
+warmup_steps = 20
 milestones = [{ at = 0.7, factor = 0.3 }]
 [evaluate]
 every = 30
