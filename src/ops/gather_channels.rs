@@ -8,7 +8,7 @@ use super::{OperatorCase, one_invocation_an_item};
 
 const NAME: &str = "gather_channels";
 
-/// y[:, k] = x[:, index[k]].
+/// `y[:, k] = x[:, index[k]]`.
 pub static FORWARD: Kernel = Kernel {
     name: "gather_channels/forward",
     summary: "y[:, k] = x[:, index[k]]",
@@ -16,7 +16,7 @@ pub static FORWARD: Kernel = Kernel {
     subgroups: false,
 };
 
-/// y[:, c] = base[:, c] + the sum of x[:, k] over k with index[k] = c.
+/// `y[:, c]` = `base[:, c]` + the sum of `x[:, k]` over k with `index[k]` = c.
 pub static SCATTER_ADD: Kernel = Kernel {
     name: "gather_channels/scatter_add",
     summary: "y[:, c] = base[:, c] + sum of x[:, k] over k with index[k] = c",
@@ -24,7 +24,7 @@ pub static SCATTER_ADD: Kernel = Kernel {
     subgroups: false,
 };
 
-/// x `[N, C, H, W]` -> y `[N, K, H, W]`, y[:, k] = x[:, index[k]], with K the length of `index`.
+/// x `[N, C, H, W]` -> y `[N, K, H, W]`, `y[:, k] = x[:, index[k]]`, with K the length of `index`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatherChannels {
     /// The channel of x that each channel of y copies; any may occur many times or never.
@@ -80,7 +80,7 @@ impl Operator for GatherChannels {
     }
 }
 
-/// x `[N, K, H, W]` -> y `[N, C, H, W]`, y[:, c] = the sum of x[:, k] over k with index[k] = c: the transpose of
+/// x `[N, K, H, W]` -> y `[N, C, H, W]`, `y[:, c]` = the sum of `x[:, k]` over k with `index[k]` = c: the transpose of
 /// [`GatherChannels`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScatterAddChannels {
@@ -126,7 +126,7 @@ impl Operator for ScatterAddChannels {
 }
 
 /// base `[N, C, H, W]`, x `[N, K, H, W]` -> y `[N, C, H, W]`, y[:, c] = base[:, c] + the sum of x[:, k] over k with
-/// index[k] = c: the fusion at the end of DITN's transfer.
+/// `index[k]` = c: the fusion at the end of DITN's transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScatterAdd {
     /// The channel of y onto which each channel of x is added; its length is K.
