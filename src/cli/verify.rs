@@ -33,7 +33,7 @@ fn table(report: &Report, adapter: &str) -> String {
             let verdict = if group.pass { "ok  " } else { "FAIL" };
             let unmatched: String = group.unmatched.iter().map(|line| format!("      {line}\n")).collect();
             format!(
-                "{verdict}  {:<10}  {:>8.1e} of {:>8.1e}   worst {:>8.1e} of {:>8.1e}  {}\n{unmatched}",
+                "{verdict}  {:<10}  {:>8.1e} of {:>8.1e}   worst {:>8.1e} of {:>8}  {}\n{unmatched}",
                 group.name, group.error, group.allowance, group.worst_error, group.worst_allowance, group.worst_tensor
             )
         })
@@ -41,4 +41,9 @@ fn table(report: &Report, adapter: &str) -> String {
     let verdict =
         if report.pass { "The network is the reference's." } else { "The network differs from the reference." };
     format!("Relative errors ||a - b|| / ||b|| against PyTorch in float64, on {adapter}\n\n{rows}\n{verdict}\n")
+}
+
+/// The allowance of one tensor; a dash where only the whole group counts.
+fn single_allowance(allowance: f64) -> String {
+    if allowance.is_finite() { format!("{allowance:.1e}") } else { "-".to_string() }
 }
