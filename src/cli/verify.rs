@@ -34,7 +34,12 @@ fn table(report: &Report, adapter: &str) -> String {
             let unmatched: String = group.unmatched.iter().map(|line| format!("      {line}\n")).collect();
             format!(
                 "{verdict}  {:<10}  {:>8.1e} of {:>8.1e}   worst {:>8.1e} of {:>8}  {}\n{unmatched}",
-                group.name, group.error, group.allowance, group.worst_error, group.worst_allowance, group.worst_tensor
+                group.name,
+                group.error,
+                group.allowance,
+                group.worst_error,
+                single_allowance(group.worst_allowance),
+                group.worst_tensor
             )
         })
         .collect();
