@@ -2,6 +2,7 @@
 //!
 //! Figures and equations are those of *Human Pose Estimation via Dynamic Information Transfer*, Electronics 12, 695.
 
+use crate::data::Skeleton;
 use crate::ir::{ShapeError, ValueId};
 use crate::nn::{Conv2dLayer, Network, Weights};
 use crate::ops::dynamic_conv::DynamicConv;
@@ -10,18 +11,14 @@ use crate::ops::gather_channels::{GatherChannels, ScatterAdd};
 use crate::ops::global_average_pool::GlobalAveragePool;
 use crate::ops::max_pool::MaxPool;
 
-/// What stands on the body.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ditn<'a> {
-    /// Number of joints J.
-    pub joints: usize,
-    /// The two joints of each of the B bones.
-    pub bones: &'a [(usize, usize)],
-    /// The transfer from bones to joints; without it two decoders share a body (Table 5, multi-task only).
+/// Which parts of DITN stand on the body; Table 5 takes them away one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ditn {
+    /// The transfer from bones to joints; without it two decoders share a body (multi-task only).
     pub transfer: bool,
-    /// The channel attention behind the dynamic convolution (Table 5).
+    /// The channel attention behind the dynamic convolution.
     pub channel_attention: bool,
-    /// The spatial attention in front of the joint heat maps (Table 5).
+    /// The spatial attention in front of the joint heat maps.
     pub spatial_attention: bool,
 }
 
@@ -29,71 +26,83 @@ pub struct Ditn<'a> {
 /// targets are, instead of near one.
 const HEAT_MAP_WEIGHT: f32 = 0.1;
 
-impl Ditn<'_> {
+impl Ditn {
+    /// With all its parts.
+    pub const FULL: Self = Self { transfer: true, channel_attention: true, spatial_attention: true };
+
     /// Figure 2. features `[N, C, H, W]` -> joint heat maps `[N, J, H, W]`, bone heat maps `[N, B, H, W]`.
     ///
     /// # Errors
     /// [`ShapeError`] where the maps are too small for the parameter adapter.
-    pub fn heads(&self, net: &mut Network, features: ValueId) -> Result<(ValueId, ValueId), ShapeError> {
-        let joints = net.scope("joint_decoder", |net| decoder(net, features, self.joints))?;
-        let bones = net.scope("bone_decoder", |net| decoder(net, features, self.bones.len()))?;
+    pub fn heat_maps(
+        &self,
+        net: &mut Network,
+        features: ValueId,
+        skeleton: &Skeleton,
+    ) -> Result<(ValueId, ValueId), ShapeError> {
+        let joints = net.scope("joint_decoder", |net| decoder(net, features, skeleton.joints.len()))?;
+        let bones = net.scope("bone_decoder", |net| decoder(net, features, skeleton.bones.len()))?;
         if !self.transfer {
             return Ok((joints, bones));
         }
-        let joints = net.scope("transfer", |net| self.transfer(net, joints, bones))?;
+        let joints = net.scope("transfer", |net| self.transfer(net, joints, bones, skeleton.bones))?;
         Ok((joints, bones))
     }
 
     /// Figure 5 and Equations 2 and 3, the dynamic information transfer module: F_J `[N, J, H, W]` and F_B
-    /// `[N, B, H, W]` -> joint heat maps `[N, J, H, W]`.
-    fn transfer(&self, net: &mut Network, joints: ValueId, bones: ValueId) -> Result<ValueId, ShapeError> {
-        let ends: Vec<usize> = self.bones.iter().flat_map(|&(a, b)| [a, b]).collect();
-        let twice: Vec<usize> = (0..self.bones.len()).flat_map(|bone| [bone, bone]).collect();
+    /// `[N, B, H, W]` -> joint heat maps `[N, J, H, W]`, for bones that each join two joints.
+    fn transfer(
+        &self,
+        net: &mut Network,
+        joints: ValueId,
+        bones: ValueId,
+        skeleton: &[(usize, usize)],
+    ) -> Result<ValueId, ShapeError> {
+        let ends: Vec<usize> = skeleton.iter().flat_map(|&(a, b)| [a, b]).collect();
+        let twice: Vec<usize> = (0..skeleton.len()).flat_map(|bone| [bone, bone]).collect();
+        let [_, joint_count, _, _] = net.graph.shape(joints).nchw("transfer")?;
 
-        let mixed = net.conv2d("mix", joints, head_conv(self.joints, 1))?;
+        let mixed = net.conv2d("mix", joints, head_conv(joint_count, 1))?;
         let grouped_joints = net.graph.apply_one(GatherChannels { index: ends.clone() }, &[mixed])?;
         let grouped_bones = net.graph.apply_one(GatherChannels { index: twice }, &[bones])?;
-        let theta = net.scope("adapter", |net| self.parameter_adapter(net, grouped_bones))?;
+        let theta = net.scope("adapter", |net| parameter_adapter(net, grouped_bones, skeleton.len()))?;
         let mut induced = net.graph.apply_one(DynamicConv, &[grouped_joints, theta])?;
         if self.channel_attention {
-            induced = net.scope("channel_attention", |net| self.channel_attention(net, induced))?;
+            induced = net.scope("channel_attention", |net| channel_attention(net, induced, skeleton.len()))?;
         }
         let refined = net.graph.apply_one(ScatterAdd { index: ends }, &[mixed, induced])?;
         if self.spatial_attention {
-            return net.scope("spatial_attention", |net| self.spatial_attention(net, refined));
+            return net.scope("spatial_attention", |net| spatial_attention(net, refined, joint_count));
         }
         Ok(refined)
     }
+}
 
-    /// Figure 6a. Bone maps `[N, 2B, H, W]` -> kernels theta `[N, 2B, kh, kw]`; 64x64 maps give 7x7.
-    fn parameter_adapter(&self, net: &mut Network, x: ValueId) -> Result<ValueId, ShapeError> {
-        let bones = self.bones.len();
-        let conv = head_conv(2 * bones, 3).groups(bones);
-        let half = MaxPool { kernel: 2, stride: 2, padding: 0 };
-        let x = net.conv2d("conv1", x, conv.stride(2).padding(0))?;
-        let x = net.graph.apply_one(half, &[x])?;
-        let x = net.conv2d("conv2", x, conv)?;
-        let x = net.graph.apply_one(half, &[x])?;
-        net.conv2d("conv3", x, conv)
-    }
+/// Figure 6a. Bone maps `[N, 2B, H, W]` -> kernels theta `[N, 2B, kh, kw]`; 64x64 maps give 7x7.
+fn parameter_adapter(net: &mut Network, x: ValueId, bones: usize) -> Result<ValueId, ShapeError> {
+    let conv = head_conv(2 * bones, 3).groups(bones);
+    let half = MaxPool { kernel: 2, stride: 2, padding: 0 };
+    let x = net.conv2d("conv1", x, conv.stride(2).padding(0))?;
+    let x = net.graph.apply_one(half, &[x])?;
+    let x = net.conv2d("conv2", x, conv)?;
+    let x = net.graph.apply_one(half, &[x])?;
+    net.conv2d("conv3", x, conv)
+}
 
-    /// Figure 6b and Equation 4, a 2 -> 2 block a bone: r = K3(f), (1 + sigmoid(K1(avg(r)))) r.
-    fn channel_attention(&self, net: &mut Network, x: ValueId) -> Result<ValueId, ShapeError> {
-        let bones = self.bones.len();
-        let r = conv_bn_relu(net, "residual", x, head_conv(2 * bones, 3).groups(bones), 1.0)?;
-        let average = net.graph.apply_one(GlobalAveragePool, &[r])?;
-        let gate = conv_bn_relu(net, "gate", average, head_conv(2 * bones, 1).groups(bones), 1.0)?;
-        net.graph.apply_one(Gate, &[r, gate])
-    }
+/// Figure 6b and Equation 4, a 2 -> 2 block a bone: r = K3(f), (1 + sigmoid(K1(avg(r)))) r.
+fn channel_attention(net: &mut Network, x: ValueId, bones: usize) -> Result<ValueId, ShapeError> {
+    let r = conv_bn_relu(net, "residual", x, head_conv(2 * bones, 3).groups(bones), 1.0)?;
+    let average = net.graph.apply_one(GlobalAveragePool, &[r])?;
+    let gate = conv_bn_relu(net, "gate", average, head_conv(2 * bones, 1).groups(bones), 1.0)?;
+    net.graph.apply_one(Gate, &[r, gate])
+}
 
-    /// Figure 6c and Equation 5: r = K3(f), (1 + sigmoid(DW9(K1(r)))) r.
-    fn spatial_attention(&self, net: &mut Network, x: ValueId) -> Result<ValueId, ShapeError> {
-        let joints = self.joints;
-        let r = conv_bn_relu(net, "residual", x, head_conv(joints, 3), HEAT_MAP_WEIGHT)?;
-        let point = conv_bn_relu(net, "point", r, head_conv(joints, 1), 1.0)?;
-        let gate = conv_bn_relu(net, "depthwise", point, head_conv(joints, 9).groups(joints), 1.0)?;
-        net.graph.apply_one(Gate, &[r, gate])
-    }
+/// Figure 6c and Equation 5: r = K3(f), (1 + sigmoid(DW9(K1(r)))) r.
+fn spatial_attention(net: &mut Network, x: ValueId, joints: usize) -> Result<ValueId, ShapeError> {
+    let r = conv_bn_relu(net, "residual", x, head_conv(joints, 3), HEAT_MAP_WEIGHT)?;
+    let point = conv_bn_relu(net, "point", r, head_conv(joints, 1), 1.0)?;
+    let gate = conv_bn_relu(net, "depthwise", point, head_conv(joints, 9).groups(joints), 1.0)?;
+    net.graph.apply_one(Gate, &[r, gate])
 }
 
 /// A convolution of the heads, with the initial weights that the reference has.

@@ -3,6 +3,7 @@
 //!
 //! Names and order are those of the public `pose_hrnet` checkpoints.
 
+use super::blocks::{basic_block, bottlenecks, conv_bn, conv_bn_relu, numbered_conv_bn_relu};
 use crate::ir::{ShapeError, ValueId};
 use crate::nn::{Conv2dLayer, Network};
 
@@ -20,25 +21,22 @@ pub struct HrNet {
 }
 
 impl HrNet {
+    /// HRNet-W32.
+    pub const W32: Self = Self { width: 32, stem: 64, blocks: 4, modules: [1, 4, 3] };
+    /// HRNet-W48.
+    pub const W48: Self = Self { width: 48, ..Self::W32 };
+
     /// image `[N, 3, H, W]` -> features `[N, width, H / 4, W / 4]`.
     ///
     /// # Errors
     /// [`ShapeError`] where H or W is not a multiple of 32.
     pub fn features(&self, net: &mut Network, image: ValueId) -> Result<ValueId, ShapeError> {
-        let [_, _, h, w] = net.graph.shape(image).nchw("hrnet")?;
-        ShapeError::unless(h % 32 == 0 && w % 32 == 0, "hrnet", || {
-            format!("the input size {h}x{w} is not a multiple of 32 in both directions")
-        })?;
+        super::check_input_size(net, image, "hrnet")?;
         let channels: Vec<usize> = (0..4).map(|branch| self.width << branch).collect();
 
-        let mut x = image;
-        for number in ["1", "2"] {
-            x = net.conv2d(format!("conv{number}"), x, Conv2dLayer::new(self.stem, 3).stride(2))?;
-            x = net.batch_norm(format!("bn{number}"), x, 1.0)?;
-            x = net.relu(x)?;
-        }
-        let x =
-            net.scope("layer1", |net| (0..4).try_fold(x, |x, k| net.scope(k, |net| bottleneck(net, x, self.stem, 1))))?;
+        let x = numbered_conv_bn_relu(net, 1, image, Conv2dLayer::new(self.stem, 3).stride(2))?;
+        let x = numbered_conv_bn_relu(net, 2, x, Conv2dLayer::new(self.stem, 3).stride(2))?;
+        let x = bottlenecks(net, "layer1", x, 4, self.stem, 1)?;
 
         let xs = net.scope("transition1", |net| {
             let high = net.scope(0, |net| conv_bn_relu(net, x, Conv2dLayer::new(channels[0], 3)))?;
@@ -126,46 +124,4 @@ fn widen(net: &mut Network, name: &str, mut xs: Vec<ValueId>, channels: usize) -
     })?;
     xs.push(added);
     Ok(xs)
-}
-
-/// Convolution `0` and batch normalisation `1`, as in a PyTorch `Sequential`.
-fn conv_bn(net: &mut Network, x: ValueId, layer: Conv2dLayer) -> Result<ValueId, ShapeError> {
-    let x = net.conv2d(0, x, layer)?;
-    net.batch_norm(1, x, 1.0)
-}
-
-fn conv_bn_relu(net: &mut Network, x: ValueId, layer: Conv2dLayer) -> Result<ValueId, ShapeError> {
-    let x = conv_bn(net, x, layer)?;
-    net.relu(x)
-}
-
-/// Two 3x3 convolutions and the identity.
-fn basic_block(net: &mut Network, x: ValueId, channels: usize) -> Result<ValueId, ShapeError> {
-    let y = net.conv2d("conv1", x, Conv2dLayer::new(channels, 3))?;
-    let y = net.batch_norm("bn1", y, 1.0)?;
-    let y = net.relu(y)?;
-    let y = net.conv2d("conv2", y, Conv2dLayer::new(channels, 3))?;
-    let y = net.batch_norm("bn2", y, 1.0)?;
-    let y = net.add(y, x)?;
-    net.relu(y)
-}
-
-/// 1x1 to `channels`, 3x3, 1x1 to 4 `channels`, and the identity (through a 1x1 where the shape changes).
-pub(super) fn bottleneck(net: &mut Network, x: ValueId, channels: usize, stride: usize) -> Result<ValueId, ShapeError> {
-    let [_, inputs, _, _] = net.graph.shape(x).nchw("bottleneck")?;
-    let skip = if stride != 1 || inputs != 4 * channels {
-        net.scope("downsample", |net| conv_bn(net, x, Conv2dLayer::new(4 * channels, 1).stride(stride)))?
-    } else {
-        x
-    };
-    let y = net.conv2d("conv1", x, Conv2dLayer::new(channels, 1))?;
-    let y = net.batch_norm("bn1", y, 1.0)?;
-    let y = net.relu(y)?;
-    let y = net.conv2d("conv2", y, Conv2dLayer::new(channels, 3).stride(stride))?;
-    let y = net.batch_norm("bn2", y, 1.0)?;
-    let y = net.relu(y)?;
-    let y = net.conv2d("conv3", y, Conv2dLayer::new(4 * channels, 1))?;
-    let y = net.batch_norm("bn3", y, 1.0)?;
-    let y = net.add(y, skip)?;
-    net.relu(y)
 }

@@ -1,45 +1,48 @@
 //! The networks, each to be read beside its paper's figures.
+//!
+//! A network is a body (features at a quarter of the input's size) with a head (heat maps). [`ModelConfig::named`] knows
+//! those of the papers.
 
+mod blocks;
 mod ditn;
 mod hrnet;
+mod resnet;
 
 pub use ditn::Ditn;
 pub use hrnet::HrNet;
+pub use resnet::{Depth, ResNet};
 
 use crate::data::Skeleton;
 use crate::ir::{ShapeError, ValueId};
 use crate::nn::{Conv2dLayer, Network, Weights};
 
-/// Which network.
+/// What makes features of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Model {
-    /// HRNet with decoders for joints and bones and the transfer between them.
-    Ditn,
-    /// HRNet with one 1x1 convolution.
-    Hrnet,
+pub enum Body {
+    /// Parallel branches at four resolutions.
+    HrNet(HrNet),
+    /// ResNet and transposed convolutions.
+    ResNet(ResNet),
+}
+
+/// What makes heat maps of features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// One 1x1 convolution with a bias: the baselines.
+    Convolution,
+    /// Decoders for joints and bones and the transfer between them.
+    Ditn(Ditn),
 }
 
 /// A network with its extents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelConfig {
-    /// Which network.
-    pub model: Model,
     /// The joints and bones that it predicts.
     pub skeleton: &'static Skeleton,
-    /// Channels of the branch at 1/4 of the input.
-    pub width: usize,
-    /// Channels of the stem and the first stage's bottlenecks.
-    pub stem: usize,
-    /// Basic blocks a branch and module.
-    pub blocks: usize,
-    /// Modules of stages 2, 3 and 4.
-    pub modules: [usize; 3],
-    /// DITN: the transfer from bones to joints.
-    pub transfer: bool,
-    /// DITN: the channel attention in the transfer.
-    pub channel_attention: bool,
-    /// DITN: the spatial attention in the transfer.
-    pub spatial_attention: bool,
+    /// What makes features.
+    pub body: Body,
+    /// What makes heat maps.
+    pub head: Head,
     /// Initial weights of the body's convolutions.
     pub body_weights: Weights,
 }
@@ -53,21 +56,34 @@ pub struct HeatMaps {
     pub bones: Option<ValueId>,
 }
 
+/// The networks of the paper, by the names that [`ModelConfig::named`] takes.
+pub const NAMES: [&str; 8] = [
+    "hrnet-w32",
+    "hrnet-w48",
+    "simplebaseline-50",
+    "simplebaseline-101",
+    "simplebaseline-152",
+    "ditn-w32",
+    "ditn-w48",
+    "ditn-resnet50",
+];
+
 impl ModelConfig {
-    /// DITN-W32 for a skeleton.
-    pub fn ditn_w32(skeleton: &'static Skeleton) -> Self {
-        Self {
-            model: Model::Ditn,
-            skeleton,
-            width: 32,
-            stem: 64,
-            blocks: 4,
-            modules: [1, 4, 3],
-            transfer: true,
-            channel_attention: true,
-            spatial_attention: true,
-            body_weights: Weights::Public,
-        }
+    /// One of the paper's networks by its name, one of [`NAMES`].
+    pub fn named(name: &str, skeleton: &'static Skeleton) -> Option<Self> {
+        let resnet = |depth| Body::ResNet(ResNet { depth, stem: ResNet::STEM });
+        let (body, head) = match name {
+            "hrnet-w32" => (Body::HrNet(HrNet::W32), Head::Convolution),
+            "hrnet-w48" => (Body::HrNet(HrNet::W48), Head::Convolution),
+            "simplebaseline-50" => (resnet(Depth::Fifty), Head::Convolution),
+            "simplebaseline-101" => (resnet(Depth::HundredAndOne), Head::Convolution),
+            "simplebaseline-152" => (resnet(Depth::HundredAndFiftyTwo), Head::Convolution),
+            "ditn-w32" => (Body::HrNet(HrNet::W32), Head::Ditn(Ditn::FULL)),
+            "ditn-w48" => (Body::HrNet(HrNet::W48), Head::Ditn(Ditn::FULL)),
+            "ditn-resnet50" => (resnet(Depth::Fifty), Head::Ditn(Ditn::FULL)),
+            _ => return None,
+        };
+        Some(Self { skeleton, body, head, body_weights: Weights::Public })
     }
 
     /// Appends the network to `net`: image `[N, 3, H, W]` -> heat maps.
@@ -76,25 +92,41 @@ impl ModelConfig {
     /// [`ShapeError`] where the input size does not suit the network.
     pub fn build(&self, net: &mut Network, image: ValueId) -> Result<HeatMaps, ShapeError> {
         net.body_weights = self.body_weights;
-        let body = HrNet { width: self.width, stem: self.stem, blocks: self.blocks, modules: self.modules };
-        let features = body.features(net, image)?;
-        let joints = self.skeleton.joints.len();
-        match self.model {
-            Model::Hrnet => {
-                let head = Conv2dLayer::new(joints, 1).bias().weights(Weights::Public);
-                Ok(HeatMaps { joints: net.conv2d("final_layer", features, head)?, bones: None })
+        let features = match self.body {
+            Body::HrNet(body) => body.features(net, image)?,
+            Body::ResNet(body) => body.features(net, image)?,
+        };
+        match self.head {
+            Head::Convolution => {
+                let layer = Conv2dLayer::new(self.skeleton.joints.len(), 1).bias().weights(Weights::Public);
+                Ok(HeatMaps { joints: net.conv2d("final_layer", features, layer)?, bones: None })
             }
-            Model::Ditn => {
-                let heads = Ditn {
-                    joints,
-                    bones: self.skeleton.bones,
-                    transfer: self.transfer,
-                    channel_attention: self.channel_attention,
-                    spatial_attention: self.spatial_attention,
-                };
-                let (joints, bones) = heads.heads(net, features)?;
+            Head::Ditn(head) => {
+                let (joints, bones) = head.heat_maps(net, features, self.skeleton)?;
                 Ok(HeatMaps { joints, bones: Some(bones) })
             }
         }
+    }
+}
+
+/// Both bodies halve the picture five times.
+fn check_input_size(net: &Network, image: ValueId, body: &'static str) -> Result<(), ShapeError> {
+    let [_, _, h, w] = net.graph.shape(image).nchw(body)?;
+    ShapeError::unless(h > 0 && w > 0 && h % 32 == 0 && w % 32 == 0, body, || {
+        format!("the input size {h}x{w} is not a multiple of 32 in both directions")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_a_network() {
+        let mpii = Skeleton::by_name("mpii").expect("the skeleton of MPII");
+        for name in NAMES {
+            assert!(ModelConfig::named(name, mpii).is_some(), "{name}");
+        }
+        assert_eq!(ModelConfig::named("hrnet-w31", mpii), None);
     }
 }

@@ -4,7 +4,7 @@ use super::{Initial, Mode, Network, Weights};
 use crate::ir::{Role, ShapeError, ValueId};
 use crate::ops::add::Add;
 use crate::ops::batch_norm::{BatchNorm, BatchNormInference, Epilogue, RunningStatistics};
-use crate::ops::conv2d::Conv2d;
+use crate::ops::conv2d::{Conv2d, Conv2dInputGradient};
 use crate::ops::relu::Relu;
 use crate::ops::upsample::Upsample;
 
@@ -86,6 +86,35 @@ impl Network {
                 inputs.push(net.tensor("bias", [outputs], Role::Parameter, Initial::Constant(0.0)));
             }
             net.graph.apply_one(Conv2d { stride: [stride; 2], padding: [padding; 2], groups, bias }, &inputs)
+        })
+    }
+
+    /// Transposed convolution with parameter `name.weight` `[C, O, k, k]`, as PyTorch lays it out:
+    /// `[N, C, H, W]` -> `[N, O, (H - 1) stride - 2 padding + k, ...]`. It is the input gradient of the convolution that
+    /// has O channels and gives C.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where `x` or the layer does not fit; a transposed convolution has neither groups nor a bias here.
+    pub fn conv_transpose2d(
+        &mut self,
+        name: impl ToString,
+        x: ValueId,
+        layer: Conv2dLayer,
+    ) -> Result<ValueId, ShapeError> {
+        const NAME: &str = "conv_transpose2d";
+        self.scope(name, |net| {
+            let [_, channels, h, w] = net.graph.shape(x).nchw(NAME)?;
+            let Conv2dLayer { channels: outputs, kernel, stride, padding, groups, bias, weights } = layer;
+            ShapeError::unless(groups == 1 && !bias, NAME, || "groups and bias are not supported".into())?;
+            ShapeError::unless(h * w > 0 && kernel > 2 * padding, NAME, || {
+                format!("padding {padding} leaves nothing of a kernel of {kernel}")
+            })?;
+            // PyTorch counts the second extent of the weight as the inputs of an output.
+            let initial = weights.unwrap_or(net.body_weights).initial(outputs * kernel * kernel);
+            let weight = net.tensor("weight", [channels, outputs, kernel, kernel], Role::Parameter, initial);
+            let size = [h, w].map(|extent| (extent - 1) * stride + kernel - 2 * padding);
+            let operator = Conv2dInputGradient { stride: [stride; 2], padding: [padding; 2], groups, size };
+            net.graph.apply_one(operator, &[x, weight])
         })
     }
 

@@ -15,7 +15,7 @@ use crate::data::Size;
 use crate::data::Skeleton;
 use crate::data::augmentation::Augmentation;
 use crate::data::synthetic::SyntheticOptions;
-use crate::models::{Model, ModelConfig};
+use crate::models::{Body, Depth, Ditn, Head, HrNet, ModelConfig, ResNet};
 use crate::nn::Weights;
 use crate::ops::adamw::AdamWSettings;
 use crate::ops::loss::LossKind;
@@ -85,6 +85,42 @@ pub enum NetworkKind {
     Ditn,
     /// HRNet with one 1x1 convolution as its head.
     Hrnet,
+    /// ResNet with the joint and bone decoders and the transfer from bones to joints.
+    DitnResnet,
+    /// SimpleBaseline: ResNet, three transposed convolutions and one 1x1 convolution as its head.
+    Resnet,
+}
+
+impl NetworkKind {
+    /// Whether there are bones and the transfer from them.
+    fn is_ditn(self) -> bool {
+        matches!(self, Self::Ditn | Self::DitnResnet)
+    }
+}
+
+/// Layers of a ResNet body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "usize", into = "usize")]
+pub struct Layers(Depth);
+
+impl TryFrom<usize> for Layers {
+    type Error = String;
+
+    fn try_from(layers: usize) -> Result<Self, String> {
+        Depth::of_layers(layers).map(Self).ok_or_else(|| format!("{layers} is not one of 50, 101, 152"))
+    }
+}
+
+impl From<Layers> for usize {
+    fn from(layers: Layers) -> usize {
+        layers.0.layers()
+    }
+}
+
+impl From<Layers> for Depth {
+    fn from(layers: Layers) -> Depth {
+        layers.0
+    }
 }
 
 /// `[model]`. The skeleton is the data set's.
@@ -93,13 +129,15 @@ pub enum NetworkKind {
 pub struct NetworkConfig {
     /// Which network.
     pub kind: NetworkKind,
-    /// Channels of the highest resolution; the others have 2, 4 and 8 times as many.
+    /// ResNet: its layers, 50, 101 or 152.
+    pub depth: Layers,
+    /// HRNet: channels of the highest resolution; the others have 2, 4 and 8 times as many.
     pub width: usize,
     /// Channels of the stem, and the bottleneck width of the first stage.
     pub stem: usize,
-    /// Basic blocks in each branch of a module.
+    /// HRNet: basic blocks in each branch of a module.
     pub blocks: usize,
-    /// Modules in stages 2, 3 and 4.
+    /// HRNet: modules in stages 2, 3 and 4.
     pub modules: [usize; 3],
     /// DITN: the dynamic information transfer (off: multi-task only).
     pub transfer: bool,
@@ -276,15 +314,18 @@ impl Default for DataConfig {
 impl Default for NetworkConfig {
     /// DITN-W32.
     fn default() -> Self {
+        let HrNet { width, stem, blocks, modules } = HrNet::W32;
+        let Ditn { transfer, channel_attention, spatial_attention } = Ditn::FULL;
         Self {
             kind: NetworkKind::Ditn,
-            width: 32,
-            stem: 64,
-            blocks: 4,
-            modules: [1, 4, 3],
-            transfer: true,
-            channel_attention: true,
-            spatial_attention: true,
+            depth: Layers(Depth::Fifty),
+            width,
+            stem,
+            blocks,
+            modules,
+            transfer,
+            channel_attention,
+            spatial_attention,
             weights: Weights::Public,
         }
     }
@@ -369,7 +410,7 @@ impl Config {
             "must be height and width in multiples of 32",
         )?;
         rule(
-            model.kind != NetworkKind::Ditn || !model.transfer || train.size.iter().all(|&s| s >= 64),
+            !model.kind.is_ditn() || !model.transfer || train.size.iter().all(|&s| s >= 64),
             "train.size",
             &train.size,
             "must be at least 64 each way for DITN's parameter adapter",
@@ -456,21 +497,25 @@ impl Config {
     /// The network for people of `skeleton`.
     pub fn model_config(&self, skeleton: &'static Skeleton) -> ModelConfig {
         let network = &self.model;
-        ModelConfig {
-            model: match network.kind {
-                NetworkKind::Ditn => Model::Ditn,
-                NetworkKind::Hrnet => Model::Hrnet,
-            },
-            skeleton,
+        let hrnet = Body::HrNet(HrNet {
             width: network.width,
             stem: network.stem,
             blocks: network.blocks,
             modules: network.modules,
+        });
+        let resnet = Body::ResNet(ResNet { depth: network.depth.into(), stem: network.stem });
+        let ditn = Head::Ditn(Ditn {
             transfer: network.transfer,
             channel_attention: network.channel_attention,
             spatial_attention: network.spatial_attention,
-            body_weights: network.weights,
-        }
+        });
+        let (body, head) = match network.kind {
+            NetworkKind::Hrnet => (hrnet, Head::Convolution),
+            NetworkKind::Resnet => (resnet, Head::Convolution),
+            NetworkKind::Ditn => (hrnet, ditn),
+            NetworkKind::DitnResnet => (resnet, ditn),
+        };
+        ModelConfig { skeleton, body, head, body_weights: network.weights }
     }
 
     /// What one training step is made of.

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::data::Skeleton;
 use crate::graph::Tensor;
-use crate::models::{Model, ModelConfig};
+use crate::models::{Body, Depth, Ditn, Head, HrNet, ModelConfig, ResNet};
 use crate::nn::Weights;
 use crate::ops::loss::LossKind;
 use crate::train::objective::Objective;
@@ -73,20 +73,40 @@ impl Dump {
         }
         let skeleton: String = option(&metadata, "skeleton")?;
         let on = |name| Ok::<bool, String>(!option::<bool>(&metadata, name)?);
+        let ditn = || {
+            Ok::<_, String>(Head::Ditn(Ditn {
+                transfer: on("no_transfer")?,
+                channel_attention: on("no_cab")?,
+                spatial_attention: on("no_sab")?,
+            }))
+        };
+        let hrnet = || {
+            Ok::<_, String>(Body::HrNet(HrNet {
+                width: option(&metadata, "width")?,
+                stem: option(&metadata, "stem")?,
+                blocks: option(&metadata, "blocks")?,
+                modules: option(&metadata, "modules")?,
+            }))
+        };
+        let resnet = || {
+            let layers = option(&metadata, "depth")?;
+            let depth = Depth::of_layers(layers).ok_or_else(|| format!("its depth {layers} is not 50, 101 or 152"))?;
+            // Our own small dumps say it; the reference has one stem for all.
+            let stem =
+                if metadata.contains_key("resnet_stem") { option(&metadata, "resnet_stem")? } else { ResNet::STEM };
+            Ok::<_, String>(Body::ResNet(ResNet { depth, stem }))
+        };
+        let (body, head) = match option::<String>(&metadata, "model")?.as_str() {
+            "hrnet" => (hrnet()?, Head::Convolution),
+            "resnet" => (resnet()?, Head::Convolution),
+            "ditn" => (hrnet()?, ditn()?),
+            "ditn-resnet" => (resnet()?, ditn()?),
+            other => return Err(format!("its network '{other}' is not one of: hrnet, resnet, ditn, ditn-resnet")),
+        };
         let model = ModelConfig {
-            model: match option::<String>(&metadata, "model")?.as_str() {
-                "ditn" => Model::Ditn,
-                "hrnet" => Model::Hrnet,
-                other => return Err(format!("its network '{other}' is not one of: ditn, hrnet")),
-            },
             skeleton: Skeleton::by_name(&skeleton).ok_or_else(|| format!("its skeleton '{skeleton}' is unknown"))?,
-            width: option(&metadata, "width")?,
-            stem: option(&metadata, "stem")?,
-            blocks: option(&metadata, "blocks")?,
-            modules: option(&metadata, "modules")?,
-            transfer: on("no_transfer")?,
-            channel_attention: on("no_cab")?,
-            spatial_attention: on("no_sab")?,
+            body,
+            head,
             body_weights: Weights::default(),
         };
         let objective = Objective {

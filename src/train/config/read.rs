@@ -276,6 +276,13 @@ mod tests {
     }
 
     #[test]
+    fn a_depth_without_a_network_is_refused() {
+        let depth = |layers: &str| with_overrides(Config::default(), &[format!("model.depth={layers}")]);
+        assert_eq!(usize::from(depth("101").unwrap().model.depth), 101);
+        assert!(depth("51").unwrap_err().to_string().contains("51 is not one of 50, 101, 152"));
+    }
+
+    #[test]
     fn an_override_reaches_a_key_that_is_absent_by_default() {
         let config = with_overrides(Config::default(), &["data.root=/somewhere".into()]).unwrap();
         assert_eq!(config.data.root.as_deref(), Some(Path::new("/somewhere")));
