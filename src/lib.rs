@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod models;
 pub mod nn;
 pub mod ops;
+pub mod plot;
 pub mod predict;
 pub mod train;
 pub mod verify;

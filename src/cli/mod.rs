@@ -8,6 +8,7 @@ mod eval;
 mod gradcheck;
 mod kernels;
 mod people;
+mod plot;
 mod predict;
 mod progress;
 mod train;
@@ -71,6 +72,8 @@ enum Command {
     Gradcheck,
     /// Compare a network with a dump of the PyTorch reference
     Verify(verify::Arguments),
+    /// Draw the curves of runs, and scores by threshold
+    Plot(plot::Arguments),
     /// Draw a contact sheet of synthetic people with their joints
     People(people::Arguments),
 }
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Kernels(arguments) => kernels::run(arguments, common),
         Command::Gradcheck => gradcheck::run(common),
         Command::Verify(arguments) => verify::run(arguments, common),
+        Command::Plot(arguments) => plot::run(arguments, common),
         Command::People(arguments) => people::run(arguments, common),
     };
     match result {

@@ -82,6 +82,21 @@ pub fn append(log: &Path, line: &EpochLine) -> std::io::Result<()> {
     OpenOptions::new().create(true).append(true).open(log)?.write_all(text.as_bytes())
 }
 
+/// The lines of a log.
+///
+/// # Errors
+/// What the system says; [`std::io::ErrorKind::InvalidData`] with the number of a line that is not an [`EpochLine`].
+pub fn read(log: &Path) -> std::io::Result<Vec<EpochLine>> {
+    let invalid = |number: usize, error: serde_json::Error| {
+        std::io::Error::new(std::io::ErrorKind::InvalidData, format!("line {}: {error}", number + 1))
+    };
+    let text = std::fs::read_to_string(log)?;
+    text.lines()
+        .enumerate()
+        .map(|(number, line)| serde_json::from_str(line).map_err(|error| invalid(number, error)))
+        .collect()
+}
+
 /// Drops what a stopped run wrote after its last checkpoint: lines past `epochs`, and a line cut short.
 ///
 /// # Errors
@@ -135,9 +150,9 @@ mod tests {
         }
         OpenOptions::new().append(true).open(&log).unwrap().write_all(b"{\"epoch\":1,\"st").unwrap();
         truncate(&log, 2).unwrap();
-        let text = std::fs::read_to_string(&log).unwrap();
-        let lines: Vec<EpochLine> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-        assert_eq!(lines, [line(1), line(2)]);
+        assert_eq!(read(&log).unwrap(), [line(1), line(2)]);
+        OpenOptions::new().append(true).open(&log).unwrap().write_all(b"{}\n").unwrap();
+        assert!(read(&log).unwrap_err().to_string().starts_with("line 3: missing field"));
         std::fs::remove_file(&log).unwrap();
     }
 }
