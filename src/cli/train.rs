@@ -20,7 +20,8 @@ Examples:
   ditn train --resume runs/ditn_tiny-001         go on with a run that was stopped
 
 A run's folder holds last.safetensors and best.safetensors (checkpoints), log.jsonl (a line an epoch), config.toml,
-sheets/ and sheet.png (predicted beside true skeletons), and summary.json once it is done.
+sheets/ and sheet.png (predicted beside true skeletons), events.out.tfevents.* (`tensorboard --logdir runs` shows them
+while the run goes on), and summary.json once it is done.
 Ctrl-C saves and stops with exit status 130; --resume goes on from there to the same bits. A second Ctrl-C stops at once.";
 
 /// Arguments of `ditn train`.

@@ -279,6 +279,8 @@ pub struct OutputConfig {
     pub checkpoint_steps: u64,
     /// About how many pictures of predicted skeletons are written over the run, besides the last one.
     pub sheets: usize,
+    /// Write TensorBoard's event files as well: losses, learning rate, scores, and a sheet an evaluation.
+    pub tensorboard: bool,
 }
 
 impl Default for Config {
@@ -366,7 +368,7 @@ impl Default for EvaluateConfig {
 
 impl Default for OutputConfig {
     fn default() -> Self {
-        Self { checkpoint_steps: 0, sheets: 4 }
+        Self { checkpoint_steps: 0, sheets: 4, tensorboard: true }
     }
 }
 

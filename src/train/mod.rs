@@ -2,11 +2,12 @@
 //!
 //! [`run()`] is the loop and the place to begin reading. [`config`] says what a run is made of, [`schedule`] how fast it
 //! learns, [`step`] what one step does on the adapter, [`people`] who is trained on and who is scored, [`evaluate`]
-//! how; [`checkpoint`], [`folder`] and [`log`] keep what must survive.
+//! how; [`checkpoint`], [`folder`] and [`log`] keep what must survive, [`events`] what TensorBoard shows.
 
 pub mod checkpoint;
 pub mod config;
 pub mod evaluate;
+pub mod events;
 pub mod folder;
 pub mod log;
 pub mod objective;

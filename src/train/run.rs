@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use image::{ImageFormat, RgbImage};
+
 use super::checkpoint::{self, Checkpoint, CheckpointError, EpochSums, Header, Progress, Score, State};
 use super::config::{Config, ConfigError, TrainConfig};
 use super::evaluate::Evaluator;
+use super::events::EventFile;
 use super::folder::{FolderError, RunFolder};
 use super::log::{self, EpochLine, NamedScore, Summary, SummaryMetric};
 use super::people::People;
@@ -18,6 +21,9 @@ use crate::data::{DataError, Loader};
 use crate::gpu::Gpu;
 use crate::metrics::baseline::BaselineError;
 use crate::predict::predictor::NetworkError;
+
+/// Steps between the losses that the event file holds.
+const EVENT_STEPS: u64 = 10;
 
 /// Why a run ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -181,6 +187,7 @@ struct Run<'a> {
     schedule: Schedule,
     trainer: Trainer,
     evaluator: Evaluator,
+    events: Option<EventFile>,
     steps_per_epoch: u64,
     total_steps: u64,
     parameters: usize,
@@ -241,6 +248,7 @@ impl<'a> Run<'a> {
         let batches = people.training_batches(&config, progress.step)?;
         let evaluator = Evaluator::new(&config, trainer.predictor(config.evaluate.flip_test)?);
         let parameters = trainer.parameters();
+        let events = config.output.tensorboard.then(|| EventFile::new(folder.path(), progress.step + 1));
         watcher.opened(&Opening {
             folder,
             gpu,
@@ -260,6 +268,7 @@ impl<'a> Run<'a> {
             batches,
             trainer,
             evaluator,
+            events,
             steps_per_epoch,
             total_steps,
             parameters,
@@ -318,6 +327,10 @@ impl<'a> Run<'a> {
         sums.joints += f64::from(loss.joints);
         sums.bones += f64::from(loss.bones);
         sums.total += f64::from(loss.total);
+        if self.progress.step.is_multiple_of(EVENT_STEPS) {
+            let scalars = [("step/loss", f64::from(loss.total)), ("step/learning_rate", step.learning_rate)];
+            self.show(self.progress.step, &scalars)?;
+        }
         self.last_pictures = step.pictures;
         watcher.step(self.progress.step, loss.total);
         Ok(())
@@ -373,11 +386,21 @@ impl<'a> Run<'a> {
             };
             self.progress.score = Some(Score { epoch, name: score.name().into(), value: score.value() });
         }
-        if sheet_is_due(epoch, epochs, self.config.output.sheets) {
-            self.write_sheet(&self.folder.epoch_sheet(epoch))?;
-        }
-
         let line = self.epoch_line(epoch, due);
+        self.show_epoch(&line)?;
+        let shown = due && self.events.is_some();
+        let kept = sheet_is_due(epoch, epochs, self.config.output.sheets);
+        if shown || kept {
+            let sheet = self.evaluator.sheet(&self.people)?;
+            if kept {
+                write_png(&self.folder.epoch_sheet(epoch), &sheet)?;
+            }
+            if let Some(events) = self.events.as_mut().filter(|_| shown) {
+                encoded(&sheet, ImageFormat::Jpeg)
+                    .and_then(|jpeg| events.picture(line.step, "predictions", sheet.dimensions(), &jpeg))
+                    .map_err(|error| TrainError::Record { path: events.path().to_owned(), error })?;
+            }
+        }
         log::append(&self.folder.log(), &line)
             .map_err(|error| TrainError::Record { path: self.folder.log(), error })?;
         self.progress.epochs = epoch;
@@ -422,7 +445,7 @@ impl<'a> Run<'a> {
 
     /// Writes the last sheet and the summary.
     fn finish(&mut self) -> Result<Summary, TrainError> {
-        self.write_sheet(&self.folder.sheet())?;
+        write_png(&self.folder.sheet(), &self.evaluator.sheet(&self.people)?)?;
         let value = self.progress.score.as_ref().map_or(f64::NAN, |score| score.value);
         let pictures = self.progress.step * self.config.train.batch as u64;
         let baseline = self.people.mean_pose_score(self.config.input_size())?;
@@ -439,16 +462,23 @@ impl<'a> Run<'a> {
         Ok(summary)
     }
 
-    fn write_sheet(&mut self, path: &Path) -> Result<(), TrainError> {
-        let sheet = self.evaluator.sheet(&self.people)?;
-        let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
-            let mut png = Vec::new();
-            sheet
-                .write_to(&mut std::io::Cursor::new(&mut png), image::ImageFormat::Png)
-                .map_err(std::io::Error::other)?;
-            checkpoint::write_atomically(path, &png)
-        });
-        written.map_err(|error| TrainError::Record { path: path.to_owned(), error })
+    /// Adds numbers to the event file.
+    fn show(&mut self, step: u64, scalars: &[(&str, f64)]) -> Result<(), TrainError> {
+        let Some(events) = &mut self.events else { return Ok(()) };
+        let written = events.scalars(step, scalars);
+        written.map_err(|error| TrainError::Record { path: events.path().to_owned(), error })
+    }
+
+    fn show_epoch(&mut self, line: &EpochLine) -> Result<(), TrainError> {
+        let score = line.metric.as_ref().map(|metric| (format!("epoch/{}", metric.name), metric.value));
+        let numbers = [
+            ("epoch/loss", line.loss),
+            ("epoch/joint_loss", line.joint_loss),
+            ("epoch/bone_loss", line.bone_loss),
+            ("epoch/pictures_per_second", line.pictures_per_second),
+        ];
+        let score = score.as_ref().map(|(tag, value)| (tag.as_str(), *value));
+        self.show(line.step, &numbers.into_iter().chain(score).collect::<Vec<_>>())
     }
 
     /// Seconds of the whole run, pauses between processes left out.
@@ -459,6 +489,20 @@ impl<'a> Run<'a> {
     fn stopped(&self) -> Outcome {
         Outcome::Stopped { step: self.progress.step, total_steps: self.total_steps }
     }
+}
+
+/// A picture as the bytes of a file.
+fn encoded(picture: &RgbImage, format: ImageFormat) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    picture.write_to(&mut std::io::Cursor::new(&mut bytes), format).map_err(std::io::Error::other)?;
+    Ok(bytes)
+}
+
+/// Writes a picture, and its folder where there is none.
+fn write_png(path: &Path, picture: &RgbImage) -> Result<(), TrainError> {
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let written = folder.and_then(|()| checkpoint::write_atomically(path, &encoded(picture, ImageFormat::Png)?));
+    written.map_err(|error| TrainError::Record { path: path.to_owned(), error })
 }
 
 /// Whole batches in an epoch of the configuration.
