@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use serde::Serialize;
 
 use super::progress::Progress;
@@ -9,17 +10,25 @@ use super::train::stop_on_interrupt;
 use super::{Common, Status, print, print_json};
 use crate::gpu::AdapterReport;
 use crate::metrics::Score;
+use crate::predict::places;
+use crate::predict::sheet::{self, Found};
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::config::{self, Config};
-use crate::train::evaluate::{Evaluator, predictor_of};
+use crate::train::evaluate::{Evaluator, Prediction, predictor_of, scorer_of};
 use crate::train::log::SummaryMetric;
 use crate::train::people::People;
+
+/// People in a row of a sheet, two cells each.
+const ACROSS: usize = 4;
 
 const EXAMPLES: &str = "\
 Examples:
   ditn eval --checkpoint runs/ditn_tiny-001/best.safetensors
   ditn eval --checkpoint best.safetensors --data ~/data --set evaluate.flip_test=false --set evaluate.people=100
+  ditn eval --checkpoint best.safetensors --sheet worst.png --worst 48
+  ditn eval --checkpoint best.safetensors --json > ditn.json; ditn plot ditn.json
 
+The worst people of a sheet are those whose joints are farthest off on average, in parts of the person's box.
 The data set, its split and the network are those of the run that wrote the checkpoint, unless --set says otherwise.";
 
 /// Arguments of `ditn eval`.
@@ -35,6 +44,12 @@ pub struct Arguments {
     /// The folder that holds the data sets' folders [default: data.root, then the environment variable DITN_DATA]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Draw the people that were found worst, each with the predicted and the true skeleton
+    #[arg(long, value_name = "FILE")]
+    sheet: Option<PathBuf>,
+    /// How many people the sheet shows, the worst first
+    #[arg(long, value_name = "PEOPLE", default_value_t = 24, requires = "sheet")]
+    worst: usize,
 }
 
 /// What `--json` prints.
@@ -42,6 +57,8 @@ pub struct Arguments {
 struct Report {
     metric: SummaryMetric,
     scores: Score,
+    /// Thresholds (in head sizes or torso lengths) and the score at each, for `ditn plot`.
+    curve: Vec<[f64; 2]>,
     people: usize,
     data: String,
     adapter: AdapterReport,
@@ -61,12 +78,20 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let predictor = predictor_of(&gpu, &config, skeleton, batch, &arguments.checkpoint, &state)?;
 
     let mut progress = Progress::new();
-    let scores = Evaluator::new(&config, predictor).score(&people, &mut progress, stop_on_interrupt()?)?;
+    let predictions = Evaluator::new(&config, predictor).predict(&people, &mut progress, stop_on_interrupt()?)?;
     progress.finished();
-    let Some(scores) = scores else {
+    let Some(predictions) = predictions else {
         eprintln!("Stopped before all people were scored.");
         return Ok(Status::Interrupted);
     };
+    let scorer = scorer_of(&**people.evaluation(), &predictions)?;
+    let scores = scorer.score();
+    if let Some(path) = &arguments.sheet {
+        let worst = worst_first(&predictions, arguments.worst);
+        sheet::people(&**people.evaluation(), config.input_size(), &worst, ACROSS)?
+            .save(path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let report = Report {
         metric: SummaryMetric {
             name: scores.name().into(),
@@ -74,6 +99,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
             mean_pose_baseline: people.mean_pose_score(config.input_size())?.value(),
         },
         scores,
+        curve: scorer.curve(),
         people: people.evaluation().len(),
         data: people.evaluation().name().into(),
         adapter: gpu.report().clone(),
@@ -86,8 +112,20 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     Ok(Status::Done)
 }
 
+/// The people with the greatest errors, with what was found of them.
+fn worst_first(predictions: &[Prediction], people: usize) -> Vec<(usize, Vec<Found>)> {
+    let mut order: Vec<&Prediction> = predictions.iter().collect();
+    order.sort_by(|a, b| b.error().total_cmp(&a.error()));
+    order.truncate(people);
+    let found = |prediction: &&Prediction| {
+        let caption = format!("{:.1}% off", 100.0 * prediction.error());
+        (prediction.person.index, vec![(places(&prediction.pose), caption)])
+    };
+    order.iter().map(found).collect()
+}
+
 fn table(report: &Report) -> String {
-    let Report { metric, scores, people, data, adapter } = report;
+    let Report { metric, scores, people, data, adapter, .. } = report;
     let mut text = format!("{} of {people} people of {data}, on {}\n\n", metric.name, adapter.name);
     let mean_pose = ("mean pose".to_owned(), Some(metric.mean_pose_baseline));
     for (name, value) in scores.rows().into_iter().chain([mean_pose]) {

@@ -3,6 +3,7 @@
 //! Exit status: 0 done; 1 the check failed (a mismatch, numbers that are not finite); 2 the input, the arguments or the
 //! machine are at fault; 130 stopped by Ctrl-C, with everything saved.
 
+mod compare;
 mod devices;
 mod eval;
 mod gradcheck;
@@ -62,6 +63,8 @@ enum Command {
     Train(train::Arguments),
     /// Score a checkpoint on a data set's evaluation split
     Eval(eval::Arguments),
+    /// Score two checkpoints on the same people, and show them side by side
+    Compare(compare::Arguments),
     /// Find people's joints in pictures
     Predict(predict::Arguments),
     /// List the adapters of this machine and what each supports
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Train(arguments) => train::run(arguments, common),
         Command::Eval(arguments) => eval::run(arguments, common),
+        Command::Compare(arguments) => compare::run(arguments, common),
         Command::Predict(arguments) => predict::run(arguments, common),
         Command::Devices => devices::run(common),
         Command::Kernels(arguments) => kernels::run(arguments, common),

@@ -83,6 +83,14 @@ impl Scorer {
             Scorer::Pck(pck) => Score::Pck(pck.at(0.2)),
         }
     }
+
+    /// Thresholds in head sizes or torso lengths, 0 to 0.5, and the one number at each, in percent.
+    pub fn curve(&self) -> Vec<[f64; 2]> {
+        match self {
+            Scorer::Pckh(pckh) => pckh.curve(),
+            Scorer::Pck(pck) => pck.curve(),
+        }
+    }
 }
 
 impl Score {

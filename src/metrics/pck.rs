@@ -56,6 +56,11 @@ impl Pck {
         let joints = self.errors.each_ref().map(|errors| Tally::of(errors, threshold).percent());
         PckScores { threshold, joints: joints.to_vec(), mean: mean(joints) }
     }
+
+    /// Threshold and mean at 0, 0.01, ... 0.5.
+    pub fn curve(&self) -> Vec<[f64; 2]> {
+        (0..=50).map(|i| f64::from(i) / 100.0).map(|threshold| [threshold, self.at(threshold).mean]).collect()
+    }
 }
 
 impl PckScores {

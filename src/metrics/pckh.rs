@@ -87,8 +87,8 @@ impl Pckh {
     }
 
     /// Threshold and weighted mean at 0, 0.01, ... 0.5.
-    pub fn curve(&self) -> Vec<(f64, f64)> {
-        (0..=50).map(|i| f64::from(i) / 100.0).map(|threshold| (threshold, self.at(threshold).mean_weighted)).collect()
+    pub fn curve(&self) -> Vec<[f64; 2]> {
+        (0..=50).map(|i| f64::from(i) / 100.0).map(|threshold| [threshold, self.at(threshold).mean_weighted]).collect()
     }
 }
 
@@ -167,9 +167,9 @@ mod tests {
         let mut pckh = Pckh::default();
         pckh.add(&truth(), 20.0, &shifted(&truth(), |i| i as f32)).expect("the person is whole");
         let curve = pckh.curve();
-        assert_eq!((curve.len(), curve[0].0, curve[50].0), (51, 0.0, 0.5));
-        assert!(curve.windows(2).all(|pair| pair[0].1 <= pair[1].1));
-        assert_eq!(curve[50].1, pckh.at(0.5).mean_weighted);
+        assert_eq!((curve.len(), curve[0][0], curve[50][0]), (51, 0.0, 0.5));
+        assert!(curve.windows(2).all(|pair| pair[0][1] <= pair[1][1]));
+        assert_eq!(curve[50][1], pckh.at(0.5).mean_weighted);
     }
 
     #[test]

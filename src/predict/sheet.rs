@@ -1,6 +1,7 @@
 //! Contact sheets: many people on one picture.
 
 use super::draw::{self, GLYPH};
+use crate::data::augmentation::Placement;
 use crate::data::crop::{Affine, Crop};
 use crate::data::{Batch, DataError, Dataset, Joint, Size, Skeleton};
 use image::imageops::{self, FilterType};
@@ -69,31 +70,62 @@ pub fn samples(
     Ok(grid(&cells, columns))
 }
 
-/// Two cells for a person of an evaluation batch: the predicted skeleton and the true one, on the input's view.
+/// Places of joints that were found, in the pixels of the whole picture, with the caption to go below them.
+pub type Found = (Vec<[f32; 2]>, String);
+
+/// Cells for a person of an evaluation batch on the input's view: each skeleton that was found, and the true one.
+pub fn comparison(batch: &Batch, person: usize, input: Size, skeleton: &Skeleton, poses: &[Found]) -> Vec<Cell> {
+    let found = poses.iter().map(|(places, caption)| (found(places), caption.clone()));
+    let truth = (batch.people[person].joints.clone(), "truth".to_string());
+    found.chain([truth]).map(|(joints, caption)| posed(batch, person, input, skeleton, &joints, caption)).collect()
+}
+
+/// A sheet of people of an evaluation set, each with the skeletons that were found and the true one, `across` people in
+/// a row. All of them have the same number of skeletons.
 ///
-/// `predicted` is in the pixels of the whole picture, as decoding gives it; `caption` goes below the prediction.
-pub fn comparison(
+/// # Errors
+/// Where a person cannot be loaded.
+pub fn people(
+    dataset: &dyn Dataset,
+    input: Size,
+    people: &[(usize, Vec<Found>)],
+    across: usize,
+) -> Result<RgbImage, DataError> {
+    let mut cells = Vec::new();
+    for (index, poses) in people {
+        let person = dataset.load(0, *index)?;
+        let placement = Placement::upright(&person, input);
+        let mut batch = Batch::default();
+        batch.push(*index, person, &placement, dataset.skeleton(), input)?;
+        cells.extend(comparison(&batch, 0, input, dataset.skeleton(), poses));
+    }
+    let cells_a_person = people.first().map_or(1, |(_, poses)| poses.len() + 1);
+    Ok(grid(&cells, across * cells_a_person))
+}
+
+/// A person of a batch on the input's view with a skeleton, whose joints are in the pixels of the whole picture.
+pub fn posed(
     batch: &Batch,
     person: usize,
     input: Size,
     skeleton: &Skeleton,
-    predicted: &[[f32; 2]],
+    joints: &[Joint],
     caption: String,
-) -> [Cell; 2] {
+) -> Cell {
     let about = &batch.people[person];
     let to_picture = Crop::new(about.center, about.scale, input).to_picture(input);
     // A batch refuses boxes without extent.
     let to_input = to_picture.inverse().unwrap_or(Affine::IDENTITY);
-    let (view, factor) = enlarged(&batch.view(person, input));
+    let (mut picture, factor) = enlarged(&batch.view(person, input));
     let to_view = to_input.then(&enlarging(factor));
-    let guess = |place: &[f32; 2]| Joint { x: place[0], y: place[1], labelled: true, visible: true };
-    let guesses: Vec<Joint> = predicted.iter().map(guess).collect();
-    let cell = |joints: &[Joint], caption: String| {
-        let mut picture = view.clone();
-        draw::skeleton(&mut picture, skeleton, &moved(joints, &to_view), width_of_bones(&view));
-        Cell { picture, caption }
-    };
-    [cell(&guesses, caption), cell(&about.joints, "truth".to_string())]
+    let width = width_of_bones(&picture);
+    draw::skeleton(&mut picture, skeleton, &moved(joints, &to_view), width);
+    Cell { picture, caption }
+}
+
+/// Predicted places as joints to be drawn.
+pub fn found(places: &[[f32; 2]]) -> Vec<Joint> {
+    places.iter().map(|&[x, y]| Joint { x, y, labelled: true, visible: true }).collect()
 }
 
 fn width_of_bones(picture: &RgbImage) -> f32 {
@@ -101,7 +133,7 @@ fn width_of_bones(picture: &RgbImage) -> f32 {
 }
 
 /// The picture enlarged to a readable size, and the factor.
-fn enlarged(picture: &RgbImage) -> (RgbImage, f32) {
+pub(super) fn enlarged(picture: &RgbImage) -> (RgbImage, f32) {
     let factor = NARROWEST.div_ceil(picture.width().max(1)).max(1);
     if factor == 1 {
         return (picture.clone(), 1.0);
@@ -127,13 +159,12 @@ fn moved(joints: &[Joint], map: &Affine) -> Vec<Joint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::augmentation::Placement;
     use crate::data::skeleton::MPII;
     use crate::data::{Split, Synthetic, SyntheticOptions};
 
     const INPUT: Size = Size { width: 96, height: 96 };
 
-    fn people(count: usize) -> Synthetic {
+    fn people_of(count: usize) -> Synthetic {
         Synthetic::new(SyntheticOptions::default(), 2, Split::HeldOut, count).expect("the defaults are in range")
     }
 
@@ -147,19 +178,36 @@ mod tests {
 
     #[test]
     fn samples_stop_at_the_end_of_the_set() {
-        let sheet = samples(&people(3), 0, 9, 3, INPUT).expect("the people are there");
+        let sheet = samples(&people_of(3), 0, 9, 3, INPUT).expect("the people are there");
         assert_eq!(sheet.dimensions(), (GAP + 3 * (160 + GAP), GAP + 160 + CAPTION + GAP));
     }
 
     #[test]
+    fn people_stand_in_the_order_that_was_asked_for_with_a_cell_for_each_pose_and_the_truth() {
+        let set = people_of(3);
+        let pose =
+            |person: usize| set.load(0, person).expect("it is there").joints.iter().map(|j| [j.x, j.y]).collect();
+        let order: Vec<(usize, Vec<Found>)> =
+            [2, 0].map(|person| (person, vec![(pose(person), "a".into()), (pose(person), "b".into())])).to_vec();
+        let sheet = people(&set, INPUT, &order, 1).expect("the people are there");
+        assert_eq!(sheet.dimensions(), (GAP + 3 * (192 + GAP), GAP + 2 * (192 + CAPTION + GAP)));
+        let first = people(&set, INPUT, &order[..1], 1).expect("the people are there");
+        assert_eq!(
+            *imageops::crop_imm(&sheet, 0, 0, first.width(), first.height() - GAP).to_image(),
+            *imageops::crop_imm(&first, 0, 0, first.width(), first.height() - GAP).to_image()
+        );
+    }
+
+    #[test]
     fn a_perfect_prediction_is_drawn_where_the_truth_is() {
-        let mut person = people(1).load(0, 0).expect("the person is there");
+        let mut person = people_of(1).load(0, 0).expect("the person is there");
         person.joints.iter_mut().for_each(|joint| (joint.labelled, joint.visible) = (true, true));
         let predicted: Vec<[f32; 2]> = person.joints.iter().map(|joint| [joint.x, joint.y]).collect();
         let mut batch = Batch::default();
         let placement = Placement::upright(&person, INPUT);
         batch.push(0, person, &placement, &MPII, INPUT).expect("the box has an extent");
-        let [guess, truth] = comparison(&batch, 0, INPUT, &MPII, &predicted, "100".to_string());
+        let cells = comparison(&batch, 0, INPUT, &MPII, &[(predicted, "100".to_string())]);
+        let [guess, truth] = cells.as_slice() else { panic!("{} cells", cells.len()) };
         assert_eq!(guess.picture, truth.picture);
         // The skeleton lies where the batch's heat-map joints say.
         let thorax = batch.joints[7];

@@ -11,7 +11,7 @@ use super::config::Config;
 use super::people::People;
 use super::run::{TrainError, Watcher};
 use crate::data::augmentation::Placement;
-use crate::data::{Batch, Size, Skeleton};
+use crate::data::{Batch, BatchPerson, Dataset, Size, Skeleton};
 use crate::gpu::Gpu;
 use crate::ir::{Role, Value};
 use crate::metrics::baseline::BaselineError;
@@ -49,6 +49,40 @@ pub fn predictor_of(
     Ok(predictor)
 }
 
+/// A person of an evaluation split with the pose that a network found.
+#[derive(Clone, Debug)]
+pub struct Prediction {
+    /// The person, with the true joints.
+    pub person: BatchPerson,
+    /// What was found, in the pixels of the whole picture.
+    pub pose: Pose,
+}
+
+impl Prediction {
+    /// The mean distance of the labelled joints from where they were found, as a share of the longer side of the
+    /// person's box; 0 where no joint is labelled. It orders people of any skeleton, whatever their metric.
+    pub fn error(&self) -> f64 {
+        let [width, height] = self.person.scale.map(|scale| f64::from(scale) * 200.0);
+        let labelled = || self.person.joints.iter().zip(&self.pose).filter(|(joint, _)| joint.labelled);
+        let sum: f64 = labelled().map(|(joint, found)| f64::from((joint.x - found.x).hypot(joint.y - found.y))).sum();
+        sum / labelled().count().max(1) as f64 / width.max(height)
+    }
+}
+
+/// Everyone's errors in the metric of their set.
+///
+/// # Errors
+/// A person that cannot be scored.
+pub fn scorer_of(set: &dyn Dataset, predictions: &[Prediction]) -> Result<Scorer, TrainError> {
+    let unscorable = |name: &str, source: MetricError| BaselineError::Metric { name: name.into(), source };
+    let mut scorer = Scorer::new(set.skeleton()).map_err(|error| unscorable(set.name(), error))?;
+    for Prediction { person, pose } in predictions {
+        let added = scorer.add(&person.joints, person.head_size, &places(pose));
+        added.map_err(|error| unscorable(&person.name, error))?;
+    }
+    Ok(scorer)
+}
+
 /// A network's predictions for the evaluation split of a configuration.
 pub struct Evaluator {
     config: Config,
@@ -72,24 +106,33 @@ impl Evaluator {
         watcher: &mut dyn Watcher,
         stop: &AtomicBool,
     ) -> Result<Option<Score>, TrainError> {
-        let unscorable = |name: &str, source: MetricError| BaselineError::Metric { name: name.into(), source };
+        let Some(predictions) = self.predict(people, watcher, stop)? else { return Ok(None) };
+        Ok(Some(scorer_of(&**people.evaluation(), &predictions)?.score()))
+    }
+
+    /// Predicts the whole split, in its order; `None` where it was asked to stop.
+    ///
+    /// # Errors
+    /// A broken picture, a failing adapter.
+    pub fn predict(
+        &mut self,
+        people: &People,
+        watcher: &mut dyn Watcher,
+        stop: &AtomicBool,
+    ) -> Result<Option<Vec<Prediction>>, TrainError> {
         let set = people.evaluation();
-        let mut scorer = Scorer::new(set.skeleton()).map_err(|error| unscorable(set.name(), error))?;
-        let mut scored = 0;
+        let mut predictions = Vec::with_capacity(set.len());
         for batch in people.evaluation_batches(&self.config)? {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
             let batch = batch?;
-            for (person, pose) in batch.people.iter().zip(self.poses(&batch)?) {
-                scorer
-                    .add(&person.joints, person.head_size, &places(&pose))
-                    .map_err(|error| unscorable(&person.name, error))?;
-            }
-            scored += batch.people.len();
-            watcher.evaluated(scored, set.len());
+            let poses = self.poses(&batch)?;
+            let found = batch.people.into_iter().zip(poses).map(|(person, pose)| Prediction { person, pose });
+            predictions.extend(found);
+            watcher.evaluated(predictions.len(), set.len());
         }
-        Ok(Some(scorer.score()))
+        Ok(Some(predictions))
     }
 
     /// The first people of the split, each with the predicted skeleton and the true one beside it.
@@ -111,8 +154,8 @@ impl Evaluator {
             }
             batch.pad(self.config.train.batch, skeleton);
             for (number, pose) in self.poses(&batch)?.iter().enumerate() {
-                let caption = "predicted".to_owned();
-                cells.extend(sheet::comparison(&batch, number, self.input, skeleton, &places(pose), caption));
+                let found = (places(pose), "predicted".to_owned());
+                cells.extend(sheet::comparison(&batch, number, self.input, skeleton, &[found]));
             }
         }
         Ok(sheet::grid(&cells, columns))
