@@ -11,7 +11,7 @@ use crate::data::augmentation::Placement;
 use crate::data::{Batch, Joint, Size, Skeleton};
 use crate::predict::boxes::{BoxEntry, PersonBox, boxes_of};
 use crate::predict::predictor::Predictor;
-use crate::predict::{Pose, draw, poses_in_pictures};
+use crate::predict::{Pose, draw, explain, poses_in_pictures};
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::evaluate::predictor_of;
 use crate::train::people::skeleton_of;
@@ -21,10 +21,14 @@ Examples:
   ditn predict --checkpoint runs/ditn_tiny-001/best.safetensors person.jpg
   ditn predict --checkpoint best.safetensors --box 40,20,180,400 street.jpg --out drawn
   ditn predict --checkpoint best.safetensors --boxes boxes.json *.jpg --json
+  ditn predict --checkpoint best.safetensors --explain person.jpg
 
 A network of this kind looks at one person at a time. Without a box the whole picture is taken as the person's box.
 A file of boxes is a JSON array of {\"picture\": \"street.jpg\", \"box\": [x, y, width, height]}, an entry a person.
-The folder OUT gets poses.json and for each picture a PNG with the skeletons drawn in.";
+The folder OUT gets poses.json and for each picture a PNG with the skeletons drawn in. With --explain it gets a PNG a
+person, PICTURE_explained_1.png and so on: over the picture the joint and bone maps (0 to 1) and the spatial attention
+(1.5 to 2), all joints together and each on its own; the bars below a bone are the channel attention of its two joints
+(1.5 to 2), the bone's first joint above.";
 
 /// Arguments of `ditn predict`.
 #[derive(Debug, clap::Args)]
@@ -45,6 +49,9 @@ pub struct Arguments {
     /// The folder for poses.json and the drawn pictures
     #[arg(long, value_name = "DIR", default_value = "predictions")]
     out: PathBuf,
+    /// Draw also what lies behind each person's pose: bone maps and attention
+    #[arg(long)]
+    explain: bool,
 }
 
 /// `poses.json`, and what `--json` prints.
@@ -93,7 +100,13 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     for (path, mut picture, boxes) in pictures {
         let mut poses = Vec::new();
         for person in boxes {
-            let pose = pose_in(&mut predictor, path, &picture, &person, skeleton, config.input_size())?;
+            let batch = batch_of(path, &picture, &person, skeleton, config.input_size())?;
+            let pose = pose_of(&mut predictor, &batch, config.input_size())?;
+            if arguments.explain {
+                let explanation = predictor.explain()?;
+                let sheet = explain::sheet(&batch, 0, config.input_size(), skeleton, &pose, &explanation);
+                sheet.save(explained_path(&arguments.out, path, poses.len() + 1)).with_context(cannot_write)?;
+            }
             let score = pose.iter().map(|keypoint| keypoint.score).sum::<f32>() / pose.len() as f32;
             people.push(Found { picture: path.clone(), person, score, joints: pose.clone() });
             poses.push((pose, bone_width(&person)));
@@ -119,19 +132,23 @@ fn read_boxes(path: &Path) -> anyhow::Result<Vec<BoxEntry>> {
     serde_json::from_str(&text).with_context(|| format!("{} is not a file of boxes", path.display()))
 }
 
-fn pose_in(
-    predictor: &mut Predictor,
+/// The person as a batch of one.
+fn batch_of(
     path: &Path,
     picture: &RgbImage,
     person: &PersonBox,
     skeleton: &'static Skeleton,
     input: Size,
-) -> anyhow::Result<Pose> {
+) -> anyhow::Result<Batch> {
     let person = person.person(path.display().to_string(), picture.clone(), skeleton);
     let placement = Placement::upright(&person, input);
     let mut batch = Batch::default();
     batch.push(0, person, &placement, skeleton, input)?;
-    let peaks = predictor.predict(&batch)?;
+    Ok(batch)
+}
+
+fn pose_of(predictor: &mut Predictor, batch: &Batch, input: Size) -> anyhow::Result<Pose> {
+    let peaks = predictor.predict(batch)?;
     poses_in_pictures(&peaks, &batch.people, input).pop().context("the network gave no pose")
 }
 
@@ -149,6 +166,12 @@ fn bone_width(person: &PersonBox) -> f32 {
 fn drawn_path(out: &Path, picture: &Path) -> PathBuf {
     let stem = picture.file_stem().unwrap_or_default().to_string_lossy();
     out.join(format!("{stem}.png"))
+}
+
+/// Where the explanation of a picture's `number`th person (from 1) goes.
+fn explained_path(out: &Path, picture: &Path, number: usize) -> PathBuf {
+    let stem = picture.file_stem().unwrap_or_default().to_string_lossy();
+    out.join(format!("{stem}_explained_{number}.png"))
 }
 
 fn table(report: &Report, out: &Path) -> String {

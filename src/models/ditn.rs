@@ -2,6 +2,7 @@
 //!
 //! Figures and equations are those of *Human Pose Estimation via Dynamic Information Transfer*, Electronics 12, 695.
 
+use super::{AttentionGates, HeatMaps};
 use crate::data::Skeleton;
 use crate::ir::{ShapeError, ValueId};
 use crate::nn::{Conv2dLayer, Network, Weights};
@@ -30,23 +31,19 @@ impl Ditn {
     /// With all its parts.
     pub const FULL: Self = Self { transfer: true, channel_attention: true, spatial_attention: true };
 
-    /// Figure 2. features `[N, C, H, W]` -> joint heat maps `[N, J, H, W]`, bone heat maps `[N, B, H, W]`.
+    /// Figure 2. features `[N, C, H, W]` -> joint heat maps `[N, J, H, W]`, bone heat maps `[N, B, H, W]`, gates.
     ///
     /// # Errors
     /// [`ShapeError`] where the maps are too small for the parameter adapter.
-    pub fn heat_maps(
-        &self,
-        net: &mut Network,
-        features: ValueId,
-        skeleton: &Skeleton,
-    ) -> Result<(ValueId, ValueId), ShapeError> {
+    pub fn heat_maps(&self, net: &mut Network, features: ValueId, skeleton: &Skeleton) -> Result<HeatMaps, ShapeError> {
         let joints = net.scope("joint_decoder", |net| decoder(net, features, skeleton.joints.len()))?;
         let bones = net.scope("bone_decoder", |net| decoder(net, features, skeleton.bones.len()))?;
-        if !self.transfer {
-            return Ok((joints, bones));
-        }
-        let joints = net.scope("transfer", |net| self.transfer(net, joints, bones, skeleton.bones))?;
-        Ok((joints, bones))
+        let (joints, gates) = if self.transfer {
+            net.scope("transfer", |net| self.transfer(net, joints, bones, skeleton.bones))?
+        } else {
+            (joints, AttentionGates::default())
+        };
+        Ok(HeatMaps { joints, bones: Some(bones), gates })
     }
 
     /// Figure 5 and Equations 2 and 3, the dynamic information transfer module: F_J `[N, J, H, W]` and F_B
@@ -57,7 +54,8 @@ impl Ditn {
         joints: ValueId,
         bones: ValueId,
         skeleton: &[(usize, usize)],
-    ) -> Result<ValueId, ShapeError> {
+    ) -> Result<(ValueId, AttentionGates), ShapeError> {
+        let mut gates = AttentionGates::default();
         let ends: Vec<usize> = skeleton.iter().flat_map(|&(a, b)| [a, b]).collect();
         let twice: Vec<usize> = (0..skeleton.len()).flat_map(|bone| [bone, bone]).collect();
         let [_, joint_count, _, _] = net.graph.shape(joints).nchw("transfer")?;
@@ -68,13 +66,17 @@ impl Ditn {
         let theta = net.scope("adapter", |net| parameter_adapter(net, grouped_bones, skeleton.len()))?;
         let mut induced = net.graph.apply_one(DynamicConv, &[grouped_joints, theta])?;
         if self.channel_attention {
-            induced = net.scope("channel_attention", |net| channel_attention(net, induced, skeleton.len()))?;
+            let scope = "channel_attention";
+            let (weighted, gate) = net.scope(scope, |net| channel_attention(net, induced, skeleton.len()))?;
+            (induced, gates.channel) = (weighted, Some(gate));
         }
-        let refined = net.graph.apply_one(ScatterAdd { index: ends }, &[mixed, induced])?;
+        let mut refined = net.graph.apply_one(ScatterAdd { index: ends }, &[mixed, induced])?;
         if self.spatial_attention {
-            return net.scope("spatial_attention", |net| spatial_attention(net, refined, joint_count));
+            let scope = "spatial_attention";
+            let (weighted, gate) = net.scope(scope, |net| spatial_attention(net, refined, joint_count))?;
+            (refined, gates.spatial) = (weighted, Some(gate));
         }
-        Ok(refined)
+        Ok((refined, gates))
     }
 }
 
@@ -89,20 +91,20 @@ fn parameter_adapter(net: &mut Network, x: ValueId, bones: usize) -> Result<Valu
     net.conv2d("conv3", x, conv)
 }
 
-/// Figure 6b and Equation 4, a 2 -> 2 block a bone: r = K3(f), (1 + sigmoid(K1(avg(r)))) r.
-fn channel_attention(net: &mut Network, x: ValueId, bones: usize) -> Result<ValueId, ShapeError> {
+/// Figure 6b and Equation 4, a 2 -> 2 block a bone: r = K3(f), (1 + sigmoid(K1(avg(r)))) r; and the gate.
+fn channel_attention(net: &mut Network, x: ValueId, bones: usize) -> Result<(ValueId, ValueId), ShapeError> {
     let r = conv_bn_relu(net, "residual", x, head_conv(2 * bones, 3).groups(bones), 1.0)?;
     let average = net.graph.apply_one(GlobalAveragePool, &[r])?;
     let gate = conv_bn_relu(net, "gate", average, head_conv(2 * bones, 1).groups(bones), 1.0)?;
-    net.graph.apply_one(Gate, &[r, gate])
+    Ok((net.graph.apply_one(Gate, &[r, gate])?, gate))
 }
 
-/// Figure 6c and Equation 5: r = K3(f), (1 + sigmoid(DW9(K1(r)))) r.
-fn spatial_attention(net: &mut Network, x: ValueId, joints: usize) -> Result<ValueId, ShapeError> {
+/// Figure 6c and Equation 5: r = K3(f), (1 + sigmoid(DW9(K1(r)))) r; and the gate.
+fn spatial_attention(net: &mut Network, x: ValueId, joints: usize) -> Result<(ValueId, ValueId), ShapeError> {
     let r = conv_bn_relu(net, "residual", x, head_conv(joints, 3), HEAT_MAP_WEIGHT)?;
     let point = conv_bn_relu(net, "point", r, head_conv(joints, 1), 1.0)?;
     let gate = conv_bn_relu(net, "depthwise", point, head_conv(joints, 9).groups(joints), 1.0)?;
-    net.graph.apply_one(Gate, &[r, gate])
+    Ok((net.graph.apply_one(Gate, &[r, gate])?, gate))
 }
 
 /// A convolution of the heads, with the initial weights that the reference has.

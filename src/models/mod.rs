@@ -54,6 +54,18 @@ pub struct HeatMaps {
     pub joints: ValueId,
     /// `[N, B, H / 4, W / 4]`, for networks that predict bones.
     pub bones: Option<ValueId>,
+    /// What the attention blocks have gated with.
+    pub gates: AttentionGates,
+}
+
+/// The gates of DITN's attention blocks in front of the sigmoid: features are multiplied by 1 + sigmoid(gate). `None`
+/// where the network has no such block.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AttentionGates {
+    /// `[N, 2B, 1, 1]`: the first and the second joint of each bone.
+    pub channel: Option<ValueId>,
+    /// `[N, J, H / 4, W / 4]`.
+    pub spatial: Option<ValueId>,
 }
 
 /// The networks of the paper, by the names that [`ModelConfig::named`] takes.
@@ -99,12 +111,10 @@ impl ModelConfig {
         match self.head {
             Head::Convolution => {
                 let layer = Conv2dLayer::new(self.skeleton.joints.len(), 1).bias().weights(Weights::Public);
-                Ok(HeatMaps { joints: net.conv2d("final_layer", features, layer)?, bones: None })
+                let joints = net.conv2d("final_layer", features, layer)?;
+                Ok(HeatMaps { joints, bones: None, gates: AttentionGates::default() })
             }
-            Head::Ditn(head) => {
-                let (joints, bones) = head.heat_maps(net, features, self.skeleton)?;
-                Ok(HeatMaps { joints, bones: Some(bones) })
-            }
+            Head::Ditn(head) => head.heat_maps(net, features, self.skeleton),
         }
     }
 }

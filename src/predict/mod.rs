@@ -2,6 +2,7 @@
 
 pub mod boxes;
 pub mod draw;
+pub mod explain;
 pub mod predictor;
 pub mod sheet;
 

@@ -9,7 +9,7 @@ use crate::data::Batch;
 use crate::gpu::Gpu;
 use crate::graph::{Plan, PlanError, Session, SessionError, Store, Tensor, fuse};
 use crate::ir::{ShapeError, ValueId};
-use crate::models::ModelConfig;
+use crate::models::{HeatMaps, ModelConfig};
 use crate::nn::{Mode, Network, PictureInputs};
 use crate::ops::decode::Decode;
 use crate::ops::flip::{FlipHorizontal, FlipMerge};
@@ -45,8 +45,22 @@ pub struct Predictor {
     store: Option<Store>,
     pictures: PictureInputs,
     decoded: ValueId,
+    maps: HeatMaps,
     batch: usize,
     joints: usize,
+}
+
+/// What a network computed on the way to the joints, for all pictures of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// Joint heat maps as decoded `[N, J, H / 4, W / 4]`.
+    pub joints: Tensor,
+    /// Bone heat maps `[N, B, H / 4, W / 4]`, where the network predicts bones.
+    pub bones: Option<Tensor>,
+    /// What DITN's channel attention multiplied the two channels of each bone by, 1 to 2: `[N, 2B, 1, 1]`.
+    pub channel_attention: Option<Tensor>,
+    /// What DITN's spatial attention multiplied the joint features by, 1 to 2: `[N, J, H / 4, W / 4]`.
+    pub spatial_attention: Option<Tensor>,
 }
 
 impl Predictor {
@@ -81,17 +95,20 @@ impl Predictor {
     ) -> Result<Self, NetworkError> {
         let mut net = Network::new(Mode::Inference);
         let (pictures, image) = net.pictures(batch, size)?;
-        let mut maps = model.build(&mut net, image)?.joints;
+        let mut maps = model.build(&mut net, image)?;
         if flip_test {
             let mirrored = net.graph.apply_one(FlipHorizontal, &[image])?;
             let mirrored = model.build(&mut net, mirrored)?.joints;
-            maps = net.graph.apply_one(FlipMerge { partner: model.skeleton.flipped_joints() }, &[maps, mirrored])?;
+            let merge = FlipMerge { partner: model.skeleton.flipped_joints() };
+            maps.joints = net.graph.apply_one(merge, &[maps.joints, mirrored])?;
         }
-        let decoded = net.graph.apply_one(Decode, &[maps])?;
-        fuse(&mut net.graph, &[decoded]);
-        let plan = Plan::new(net.graph, &[decoded], gpu.capabilities())?;
+        let decoded = net.graph.apply_one(Decode, &[maps.joints])?;
+        let kept = [Some(decoded), Some(maps.joints), maps.bones, maps.gates.channel, maps.gates.spatial];
+        let outputs: Vec<ValueId> = kept.into_iter().flatten().collect();
+        fuse(&mut net.graph, &outputs);
+        let plan = Plan::new(net.graph, &outputs, gpu.capabilities())?;
         let session = Session::new(gpu, plan, store)?;
-        Ok(Self { session, store: None, pictures, decoded, batch, joints: model.skeleton.joints.len() })
+        Ok(Self { session, store: None, pictures, decoded, maps, batch, joints: model.skeleton.joints.len() })
     }
 
     /// Loads weights and running statistics by name; tensors that the network does not have (the optimizer's) are
@@ -120,6 +137,28 @@ impl Predictor {
         let decoded = self.session.read(self.decoded)?;
         let (points, _) = decoded.as_chunks::<3>();
         Ok(points.chunks(self.joints).map(<[_]>::to_vec).collect())
+    }
+
+    /// What lies behind the last prediction. Bones and attention are those of the picture as it is, not mirrored.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn explain(&self) -> Result<Explanation, SessionError> {
+        let read = |value: ValueId| -> Result<Tensor, SessionError> {
+            let shape = self.session.plan().graph.shape(value).extents().to_vec();
+            Ok(Tensor { shape, data: self.session.read(value)? })
+        };
+        let attention = |gate: ValueId| -> Result<Tensor, SessionError> {
+            let Tensor { shape, data } = read(gate)?;
+            Ok(Tensor { shape, data: data.into_iter().map(|gate| 1.0 + 1.0 / (1.0 + (-gate).exp())).collect() })
+        };
+        let HeatMaps { joints, bones, gates } = self.maps;
+        Ok(Explanation {
+            joints: read(joints)?,
+            bones: bones.map(read).transpose()?,
+            channel_attention: gates.channel.map(attention).transpose()?,
+            spatial_attention: gates.spatial.map(attention).transpose()?,
+        })
     }
 
     /// Runs the last batch once more with time stamps: seconds of each dispatch.

@@ -1,7 +1,7 @@
 //! The program as a user runs it: its files, its messages, its exit status.
 
 mod faults;
-mod plots;
+mod pictures;
 mod predictions;
 mod runs;
 
