@@ -3,6 +3,7 @@
 //! Exit status: 0 done; 1 the check failed (a mismatch, numbers that are not finite); 2 the input, the arguments or the
 //! machine are at fault; 130 stopped by Ctrl-C, with everything saved.
 
+mod ablation;
 mod compare;
 mod devices;
 mod eval;
@@ -75,6 +76,8 @@ enum Command {
     Gradcheck,
     /// Compare a network with a dump of the PyTorch reference
     Verify(verify::Arguments),
+    /// Train the rows of the paper's Table 5, 6 or 7 and print them beside the paper's figures
+    Ablation(ablation::Arguments),
     /// Draw the curves of runs, and scores by threshold
     Plot(plot::Arguments),
     /// Draw a contact sheet of synthetic people with their joints
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Kernels(arguments) => kernels::run(arguments, common),
         Command::Gradcheck => gradcheck::run(common),
         Command::Verify(arguments) => verify::run(arguments, common),
+        Command::Ablation(arguments) => ablation::run(arguments, common),
         Command::Plot(arguments) => plot::run(arguments, common),
         Command::People(arguments) => people::run(arguments, common),
     };

@@ -65,12 +65,11 @@ impl Abscissa {
     }
 }
 
-/// What is needed of a run's `summary.json`, and of what `ditn eval --json` prints.
+/// What is needed of what `ditn eval --json` prints.
 #[derive(Deserialize)]
 struct Scored {
     metric: SummaryMetric,
     /// Thresholds and scores in percent.
-    #[serde(default)]
     curve: Vec<[f64; 2]>,
 }
 
@@ -117,8 +116,8 @@ impl Charts {
             let chart = self.chart(&metric.name, by.label(), "percent");
             chart.lines.push(Line { series, points });
             // A run under way has no summary yet.
-            if let Ok(summary) = read_scored(&folder.join("summary.json")) {
-                let level = Level { name: "mean pose".into(), y: summary.metric.mean_pose_baseline };
+            if let Ok(metric) = log::read_metric(&folder.join("summary.json")) {
+                let level = Level { name: "mean pose".into(), y: metric.mean_pose_baseline };
                 if !chart.levels.contains(&level) {
                     chart.levels.push(level);
                 }

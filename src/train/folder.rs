@@ -37,6 +37,12 @@ pub enum FolderError {
         /// The folder.
         path: PathBuf,
     },
+    /// The folder holds a run, but not the one that is looked for.
+    #[error("{} holds a run of another configuration; choose another folder with --out", path.display())]
+    OtherRun {
+        /// The folder.
+        path: PathBuf,
+    },
     /// There is nothing to resume.
     #[error("{} holds no checkpoint to resume from (no last.safetensors)", path.display())]
     NothingToResume {
@@ -68,7 +74,7 @@ impl RunFolder {
     /// Takes `path` for a new run, making it where it is missing.
     ///
     /// # Errors
-    /// All of [`FolderError`] except the last.
+    /// [`FolderError::NotWritable`], [`FolderError::HoldsARun`], [`FolderError::Busy`].
     pub fn for_new_run(path: &Path) -> Result<Self, FolderError> {
         std::fs::create_dir_all(path).map_err(|error| FolderError::NotWritable { path: path.to_owned(), error })?;
         let folder = Self::lock(path.to_owned())?;

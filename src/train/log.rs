@@ -121,6 +121,19 @@ pub fn write_summary(path: &Path, summary: &Summary) -> std::io::Result<()> {
     write_atomically(path, text.as_bytes())
 }
 
+/// The score in a summary.
+///
+/// # Errors
+/// What the system says; [`std::io::ErrorKind::InvalidData`] where it is not a summary.
+pub fn read_metric(summary: &Path) -> std::io::Result<SummaryMetric> {
+    #[derive(Deserialize)]
+    struct Metric {
+        metric: SummaryMetric,
+    }
+    let text = std::fs::read_to_string(summary)?;
+    Ok(serde_json::from_str::<Metric>(&text)?.metric)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,8 +2,9 @@
 //!
 //! [`run()`] is the loop and the place to begin reading. [`config`] says what a run is made of, [`schedule`] how fast it
 //! learns, [`step`] what one step does on the adapter, [`people`] who is trained on and who is scored, [`evaluate`]
-//! how; [`checkpoint`], [`folder`] and [`log`] keep what must survive, [`events`] what TensorBoard shows.
+//! how; [`checkpoint`], [`folder`] and [`log`] keep what must survive, [`events`] what TensorBoard shows. [`ablation`] holds the paper's tables of runs.
 
+pub mod ablation;
 pub mod checkpoint;
 pub mod config;
 pub mod evaluate;

@@ -218,3 +218,45 @@ fn numbers_that_run_away_stop_the_run_with_step_pictures_and_the_last_good_check
     assert!(errors(&output).contains("the last good checkpoint is good/last.safetensors"), "{}", errors(&output));
     assert!(before == bits(&folder.join("good/last.safetensors")), "the good checkpoint was lost");
 }
+
+#[test]
+fn an_ablation_trains_each_row_and_seed_once_and_prints_them_beside_the_papers_figures() {
+    let folder = Folder::new("ablation");
+    #[rustfmt::skip]
+    let ablation = |more: &[&str]| {
+        let mut command = ditn(&folder, &[
+            "ablation", "table7", "--budget", "16", "--seeds", "2", "--out", "out", "--json", "--set", "model.width=4",
+            "--set", "model.stem=4", "--set", "train.size=[64, 64]", "--set", "train.batch=2", "--set", "train.epochs=2",
+            "--set", "evaluate.people=4",
+        ]);
+        command.args(more);
+        command
+    };
+    let output = succeed(&mut ablation(&[]));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    let rows = report["rows"].as_array().expect("a list");
+    assert_eq!(rows.iter().map(|row| row["paper"].as_f64()).collect::<Vec<_>>(), [88.813, 88.649, 88.72].map(Some));
+    for (row, name) in rows.iter().zip(["lambda_0.10", "lambda_0.05", "lambda_0.15"]) {
+        let scores = [1, 2]
+            .map(|seed| json(&folder.join(&format!("out/{name}/seed_{seed}/summary.json")))["metric"]["value"].clone());
+        assert_eq!(row["scores"], serde_json::json!(scores));
+    }
+    let table = std::fs::read_to_string(folder.join("out/table7.md")).expect("the table is there");
+    assert!(table.contains("| lambda = 0.15 |") && table.contains("synthetic, 16 pictures a run"), "{table}");
+
+    let checkpoint = folder.join("out/lambda_0.05/seed_2/last.safetensors");
+    let written = || checkpoint.metadata().and_then(|about| about.modified()).expect("the checkpoint is there");
+    let before = written();
+    // One run was stopped before its end, as it were: it is finished again, and only it.
+    std::fs::remove_file(folder.join("out/lambda_0.10/seed_1/summary.json")).expect("it is there");
+    let again = succeed(&mut ablation(&[]));
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&again.stdout).expect("one JSON document"), report);
+    assert_eq!(written(), before, "a finished run was trained again");
+
+    let output = run(&mut ablation(&["--set", "optimizer.learning_rate=0.5"]));
+    assert_eq!(status(&output), 2);
+    assert!(errors(&output).contains("holds a run of another configuration"), "{}", errors(&output));
+    let output = run(&mut ditn(&folder, &["ablation", "table5", "--set", "model.kind=hrnet"]));
+    assert_eq!(status(&output), 2);
+    assert!(errors(&output).contains("table5 needs a configuration whose model.kind is one of ditn"));
+}

@@ -1,0 +1,336 @@
+//! `ditn ablation`
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::progress::Progress;
+use super::train::stop_on_interrupt;
+use super::{Common, Status, print, print_json};
+use crate::gpu::{AdapterReport, Gpu};
+use crate::train::ablation::{Spread, Standing, TABLES, Table, standing, within_budget};
+use crate::train::checkpoint::{self, write_atomically};
+use crate::train::config::{self, Config};
+use crate::train::folder::RunFolder;
+use crate::train::log::SummaryMetric;
+use crate::train::people::People;
+use crate::train::{self, Outcome};
+
+/// Below a table.
+const MARK: &str = "Differences are from the first row; * marks those beyond the spread of the seeds.";
+
+/// The configuration of `--data lsp`.
+const LSP: &str = include_str!("../../datasets/lsp/ditn_small.toml");
+
+const EXAMPLES: &str = "\
+Examples:
+  ditn ablation table5                                the rows on synthetic people, three seeds
+  ditn ablation table7 --data lsp --budget 6000 --seeds 5
+  ditn ablation table5 --data datasets/mpii/ditn_w32_256x256.toml --seeds 1 --out mpii_table5
+
+Each row is a run of the same configuration with the row's change, once for every seed; rows of one seed see the same
+people in the same order. OUT/ROW/seed_N is such a run's folder. Calling the command again goes on where it was stopped
+and trains nothing twice. The table goes to standard output and to OUT/TABLE.md.
+
+A difference from the first row counts where it exceeds what seeds alone would give in one comparison of twenty (Student's
+t for two samples of one deviation); with a single seed none does. A small budget compares how fast the rows learn, not
+how far they come.";
+
+/// Arguments of `ditn ablation`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Table 5 (the parts of DITN), 6 (the losses) or 7 (the weight of the bones' loss)
+    #[arg(value_parser = TABLES.each_ref().map(|table| table.name))]
+    table: String,
+    /// `synthetic`, `lsp` (both with a small network), or a configuration of a DITN
+    #[arg(long, value_name = "synthetic|lsp|CONFIG.toml", default_value = "synthetic")]
+    data: String,
+    /// Training pictures a run [default: as many as the configuration says]
+    #[arg(long, value_name = "PICTURES", value_parser = clap::value_parser!(u32).range(1..))]
+    budget: Option<u32>,
+    /// How many seeds, from 1 on
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    seeds: u16,
+    /// Change a value of the configuration for all rows, such as evaluate.people=1000; may be given many times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// The folder of the runs and the table [default: runs/TABLE-DATA]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    table: &'static str,
+    title: &'static str,
+    metric: String,
+    mean_pose_baseline: f64,
+    /// What was trained here, and in the paper.
+    here: String,
+    paper: &'static str,
+    rows: Vec<ReportRow>,
+    conclusion: String,
+    adapter: AdapterReport,
+}
+
+#[derive(Serialize)]
+struct ReportRow {
+    name: &'static str,
+    overrides: &'static [&'static str],
+    /// One a seed, in percent.
+    scores: Vec<f64>,
+    #[serde(flatten)]
+    spread: Spread,
+    /// From the first row.
+    difference: f64,
+    /// Differences up to this are within the spread of the seeds.
+    least_difference: Option<f64>,
+    /// PCKh@0.5 on MPII.
+    paper: f64,
+    paper_difference: f64,
+}
+
+/// Trains what has not been trained, and prints the table.
+pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
+    let Arguments { table, data, budget, seeds, overrides, out } = arguments;
+    let table = TABLES.iter().find(|known| known.name == table).context("no such table")?;
+    let base = base_config(table, &data, budget, &overrides)?;
+    let data = Path::new(&data).file_stem().unwrap_or_default().to_string_lossy();
+    let out = out.unwrap_or_else(|| Path::new("runs").join(format!("{}-{data}", table.name)));
+    // Whatever is wrong with a row is said before hours of training.
+    let runs = runs_of(table, &base, seeds, &out)?;
+    let gpu = common.gpu()?;
+    let stop = stop_on_interrupt()?;
+
+    let mut scores = vec![Vec::new(); table.rows.len()];
+    let mut metric = None;
+    for (number, Run { row, config, folder }) in runs.iter().enumerate() {
+        eprintln!("Run {} of {}: {}, seed {}", number + 1, runs.len(), table.rows[*row].name, config.seed);
+        let Some(found) = score_of(config, folder, &gpu, stop)? else {
+            eprintln!("Stopped. The same command goes on from here.");
+            return Ok(Status::Interrupted);
+        };
+        scores[*row].push(found.value);
+        metric = Some(found);
+    }
+    let metric = metric.context("no run")?;
+    let here = format!("{data}, {} pictures a run, seeds 1 to {seeds}, {}", pictures(&base)?, network(&base));
+    let rows = report_rows(table, scores);
+    let report = Report {
+        table: table.name,
+        title: table.title,
+        metric: metric.name,
+        mean_pose_baseline: metric.mean_pose_baseline,
+        here,
+        paper: table.paper,
+        conclusion: conclusion(&rows),
+        rows,
+        adapter: gpu.report().clone(),
+    };
+    let path = out.join(format!("{}.md", table.name));
+    write_atomically(&path, markdown(&report).as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    if common.json {
+        print_json(&report)?
+    } else {
+        print(&text(&report, &path))?
+    }
+    Ok(Status::Done)
+}
+
+/// One run of the table.
+struct Run {
+    /// Number of its row.
+    row: usize,
+    config: Config,
+    folder: PathBuf,
+}
+
+/// All runs, seed by seed, so that what there is after an interruption is of equal use for all rows.
+fn runs_of(table: &Table, base: &Config, seeds: u16, out: &Path) -> anyhow::Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    for seed in 1..=u64::from(seeds) {
+        for (row, about) in table.rows.iter().enumerate() {
+            let folder = out.join(about.folder).join(format!("seed_{seed}"));
+            let config = about.config(base, seed).with_context(|| format!("row `{}`", about.name))?;
+            standing(&folder, &config)?;
+            runs.push(Run { row, config, folder });
+        }
+    }
+    Ok(runs)
+}
+
+fn base_config(table: &Table, data: &str, budget: Option<u32>, overrides: &[String]) -> anyhow::Result<Config> {
+    let base = match data {
+        "synthetic" => config::embedded()?,
+        "lsp" => config::from_text(LSP, "datasets/lsp/ditn_small.toml")?,
+        path => config::from_file(Path::new(path))?,
+    };
+    let mut base = config::with_overrides(base, overrides)?;
+    if let Some(pictures) = budget {
+        base = within_budget(base, pictures as usize);
+    }
+    base.output.sheets = 0;
+    base.validate()?;
+    anyhow::ensure!(
+        table.networks.contains(&base.model.kind),
+        "{} needs a configuration whose model.kind is one of {}",
+        table.name,
+        table.networks.iter().filter_map(spelled).collect::<Vec<_>>().join(", ")
+    );
+    Ok(base)
+}
+
+/// A value as configurations spell it.
+fn spelled(value: &impl Serialize) -> Option<String> {
+    Some(serde_json::to_value(value).ok()?.as_str()?.to_owned())
+}
+
+/// The score of a run, which is trained or finished where it is not done; `None` where it was asked to stop.
+fn score_of(
+    config: &Config,
+    folder: &Path,
+    gpu: &Arc<Gpu>,
+    stop: &AtomicBool,
+) -> anyhow::Result<Option<SummaryMetric>> {
+    let (run, checkpoint) = match standing(folder, config)? {
+        Standing::Finished(metric) => return Ok(Some(metric)),
+        Standing::Absent => (RunFolder::for_new_run(folder)?, None),
+        Standing::Begun => {
+            let run = RunFolder::for_resuming(folder)?;
+            let checkpoint = checkpoint::load(&run.last())?;
+            (run, Some(checkpoint))
+        }
+    };
+    let people = People::open(config)?;
+    let mut progress = Progress::new();
+    match train::run(config.clone(), people, &run, checkpoint, gpu, &mut progress, stop)? {
+        Outcome::Finished(summary) => Ok(Some(summary.metric)),
+        Outcome::Stopped { .. } => Ok(None),
+    }
+}
+
+/// Training pictures that a run sees.
+fn pictures(config: &Config) -> anyhow::Result<usize> {
+    let an_epoch = match config.train.pictures_per_epoch {
+        0 => People::open(config)?.training().len(),
+        pictures => pictures,
+    };
+    Ok(config.train.epochs * (an_epoch / config.train.batch) * config.train.batch)
+}
+
+/// What the configuration trains, in words.
+fn network(config: &Config) -> String {
+    let [height, width] = config.train.size;
+    let model = &config.model;
+    let kind = spelled(&model.kind).unwrap_or_default();
+    let body = if kind.ends_with("resnet") {
+        format!("{} layers", usize::from(model.depth))
+    } else {
+        format!("width {}, blocks {}, modules {:?}", model.width, model.blocks, model.modules)
+    };
+    format!("{kind} ({body}), {height}x{width}")
+}
+
+fn report_rows(table: &'static Table, scores: Vec<Vec<f64>>) -> Vec<ReportRow> {
+    let first = Spread::of(&scores[0]);
+    let row = |(number, scores): (usize, Vec<f64>)| {
+        let (row, spread) = (&table.rows[number], Spread::of(&scores));
+        ReportRow {
+            name: row.name,
+            overrides: row.overrides,
+            scores,
+            spread,
+            difference: spread.mean - first.mean,
+            least_difference: spread.least_difference(&first),
+            paper: row.paper,
+            paper_difference: row.paper - table.rows[0].paper,
+        }
+    };
+    scores.into_iter().enumerate().map(row).collect()
+}
+
+impl ReportRow {
+    /// Whether the difference from the first row exceeds the spread of the seeds.
+    fn counts(&self) -> bool {
+        self.least_difference.is_some_and(|least| self.difference.abs() > least)
+    }
+}
+
+/// What the seeds allow to say.
+fn conclusion(rows: &[ReportRow]) -> String {
+    let (first, others) = (&rows[0], &rows[1..]);
+    if first.spread.deviation.is_none() {
+        return "One seed says nothing about the spread: no difference here is a finding.".into();
+    }
+    let counting: Vec<&ReportRow> = others.iter().filter(|row| row.counts()).collect();
+    if counting.is_empty() {
+        return format!("All differences from `{}` are within the spread of the seeds: none is a finding.", first.name);
+    }
+    let names: Vec<String> = counting.iter().map(|row| format!("`{}` ({:+.1})", row.name, row.difference)).collect();
+    let rest = if counting.len() < others.len() { "; the others are within it" } else { "" };
+    format!("Beyond the spread of the seeds from `{}`: {}{rest}.", first.name, names.join(", "))
+}
+
+/// Mean and spread, as tables print them.
+fn mean(row: &ReportRow) -> String {
+    let spread = row.spread.deviation.map_or(String::new(), |deviation| format!(" ± {deviation:.2}"));
+    format!("{:.2}{spread}", row.spread.mean)
+}
+
+/// The difference from the first row, marked where it counts.
+fn difference(row: &ReportRow, first: bool) -> String {
+    if first { String::new() } else { format!("{:+.2}{}", row.difference, if row.counts() { " *" } else { "" }) }
+}
+
+fn paper_difference(row: &ReportRow, first: bool) -> String {
+    if first { String::new() } else { format!("{:+.3}", row.paper_difference) }
+}
+
+fn text(report: &Report, path: &Path) -> String {
+    let Report { table, title, metric, here, paper, rows, .. } = report;
+    let mut text = format!(
+        "\n{table}: {title}\nhere   {metric} in percent (mean pose {:.1}), mean ± deviation over the seeds: {here}\n\
+         paper  PCKh@0.5 in percent: {paper}\n\n  {:<30} {:>15} {:>9} {:>10} {:>8}\n",
+        report.mean_pose_baseline, "", "here", "", "paper", ""
+    );
+    for (number, row) in rows.iter().enumerate() {
+        text += &format!(
+            "  {:<30} {:>15} {:>9} {:>10.3} {:>8}\n",
+            row.name,
+            mean(row),
+            difference(row, number == 0),
+            row.paper,
+            paper_difference(row, number == 0)
+        );
+    }
+    text + &format!("\n{}\n{MARK}\nWritten to {}\n", report.conclusion, path.display())
+}
+
+fn markdown(report: &Report) -> String {
+    let Report { table, title, metric, here, paper, rows, conclusion, adapter, .. } = report;
+    let mut text = format!(
+        "# {table}: {title}\n\nHere: {metric} in percent (mean pose {:.1}), mean ± deviation over the seeds: {here}; on {}.\n\
+         Paper: PCKh@0.5 in percent: {paper}.\n\n\
+         | | here | | paper | | scores |\n|---|---|---|---|---|---|\n",
+        report.mean_pose_baseline, adapter.name
+    );
+    for (number, row) in rows.iter().enumerate() {
+        let scores: Vec<String> = row.scores.iter().map(|score| format!("{score:.1}")).collect();
+        text += &format!(
+            "| {} | {} | {} | {:.3} | {} | {} |\n",
+            row.name,
+            mean(row),
+            difference(row, number == 0).replace('*', "\\*"),
+            row.paper,
+            paper_difference(row, number == 0),
+            scores.join(", ")
+        );
+    }
+    text + &format!("\n{conclusion} {MARK}\n")
+}
