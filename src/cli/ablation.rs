@@ -110,8 +110,9 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let mut scores = vec![Vec::new(); table.rows.len()];
     let mut metric = None;
     for (number, Run { row, config, folder }) in runs.iter().enumerate() {
-        eprintln!("Run {} of {}: {}, seed {}", number + 1, runs.len(), table.rows[*row].name, config.seed);
-        let Some(found) = score_of(config, folder, &gpu, stop)? else {
+        let name = format!("{}, seed {}", table.rows[*row].name, config.seed);
+        eprintln!("Run {} of {}: {name}", number + 1, runs.len());
+        let Some(found) = score_of(config, folder, &gpu, stop).context(name)? else {
             eprintln!("Stopped. The same command goes on from here.");
             return Ok(Status::Interrupted);
         };

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use serde::Serialize;
 
 use super::progress::Progress;
 use super::train::stop_on_interrupt;
-use super::{Common, Status, print, print_json};
+use super::{Common, Status, print, print_json, save_picture};
 use crate::metrics::Score;
 use crate::predict::places;
 use crate::predict::sheet::{self, Found};
@@ -114,10 +113,8 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     progress.finished();
     let pairs: Vec<(&Prediction, &Prediction)> = found[0].iter().zip(&found[1]).collect();
     if let Some(path) = &sheet {
-        let set = &**people.evaluation();
-        sheet::people(set, first_config.input_size(), &sorted(&pairs, order, shown), ACROSS)?
-            .save(path)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let (set, sorted) = (&**people.evaluation(), sorted(&pairs, order, shown));
+        save_picture(path, &sheet::people(set, first_config.input_size(), &sorted, ACROSS)?)?;
     }
     let network = |checkpoint: &Path, predictions: &[Prediction]| -> anyhow::Result<Network> {
         let scores = scorer_of(&**people.evaluation(), predictions)?.score();

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use serde::Serialize;
 
 use super::progress::Progress;
 use super::train::stop_on_interrupt;
-use super::{Common, Status, print, print_json};
+use super::{Common, Status, print, print_json, save_picture};
 use crate::gpu::AdapterReport;
 use crate::metrics::Score;
 use crate::predict::places;
@@ -88,9 +87,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let scores = scorer.score();
     if let Some(path) = &arguments.sheet {
         let worst = worst_first(&predictions, arguments.worst);
-        sheet::people(&**people.evaluation(), config.input_size(), &worst, ACROSS)?
-            .save(path)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        save_picture(path, &sheet::people(&**people.evaluation(), config.input_size(), &worst, ACROSS)?)?;
     }
     let report = Report {
         metric: SummaryMetric {

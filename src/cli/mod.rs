@@ -16,15 +16,18 @@ mod progress;
 mod train;
 mod verify;
 
-use std::io::Write;
+use std::io::{Cursor, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use image::{ImageFormat, RgbImage};
 use serde::Serialize;
 
 use crate::gpu::{AdapterChoice, Gpu};
+use crate::train::checkpoint::write_atomically;
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -161,6 +164,15 @@ impl Common {
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
+}
+
+/// Writes a picture in the format of its file's name, in one step: an older one is replaced by a whole one or stays.
+fn save_picture(path: &Path, picture: &RgbImage) -> anyhow::Result<()> {
+    let cannot_write = || format!("cannot write {}", path.display());
+    let mut bytes = Vec::new();
+    let format = ImageFormat::from_path(path).with_context(cannot_write)?;
+    picture.write_to(&mut Cursor::new(&mut bytes), format).with_context(cannot_write)?;
+    write_atomically(path, &bytes).with_context(cannot_write)
 }
 
 /// Prints one JSON document to standard output.

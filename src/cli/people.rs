@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
-
-use super::{Common, Status, print, print_json};
+use super::{Common, Status, print, print_json, save_picture};
 use crate::data::{Size, Split, Synthetic, SyntheticOptions};
 use crate::predict::sheet;
 
@@ -38,7 +36,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let Arguments { out, count, seed } = arguments;
     let set = Synthetic::new(SyntheticOptions::default(), seed, Split::Training, count.into())?;
     let sheet = sheet::samples(&set, 0, count.into(), COLUMNS, INPUT)?;
-    sheet.save(&out).with_context(|| format!("cannot write {}", out.display()))?;
+    save_picture(&out, &sheet)?;
     if common.json {
         print_json(&serde_json::json!({ "picture": out, "people": count, "seed": seed }))?;
     } else {

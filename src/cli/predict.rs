@@ -6,7 +6,7 @@ use anyhow::Context;
 use image::RgbImage;
 use serde::Serialize;
 
-use super::{Common, Status, print, print_json};
+use super::{Common, Status, print, print_json, save_picture};
 use crate::data::augmentation::Placement;
 use crate::data::{Batch, Joint, Size, Skeleton};
 use crate::predict::boxes::{BoxEntry, PersonBox, boxes_of};
@@ -105,7 +105,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
             if arguments.explain {
                 let explanation = predictor.explain()?;
                 let sheet = explain::sheet(&batch, 0, config.input_size(), skeleton, &pose, &explanation);
-                sheet.save(explained_path(&arguments.out, path, poses.len() + 1)).with_context(cannot_write)?;
+                save_picture(&explained_path(&arguments.out, path, poses.len() + 1), &sheet)?;
             }
             let score = pose.iter().map(|keypoint| keypoint.score).sum::<f32>() / pose.len() as f32;
             people.push(Found { picture: path.clone(), person, score, joints: pose.clone() });
