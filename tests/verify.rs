@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ditn::gpu::{AdapterChoice, Gpu};
 use ditn::verify::verify;
+use safetensors::SafeTensors;
 
 fn dumps() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps");
@@ -22,4 +23,26 @@ fn every_dump_agrees_with_the_network_on_this_adapter() {
         let report = verify(&gpu, &path).unwrap_or_else(|error| panic!("{error}"));
         assert!(report.pass, "{}: {report:#?}", path.display());
     }
+}
+
+#[test]
+fn a_weight_that_is_one_percent_off_is_found() {
+    let gpu = Gpu::open(&AdapterChoice::default()).unwrap_or_else(|error| panic!("{error}"));
+    let dump = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps/ditn_mpii.safetensors");
+    let mut bytes = std::fs::read(dump).expect("a dump");
+    let (header, metadata) = SafeTensors::read_metadata(&bytes).expect("a header");
+    let weight = metadata.info("param.stage2.0.branches.0.0.conv1.weight").expect("the weight").data_offsets;
+    for element in bytes[8 + header..][weight.0..weight.1].chunks_exact_mut(4) {
+        let value = f32::from_le_bytes(element.try_into().expect("four bytes"));
+        element.copy_from_slice(&(1.01 * value).to_le_bytes());
+    }
+    let changed = std::env::temp_dir().join(format!("ditn-verify-{}.safetensors", std::process::id()));
+    std::fs::write(&changed, bytes).expect("room for a file");
+    let report = verify(&gpu, &changed);
+    std::fs::remove_file(&changed).expect("the file");
+    let report = report.unwrap_or_else(|error| panic!("{error}"));
+    let failed: Vec<_> = report.groups.iter().filter(|group| !group.pass).map(|group| group.name).collect();
+    assert!(!report.pass);
+    // Batch normalisation takes the scale out of training outputs, so that not every group sees it.
+    assert_eq!(failed, ["eval", "grad", "stats", "after"]);
 }

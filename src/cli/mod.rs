@@ -13,6 +13,7 @@ mod people;
 mod plot;
 mod predict;
 mod progress;
+mod summary;
 mod train;
 mod verify;
 
@@ -83,6 +84,8 @@ enum Command {
     Ablation(ablation::Arguments),
     /// Draw the curves of runs, and scores by threshold
     Plot(plot::Arguments),
+    /// Count parameters, multiply-adds and training memory of the networks, beside the paper's
+    Summary(summary::Arguments),
     /// Draw a contact sheet of synthetic people with their joints
     People(people::Arguments),
 }
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(arguments, common),
         Command::Ablation(arguments) => ablation::run(arguments, common),
         Command::Plot(arguments) => plot::run(arguments, common),
+        Command::Summary(arguments) => summary::run(arguments, common),
         Command::People(arguments) => people::run(arguments, common),
     };
     match result {

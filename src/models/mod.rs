@@ -7,10 +7,12 @@ mod blocks;
 mod ditn;
 mod hrnet;
 mod resnet;
+mod summary;
 
 pub use ditn::Ditn;
 pub use hrnet::HrNet;
 pub use resnet::{Depth, ResNet};
+pub use summary::{Block, blocks};
 
 use crate::data::Skeleton;
 use crate::ir::{ShapeError, ValueId};

@@ -1,8 +1,9 @@
 //! Training: from a configuration to a network, a log and a score.
 //!
 //! [`run()`] is the loop and the place to begin reading. [`config`] says what a run is made of, [`schedule`] how fast it
-//! learns, [`step`] what one step does on the adapter, [`people`] who is trained on and who is scored, [`evaluate`]
-//! how; [`checkpoint`], [`folder`] and [`log`] keep what must survive, [`events`] what TensorBoard shows. [`ablation`] holds the paper's tables of runs.
+//! learns, [`step`] what one step does on the adapter and [`memory`] what it takes there, [`people`] who is trained on
+//! and who is scored, [`evaluate`] how; [`checkpoint`], [`folder`] and [`log`] keep what must survive, [`events`] what
+//! TensorBoard shows. [`ablation`] holds the paper's tables of runs.
 
 pub mod ablation;
 pub mod checkpoint;
@@ -11,6 +12,7 @@ pub mod evaluate;
 pub mod events;
 pub mod folder;
 pub mod log;
+pub mod memory;
 pub mod objective;
 pub mod people;
 pub mod run;

@@ -7,7 +7,7 @@ use super::objective::{Losses, Objective, Targets, append_gradients, append_opti
 use crate::data::Batch;
 use crate::gpu::{Gpu, Readback};
 use crate::graph::{Plan, Session, SessionError, Store, Tensor, fuse};
-use crate::ir::ValueId;
+use crate::ir::{ShapeError, ValueId};
 use crate::models::ModelConfig;
 use crate::nn::{Mode, Network, PictureInputs};
 use crate::ops::adamw::AdamWSettings;
@@ -47,6 +47,38 @@ pub struct StepLoss {
     pub total: f32,
 }
 
+/// One training step as a graph, with the values through which the host speaks to it.
+pub(super) struct StepGraph {
+    pub net: Network,
+    pub pictures: PictureInputs,
+    /// `[N, J, 3]`: position in heat-map pixels and weight of each joint.
+    pub joints: ValueId,
+    pub hyper: ValueId,
+    pub losses: Losses,
+}
+
+impl StepGraph {
+    pub fn new(model: &ModelConfig, config: &StepConfig) -> Result<Self, ShapeError> {
+        let mut net = Network::new(Mode::Training);
+        let (pictures, image) = net.pictures(config.batch, config.size)?;
+        let joints = net.graph.input("joints", [config.batch, model.skeleton.joints.len(), 3]);
+        let maps = model.build(&mut net, image)?;
+
+        let [height, width] = config.size.map(|side| side / 4);
+        let sigma = config.sigma;
+        let graph = &mut net.graph;
+        let joint_targets = graph.apply(JointTargets { height, width, sigma }, &[joints])?;
+        let losses = config.objective.append(graph, maps, targets_of(&joint_targets), |graph| {
+            let bones = model.skeleton.bones.to_vec();
+            Ok(targets_of(&graph.apply(BoneTargets { height, width, sigma, bones }, &[joints])?))
+        })?;
+        fuse(graph, &losses.values());
+        let gradients = append_gradients(graph, &losses)?;
+        let hyper = append_optimizer(graph, &gradients)?;
+        Ok(Self { net, pictures, joints, hyper, losses })
+    }
+}
+
 /// A network in training on a device.
 pub struct Trainer {
     gpu: Arc<Gpu>,
@@ -76,27 +108,10 @@ impl Trainer {
     /// # Errors
     /// [`NetworkError`] where the network does not fit the size or the step does not fit the adapter.
     pub fn new(gpu: &Arc<Gpu>, model: &ModelConfig, config: &StepConfig, seed: u64) -> Result<Self, NetworkError> {
-        let mut net = Network::new(Mode::Training);
-        let (pictures, image) = net.pictures(config.batch, config.size)?;
-        let joints = net.graph.input("joints", [config.batch, model.skeleton.joints.len(), 3]);
-        let maps = model.build(&mut net, image)?;
-
-        let [height, width] = config.size.map(|side| side / 4);
-        let sigma = config.sigma;
-        let graph = &mut net.graph;
-        let joint_targets = graph.apply(JointTargets { height, width, sigma }, &[joints])?;
-        let losses = config.objective.append(graph, maps, targets_of(&joint_targets), |graph| {
-            let bones = model.skeleton.bones.to_vec();
-            Ok(targets_of(&graph.apply(BoneTargets { height, width, sigma, bones }, &[joints])?))
-        })?;
-        let outputs = losses.values();
-        fuse(graph, &outputs);
-        let gradients = append_gradients(graph, &losses)?;
-        let hyper = append_optimizer(graph, &gradients)?;
-
+        let StepGraph { net, pictures, joints, hyper, losses } = StepGraph::new(model, config)?;
         let initial = net.initial().clone();
         let mut store = Store::new(gpu);
-        let plan = Plan::new(net.graph, &outputs, gpu.capabilities())?;
+        let plan = Plan::new(net.graph, &losses.values(), gpu.capabilities())?;
         let session = Session::new(gpu, plan, &mut store)?;
         for (name, initial) in initial {
             let elements = store.elements(&name)?;
