@@ -7,7 +7,9 @@ mod ablation;
 mod compare;
 mod devices;
 mod eval;
+mod export;
 mod gradcheck;
+mod import;
 mod kernels;
 mod people;
 mod plot;
@@ -72,6 +74,10 @@ enum Command {
     Compare(compare::Arguments),
     /// Find people's joints in pictures
     Predict(predict::Arguments),
+    /// Make a checkpoint from weights of PyTorch or safetensors
+    Import(import::Arguments),
+    /// Write a checkpoint's network for PyTorch
+    Export(export::Arguments),
     /// List the adapters of this machine and what each supports
     Devices,
     /// List the kernels, or show what one computes and its source
@@ -100,6 +106,8 @@ pub fn main() -> ExitCode {
         Command::Eval(arguments) => eval::run(arguments, common),
         Command::Compare(arguments) => compare::run(arguments, common),
         Command::Predict(arguments) => predict::run(arguments, common),
+        Command::Import(arguments) => import::run(arguments, common),
+        Command::Export(arguments) => export::run(arguments, common),
         Command::Devices => devices::run(common),
         Command::Kernels(arguments) => kernels::run(arguments, common),
         Command::Gradcheck => gradcheck::run(common),

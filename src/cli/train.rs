@@ -7,6 +7,7 @@ use super::progress::Progress;
 use super::{Common, Status, print, print_json};
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::folder::RunFolder;
+use crate::train::init::InitialWeights;
 use crate::train::log::Summary;
 use crate::train::people::People;
 use crate::train::{self, Outcome, config};
@@ -61,6 +62,10 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     }
     config.validate()?;
     let people = People::open(&config)?;
+    if resumed.is_none() {
+        // What is wrong with the file of initial weights is said before a folder is made.
+        InitialWeights::open(&config, people.skeleton())?;
+    }
     let gpu = common.gpu()?;
     let (folder, checkpoint) = match (resumed, &arguments.out) {
         (Some((folder, checkpoint)), _) => (folder, Some(checkpoint)),

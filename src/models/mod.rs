@@ -16,7 +16,7 @@ pub use summary::{Block, blocks};
 
 use crate::data::Skeleton;
 use crate::ir::{ShapeError, ValueId};
-use crate::nn::{Conv2dLayer, Network, Weights};
+use crate::nn::{Conv2dLayer, Mode, Network, Shapes, Weights};
 
 /// What makes features of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +98,17 @@ impl ModelConfig {
             _ => return None,
         };
         Some(Self { skeleton, body, head, body_weights: Weights::Public })
+    }
+
+    /// Names and shapes of the network's parameters and running statistics, for an input of `size` (height, width).
+    ///
+    /// # Errors
+    /// [`ShapeError`] where the input size does not suit the network.
+    pub fn shapes(&self, size: [usize; 2]) -> Result<Shapes, ShapeError> {
+        let mut net = Network::new(Mode::Inference);
+        let image = net.graph.input("image", [1, 3, size[0], size[1]]);
+        self.build(&mut net, image)?;
+        Ok(net.shapes())
     }
 
     /// Appends the network to `net`: image `[N, 3, H, W]` -> heat maps.

@@ -2,15 +2,20 @@
 //!
 //! A [`Network`] is a graph under construction. Layers take a name; names nest by [`Network::scope`] into those of the
 //! public PyTorch checkpoints (`stage2.0.branches.0.0.conv1.weight`). A layer that is built a second time under the
-//! same name shares its parameters with the first.
+//! same name shares its parameters with the first. [`WeightFile`] reads tensors that others have saved, [`Matching`]
+//! says which of them are the network's.
 
 mod initial;
 mod input;
 mod layers;
+mod matching;
+mod weight_file;
 
 pub use initial::{Initial, Weights};
 pub use input::PictureInputs;
 pub use layers::{Conv2dLayer, EPS, MOMENTUM};
+pub use matching::{Matching, OPTIMIZER, OtherShape, Shapes};
+pub use weight_file::{WeightFile, WeightFileError};
 
 use std::collections::BTreeMap;
 
@@ -71,6 +76,12 @@ impl Network {
     /// How each tensor starts, by name.
     pub fn initial(&self) -> &BTreeMap<String, Initial> {
         &self.initial
+    }
+
+    /// Names and shapes of the tensors that a checkpoint of the network holds: parameters and running statistics.
+    pub fn shapes(&self) -> Shapes {
+        let shape = |(name, &id): (&String, &ValueId)| (name.clone(), self.graph.shape(id).extents().to_vec());
+        self.tensors.iter().map(shape).collect()
     }
 
     /// The tensor `name` of the current scope: a new one, or the one that is already there under this name.

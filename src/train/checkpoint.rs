@@ -14,12 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Config;
 use crate::graph::Tensor;
+use crate::nn::{OPTIMIZER, Shapes};
 
 /// Named tensors of a network, and of its optimizer in a checkpoint of a run.
 pub type State = BTreeMap<String, Tensor>;
-
-/// Names and shapes of tensors.
-pub type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// The metadata entry that holds [`Header`].
 const METADATA_KEY: &str = "ditn";
@@ -144,8 +142,26 @@ fn list(lines: &[String]) -> String {
 /// # Errors
 /// [`CheckpointError::File`]; the old file is then still in place.
 pub fn save(path: &Path, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+    write(path, checkpoint, &BTreeMap::new())
+}
+
+/// Writes the network of `checkpoint` alone, with all that PyTorch's `load_state_dict` asks for: batch normalisation
+/// counts the batches that it has seen in `num_batches_tracked`, a 64-bit integer, for which the run's steps stand.
+///
+/// # Errors
+/// As [`save`].
+pub fn export(path: &Path, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+    let network = Checkpoint { header: checkpoint.header.clone(), state: network_only(&checkpoint.state) };
+    let counter = |name: &String| Some(format!("{}num_batches_tracked", name.strip_suffix("running_mean")?));
+    let steps = checkpoint.header.progress.step;
+    let counters = network.state.keys().filter_map(counter).map(|name| (name, steps.to_le_bytes())).collect();
+    write(path, &network, &counters)
+}
+
+/// Writes a checkpoint and `counters`, the little-endian bytes of 64-bit integers.
+fn write(path: &Path, checkpoint: &Checkpoint, counters: &BTreeMap<String, [u8; 8]>) -> Result<(), CheckpointError> {
     let failed = |error| CheckpointError::File { action: "write", path: path.to_owned(), error };
-    let bytes = to_bytes(checkpoint).map_err(|message| failed(std::io::Error::other(message)))?;
+    let bytes = to_bytes(checkpoint, counters).map_err(|message| failed(std::io::Error::other(message)))?;
     write_atomically(path, &bytes).map_err(failed)
 }
 
@@ -169,20 +185,24 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()>
     Ok(())
 }
 
-fn to_bytes(checkpoint: &Checkpoint) -> Result<Vec<u8>, String> {
+fn to_bytes(checkpoint: &Checkpoint, counters: &BTreeMap<String, [u8; 8]>) -> Result<Vec<u8>, String> {
     let header = serde_json::to_string(&checkpoint.header).map_err(|error| error.to_string())?;
     // Tensors are little-endian in the file, whatever the machine is.
     let data: Vec<Vec<u8>> =
         checkpoint.state.values().map(|t| t.data.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
-    let views = checkpoint
+    let floats = checkpoint
         .state
         .iter()
         .zip(&data)
-        .map(|((name, tensor), bytes)| Ok((name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?)))
+        .map(|((name, tensor), bytes)| Ok((name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?)));
+    let counters = counters.iter().map(|(name, bytes)| Ok((name, TensorView::new(Dtype::I64, Vec::new(), bytes)?)));
+    let views = floats
+        .chain(counters)
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|error| error.to_string())?;
-    safetensors::serialize(views, Some(HashMap::from([(METADATA_KEY.to_owned(), header)])))
-        .map_err(|error| error.to_string())
+    // PyTorch's own tools ask for the format.
+    let metadata = [(METADATA_KEY, header), ("format", "pt".to_owned())].map(|(key, value)| (key.to_owned(), value));
+    safetensors::serialize(views, Some(HashMap::from(metadata))).map_err(|error| error.to_string())
 }
 
 /// Reads a checkpoint of a run.
@@ -201,14 +221,6 @@ pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
         .ok_or_else(|| no_header(format!("its metadata has no entry `{METADATA_KEY}`")))?;
     let header = serde_json::from_str(header).map_err(|error| no_header(error.to_string()))?;
     Ok(Checkpoint { header, state })
-}
-
-/// Reads the tensors of any float32 safetensors file, whoever wrote it.
-///
-/// # Errors
-/// As [`load`], except that no header is asked for.
-pub fn load_tensors(path: &Path) -> Result<State, CheckpointError> {
-    tensors(path, &read(path)?)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
@@ -268,7 +280,7 @@ pub fn shapes(state: &State) -> Shapes {
 
 /// The tensors of the network alone, without the optimizer's.
 pub fn network_only(state: &State) -> State {
-    state.iter().filter(|(name, _)| !name.starts_with("optimizer.")).map(|(n, t)| (n.clone(), t.clone())).collect()
+    state.iter().filter(|(name, _)| !name.starts_with(OPTIMIZER)).map(|(n, t)| (n.clone(), t.clone())).collect()
 }
 
 /// The first tensor that holds an infinity or a NaN.
@@ -325,6 +337,28 @@ mod tests {
     }
 
     #[test]
+    fn an_export_has_the_network_and_pytorchs_counters_and_is_still_a_checkpoint() {
+        let folder = Folder::new("export");
+        let path = folder.0.join("weights.safetensors");
+        let mut checkpoint = checkpoint();
+        checkpoint.state.insert("bn1.running_mean".into(), Tensor { shape: vec![1], data: vec![0.5] });
+        export(&path, &checkpoint).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let mut names = file.names();
+        names.sort_unstable();
+        assert_eq!(names, ["bn1.num_batches_tracked", "bn1.running_mean", "conv1.weight"]);
+        let counter = file.tensor("bn1.num_batches_tracked").unwrap();
+        assert_eq!(
+            (counter.dtype(), counter.shape(), counter.data()),
+            (Dtype::I64, &[][..], &12_u64.to_le_bytes()[..])
+        );
+        let read = load(&path).unwrap();
+        assert_eq!(bits(&read.state), bits(&network_only(&checkpoint.state)));
+        assert_eq!(read.header, checkpoint.header);
+    }
+
+    #[test]
     fn a_write_that_fails_half_way_leaves_the_old_checkpoint() {
         let folder = Folder::new("atomic");
         let path = folder.0.join("last.safetensors");
@@ -341,7 +375,7 @@ mod tests {
     fn a_truncated_file_is_refused_by_name() {
         let folder = Folder::new("truncated");
         let path = folder.0.join("last.safetensors");
-        let bytes = to_bytes(&checkpoint()).unwrap();
+        let bytes = to_bytes(&checkpoint(), &BTreeMap::new()).unwrap();
         for length in [0, 7, 100, bytes.len() - 1] {
             std::fs::write(&path, &bytes[..length]).unwrap();
             let message = load(&path).unwrap_err().to_string();
@@ -350,14 +384,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_header_is_refused_as_a_run_but_gives_its_tensors() {
+    fn a_file_without_a_header_is_refused_as_a_run() {
         let folder = Folder::new("foreign");
         let path = folder.0.join("foreign.safetensors");
         let bytes = 2.5f32.to_le_bytes();
         let view = TensorView::new(Dtype::F32, vec![1], &bytes).unwrap();
         std::fs::write(&path, safetensors::serialize([("w", view)], None).unwrap()).unwrap();
         assert!(matches!(load(&path), Err(CheckpointError::NoHeader { .. })));
-        assert_eq!(load_tensors(&path).unwrap()["w"].data, [2.5]);
     }
 
     #[test]

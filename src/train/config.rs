@@ -3,6 +3,7 @@
 //! Every key has a default, the paper's where the paper gives one, so a file holds only what it changes. Unknown keys
 //! are refused, and the message names the nearest known one. [`Config::validate`] checks what types cannot.
 
+mod network;
 mod read;
 
 use std::path::PathBuf;
@@ -148,6 +149,10 @@ pub struct NetworkConfig {
     /// Initial weights of the body: "public" as the public code, "kaiming-uniform" as PyTorch by itself, or
     /// "kaiming-normal".
     pub weights: Weights,
+    /// A file whose tensors replace the initial values wherever names and shapes agree: a PyTorch `.pth`, safetensors
+    /// or a checkpoint of a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
 }
 
 /// `[train]`
@@ -162,9 +167,6 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Pictures a pass; 0 means each training person once. The remainder of a division by `batch` is left out.
     pub pictures_per_epoch: usize,
-    /// A safetensors file whose tensors replace the initial values wherever names and shapes agree.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub initialize_from: Option<PathBuf>,
 }
 
 /// The losses of the joint and bone heat maps.
@@ -329,13 +331,14 @@ impl Default for NetworkConfig {
             channel_attention,
             spatial_attention,
             weights: Weights::Public,
+            init: None,
         }
     }
 }
 
 impl Default for TrainConfig {
     fn default() -> Self {
-        Self { size: [256, 256], batch: 32, epochs: 210, pictures_per_epoch: 0, initialize_from: None }
+        Self { size: [256, 256], batch: 32, epochs: 210, pictures_per_epoch: 0 }
     }
 }
 

@@ -6,17 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::RgbImage;
 
-use super::checkpoint::{Shapes, State, check_fits, network_only};
+use super::checkpoint::{State, check_fits, network_only};
 use super::config::Config;
 use super::people::People;
 use super::run::{TrainError, Watcher};
 use crate::data::augmentation::Placement;
 use crate::data::{Batch, BatchPerson, Dataset, Size, Skeleton};
 use crate::gpu::Gpu;
-use crate::ir::{Role, Value};
 use crate::metrics::baseline::BaselineError;
 use crate::metrics::{MetricError, Score, Scorer};
-use crate::nn::{Mode, Network};
 use crate::predict::predictor::{NetworkError, Predictor};
 use crate::predict::{Pose, places, poses_in_pictures, sheet};
 
@@ -36,12 +34,7 @@ pub fn predictor_of(
     state: &State,
 ) -> Result<Predictor, TrainError> {
     let model = config.model_config(skeleton);
-    let mut net = Network::new(Mode::Inference);
-    let (_, image) = net.pictures(batch, config.train.size).map_err(NetworkError::from)?;
-    model.build(&mut net, image).map_err(NetworkError::from)?;
-    let kept = |value: &&Value| matches!(value.role, Role::Parameter | Role::State);
-    let expected: Shapes =
-        net.graph.values().iter().filter(kept).map(|v| (v.name.clone(), v.shape.extents().to_vec())).collect();
+    let expected = model.shapes(config.train.size).map_err(NetworkError::from)?;
     let state = network_only(state);
     check_fits(path, &expected, &state)?;
     let mut predictor = Predictor::new(gpu, &model, config.train.size, batch, config.evaluate.flip_test)?;

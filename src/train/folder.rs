@@ -136,6 +136,11 @@ impl RunFolder {
         self.path.join("config.toml")
     }
 
+    /// Which tensors came from the file of initial weights.
+    pub fn init(&self) -> PathBuf {
+        self.path.join("init.json")
+    }
+
     /// The last picture of predicted and true skeletons.
     pub fn sheet(&self) -> PathBuf {
         self.path.join("sheet.png")

@@ -111,12 +111,12 @@ pub fn truncate(log: &Path, epochs: u64) -> std::io::Result<()> {
     write_atomically(log, kept.as_bytes())
 }
 
-/// Writes the summary.
+/// Writes a record as readable JSON.
 ///
 /// # Errors
-/// What the system says.
-pub fn write_summary(path: &Path, summary: &Summary) -> std::io::Result<()> {
-    let mut text = serde_json::to_string_pretty(summary)?;
+/// What the system says; an older file is then still in place.
+pub fn write_json(path: &Path, record: &impl Serialize) -> std::io::Result<()> {
+    let mut text = serde_json::to_string_pretty(record)?;
     text.push('\n');
     write_atomically(path, text.as_bytes())
 }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod evaluate;
 pub mod events;
 pub mod folder;
+pub mod init;
 pub mod log;
 pub mod memory;
 pub mod objective;

@@ -112,6 +112,11 @@ pub fn skeleton_of(kind: DataKind) -> &'static Skeleton {
     }
 }
 
+/// A kind of data set whose people have the joints of `skeleton`.
+pub fn kind_of(skeleton: &Skeleton) -> DataKind {
+    if *skeleton == LSP { DataKind::Lsp } else { DataKind::Synthetic }
+}
+
 /// Training people, held-out people, and those whose mean pose is the baseline.
 type Sides = (Arc<dyn Dataset>, Arc<dyn Dataset>, Arc<dyn Dataset>);
 

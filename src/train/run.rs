@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use image::{ImageFormat, RgbImage};
 
-use super::checkpoint::{self, Checkpoint, CheckpointError, EpochSums, Header, Progress, Score, State};
+use super::checkpoint::{self, Checkpoint, CheckpointError, EpochSums, Header, Progress, Score};
 use super::config::{Config, ConfigError, TrainConfig};
 use super::evaluate::Evaluator;
 use super::events::EventFile;
 use super::folder::{FolderError, RunFolder};
+use super::init::{InitError, InitialWeights};
 use super::log::{self, EpochLine, NamedScore, Summary, SummaryMetric};
 use super::people::People;
 use super::schedule::Schedule;
@@ -40,6 +41,9 @@ pub enum TrainError {
     /// A checkpoint cannot be written, read or used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The file of initial weights cannot be used.
+    #[error(transparent)]
+    Init(#[from] InitError),
     /// The output folder cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -235,8 +239,13 @@ impl<'a> Run<'a> {
                 header.progress
             }
             None => {
-                if let Some(path) = &config.train.initialize_from {
-                    trainer.restore(&initialized_from(path, &initial, watcher)?)?;
+                if let Some(weights) = InitialWeights::open(&config, people.skeleton())? {
+                    let mut state = initial;
+                    weights.replace_in(&mut state)?;
+                    trainer.restore(&state)?;
+                    watcher.note(&weights.report(&folder.init()));
+                    log::write_json(&folder.init(), weights.matching())
+                        .map_err(|error| TrainError::Record { path: folder.init(), error })?;
                 }
                 Progress::default()
             }
@@ -457,7 +466,7 @@ impl<'a> Run<'a> {
             parameters: self.parameters,
             adapter: self.gpu.report().clone(),
         };
-        log::write_summary(&self.folder.summary(), &summary)
+        log::write_json(&self.folder.summary(), &summary)
             .map_err(|error| TrainError::Record { path: self.folder.summary(), error })?;
         Ok(summary)
     }
@@ -516,32 +525,6 @@ fn steps_per_epoch(config: &Config, people: &People) -> u64 {
 fn sheet_is_due(epoch: u64, epochs: u64, sheets: usize) -> bool {
     let portion = |epoch: u64| epoch * (sheets as u64 + 1) / epochs;
     sheets > 0 && epoch < epochs && portion(epoch) > portion(epoch - 1)
-}
-
-/// The initial state with the tensors of a file in place of those of the same name and shape; says what it lacks.
-fn initialized_from(path: &Path, initial: &State, watcher: &mut dyn Watcher) -> Result<State, TrainError> {
-    let file = checkpoint::network_only(&checkpoint::load_tensors(path)?);
-    let network = checkpoint::network_only(initial);
-    let fits = |name: &str, shape: &[usize]| file.get(name).is_some_and(|tensor| tensor.shape == shape);
-    let (taken, lacking): (Vec<&String>, Vec<&String>) =
-        network.keys().partition(|name| fits(name, &network[*name].shape));
-    if taken.is_empty() {
-        checkpoint::check_fits(path, &checkpoint::shapes(&network), &file)?;
-    }
-    let mut state = initial.clone();
-    for name in &taken {
-        state.insert((*name).clone(), file[*name].clone());
-    }
-    watcher.note(&format!(
-        "{}: {} tensors taken, {} keep their initial values",
-        path.display(),
-        taken.len(),
-        lacking.len()
-    ));
-    for name in lacking {
-        watcher.note(&format!("  initial: {name}"));
-    }
-    Ok(state)
 }
 
 #[cfg(test)]

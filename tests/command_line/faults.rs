@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{Folder, bits, ditn, errors, run, status, succeed, train};
 
 /// Runs and expects status 2 with all of `parts` in a message of one paragraph.
-fn refused(command: &mut Command, parts: &[&str]) {
+pub(super) fn refused(command: &mut Command, parts: &[&str]) {
     let output = run(command);
     let message = errors(&output);
     assert_eq!(status(&output), 2, "{message}");

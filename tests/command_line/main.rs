@@ -4,6 +4,7 @@ mod faults;
 mod pictures;
 mod predictions;
 mod runs;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
