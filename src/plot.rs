@@ -8,7 +8,7 @@ use serde::Serialize;
 const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
 
 const PANEL: [f64; 2] = [400.0, 270.0];
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 70.0;
 const RIGHT: f64 = 18.0;
 const TOP: f64 = 36.0;
 const BOTTOM: f64 = 50.0;
@@ -139,7 +139,7 @@ fn panel(chart: &Chart, number: usize) -> String {
         text,
         "<text x=\"{}\" y=\"-14\" text-anchor=\"middle\" font-weight=\"bold\">{}</text>\n\
          <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n\
-         <text transform=\"translate(-46 {}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
+         <text transform=\"translate(-54 {}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
         width / 2.0,
         escaped(&chart.title),
         width / 2.0,

@@ -13,10 +13,10 @@ use super::{Common, Status, print, print_json};
 use crate::gpu::{AdapterReport, Gpu};
 use crate::train::ablation::{Spread, Standing, TABLES, Table, standing, within_budget};
 use crate::train::checkpoint::{self, write_atomically};
-use crate::train::config::{self, Config};
+use crate::train::config::{self, Config, NetworkKind};
 use crate::train::folder::RunFolder;
 use crate::train::log::SummaryMetric;
-use crate::train::people::People;
+use crate::train::people::{People, skeleton_of};
 use crate::train::{self, Outcome};
 
 /// Below a table.
@@ -73,6 +73,9 @@ struct Report {
     /// What was trained here, and in the paper.
     here: String,
     paper: &'static str,
+    /// Why rows may not be comparable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caution: Option<String>,
     rows: Vec<ReportRow>,
     conclusion: String,
     adapter: AdapterReport,
@@ -129,6 +132,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         mean_pose_baseline: metric.mean_pose_baseline,
         here,
         paper: table.paper,
+        caution: caution(&runs),
         conclusion: conclusion(&rows),
         rows,
         adapter: gpu.report().clone(),
@@ -225,6 +229,20 @@ fn pictures(config: &Config) -> anyhow::Result<usize> {
     Ok(config.train.epochs * (an_epoch / config.train.batch) * config.train.batch)
 }
 
+/// A network with a single convolution as its head makes every map a weighted sum of the features' channels: with fewer
+/// channels than joints it cannot tell all joints apart, however long it learns.
+fn caution(runs: &[Run]) -> Option<String> {
+    let narrow = |Run { config, .. }: &&Run| {
+        config.model.kind == NetworkKind::Hrnet && config.model.width < skeleton_of(config.data.kind).joints.len()
+    };
+    let Run { config, .. } = runs.iter().find(narrow)?;
+    let (joints, width) = (skeleton_of(config.data.kind).joints.len(), config.model.width);
+    Some(format!(
+        "Caution: HRNet's head makes the maps of {joints} joints from {width} channels and cannot tell them all apart; DITN's \
+         decoder can. A fair first row needs --set model.width={joints} or more."
+    ))
+}
+
 /// What the configuration trains, in words.
 fn network(config: &Config) -> String {
     let [height, width] = config.train.size;
@@ -310,11 +328,12 @@ fn text(report: &Report, path: &Path) -> String {
             paper_difference(row, number == 0)
         );
     }
-    text + &format!("\n{}\n{MARK}\nWritten to {}\n", report.conclusion, path.display())
+    let caution = report.caution.as_ref().map_or(String::new(), |caution| format!("{caution}\n"));
+    text + &format!("\n{}\n{MARK}\n{caution}Written to {}\n", report.conclusion, path.display())
 }
 
 fn markdown(report: &Report) -> String {
-    let Report { table, title, metric, here, paper, rows, conclusion, adapter, .. } = report;
+    let Report { table, title, metric, here, paper, rows, caution, conclusion, adapter, .. } = report;
     let mut text = format!(
         "# {table}: {title}\n\nHere: {metric} in percent (mean pose {:.1}), mean ± deviation over the seeds: {here}; on {}.\n\
          Paper: PCKh@0.5 in percent: {paper}.\n\n\
@@ -333,5 +352,6 @@ fn markdown(report: &Report) -> String {
             scores.join(", ")
         );
     }
-    text + &format!("\n{conclusion} {MARK}\n")
+    let caution = caution.as_ref().map_or(String::new(), |caution| format!("\n{caution}\n"));
+    text + &format!("\n{conclusion} {MARK}\n{caution}")
 }

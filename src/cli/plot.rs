@@ -17,9 +17,9 @@ Examples:
   ditn eval --checkpoint runs/ditn_tiny-001/best.safetensors --json > ditn.json
   ditn plot ditn.json --out thresholds.svg
 
-Of runs, the score and the training loss are drawn over the epochs (Figure 9 of the paper), finished or under way; the
-mean pose's score is a dashed line. Of what `ditn eval --json` printed, the score by threshold is drawn. The picture is
-SVG, which every browser shows.";
+Of runs, finished or under way, the score and the training loss of the joints are drawn over the epochs (Figure 9 of the
+paper); the mean pose's score is a dashed line. Of what `ditn eval --json` printed, the score by threshold is drawn. The
+picture is SVG, which every browser shows.";
 
 /// Arguments of `ditn plot`.
 #[derive(Debug, clap::Args)]
@@ -123,9 +123,11 @@ impl Charts {
                 }
             }
         }
-        let chart = self.chart("Training loss", by.label(), "mean over the epoch");
+        // Of the joints alone, which networks with and without bones have in common.
+        let chart = self.chart("Training loss of the joints", by.label(), "mean over the epoch");
         chart.logarithmic = true;
-        chart.lines.push(Line { series, points: epochs.iter().map(|line| [by.of(line), line.loss]).collect() });
+        let points = epochs.iter().map(|line| [by.of(line), line.joint_loss]).collect();
+        chart.lines.push(Line { series, points });
         Ok(())
     }
 
