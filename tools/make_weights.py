@@ -4,6 +4,7 @@ what is read from them can be compared with the dump. Needs: pip install torch s
 import collections
 import os
 import pathlib
+import zipfile
 
 import torch
 from safetensors import safe_open
@@ -57,6 +58,12 @@ def main():
     for name, zipped in [("malicious_zip.pth", True), ("malicious_legacy.pth", False)]:
         torch.save({"conv1.weight": hrnet["conv1.weight"], "meta": Evil()}, OUT / name,
                    _use_new_zipfile_serialization=zipped)
+
+    # Small files that claim to be large: half a gigabyte of numbers that are all one, and a pickle that unpacks to 9 MiB.
+    torch.save({"conv1.weight": torch.zeros(1).expand(1 << 27)}, OUT / "huge_view.pth")
+    with zipfile.ZipFile(OUT / "huge_pickle.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + b"]" * (9 << 20) + b".")
+        archive.writestr("archive/version", b"3\n")
 
 
 if __name__ == "__main__":

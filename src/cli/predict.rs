@@ -4,23 +4,27 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use image::RgbImage;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::{Common, Status, print, print_json, save_picture};
 use crate::data::augmentation::Placement;
-use crate::data::{Batch, Joint, Size, Skeleton};
+use crate::data::skeleton::COCO;
+use crate::data::{Batch, Joint, Person, Size, Skeleton};
 use crate::predict::boxes::{BoxEntry, PersonBox, boxes_of};
+use crate::predict::pictures::{coco_number, find, stems};
 use crate::predict::predictor::Predictor;
-use crate::predict::{Pose, draw, explain, poses_in_pictures};
-use crate::train::checkpoint::{self, Checkpoint};
+use crate::predict::{Keypoint, Pose, draw, explain, poses_in_pictures};
+use crate::train::checkpoint::{self, Checkpoint, write_atomically};
 use crate::train::evaluate::predictor_of;
 use crate::train::people::skeleton_of;
 
 const EXAMPLES: &str = "\
 Examples:
   ditn predict --checkpoint runs/ditn_tiny-001/best.safetensors person.jpg
-  ditn predict --checkpoint best.safetensors --box 40,20,180,400 street.jpg --out drawn
-  ditn predict --checkpoint best.safetensors --boxes boxes.json *.jpg --json
+  ditn predict --checkpoint best.safetensors --box 40,20,180,400 --box 260,30,150,390 street.jpg --out drawn
+  ditn predict --checkpoint best.safetensors --boxes boxes.json pictures/ --json
+  ditn predict --checkpoint best.safetensors --format coco 'val2017/*.jpg' --out results
   ditn predict --checkpoint best.safetensors --explain person.jpg
 
 A network of this kind looks at one person at a time. Without a box the whole picture is taken as the person's box.
@@ -28,33 +32,61 @@ A file of boxes is a JSON array of {\"picture\": \"street.jpg\", \"box\": [x, y,
 The folder OUT gets poses.json and for each picture a PNG with the skeletons drawn in. With --explain it gets a PNG a
 person, PICTURE_explained_1.png and so on: over the picture the joint and bone maps (0 to 1) and the spatial attention
 (1.5 to 2), all joints together and each on its own; the bars below a bone are the channel attention of its two joints
-(1.5 to 2), the bone's first joint above.";
+(1.5 to 2), the bone's first joint above.
+
+A picture that is not there ends the program before it begins. One that turns out to be broken is named, the others are
+done, and the exit status is 2.";
+
+/// Most pixels that are sent to the adapter together, unless a single picture has more: a buffer holds 2^25 everywhere.
+const MOST_PIXELS: usize = 1 << 24;
+
+/// Number of the category `person` in COCO.
+const COCO_PERSON: u32 = 1;
+
+/// The progress bar.
+const BAR: &str = "{bar:30} {pos}/{len} pictures  {eta} left";
 
 /// Arguments of `ditn predict`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// A checkpoint of `ditn train`
+    /// A checkpoint of `ditn train` or `ditn import`
     #[arg(long, value_name = "FILE")]
     checkpoint: PathBuf,
-    /// JPEG or PNG pictures
+    /// JPEG or PNG pictures, folders of them, or patterns such as 'street*.jpg'
     #[arg(required = true, value_name = "PICTURE")]
     pictures: Vec<PathBuf>,
-    /// The person's box in every picture, in pixels
+    /// A person's box in every picture, in pixels; may be given many times
     #[arg(long = "box", value_name = "X,Y,W,H", conflicts_with = "boxes", allow_hyphen_values = true)]
-    person: Option<PersonBox>,
+    people: Vec<PersonBox>,
     /// A JSON file of boxes, any number a picture
     #[arg(long, value_name = "FILE")]
     boxes: Option<PathBuf>,
     /// The folder for poses.json and the drawn pictures
     #[arg(long, value_name = "DIR", default_value = "predictions")]
     out: PathBuf,
+    /// The form of poses.json: with all that is known, or COCO's results format (pictures named by number)
+    #[arg(long, value_enum, default_value = "plain")]
+    format: Format,
+    /// Draw only joints whose score is above this
+    #[arg(long, value_name = "SCORE", default_value_t = 0.0)]
+    threshold: f32,
+    /// People that the network looks at together
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
     /// Draw also what lies behind each person's pose: bone maps and attention
     #[arg(long)]
     explain: bool,
 }
 
-/// `poses.json`, and what `--json` prints.
+/// Forms of `poses.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Plain,
+    Coco,
+}
+
+/// The plain form of `poses.json`.
 #[derive(Serialize)]
 struct Report {
     skeleton: &'static str,
@@ -73,58 +105,104 @@ struct Found {
     joints: Pose,
 }
 
+/// A person in COCO's results format.
+#[derive(Serialize)]
+struct CocoResult {
+    image_id: u64,
+    category_id: u32,
+    /// x, y and score of each joint.
+    keypoints: Vec<f32>,
+    score: f32,
+}
+
 /// Predicts, draws and reports.
 pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let Checkpoint { header, state } = checkpoint::load(&arguments.checkpoint)?;
     let config = header.config;
     let skeleton = skeleton_of(config.data.kind);
-    let entries = arguments.boxes.as_deref().map(read_boxes).transpose()?;
-    // All pictures are read before anything is written, so that a wrong path among many costs nothing.
-    let mut pictures = Vec::new();
-    for path in &arguments.pictures {
-        let picture = image::open(path).with_context(|| format!("cannot read {}", path.display()))?.to_rgb8();
-        let boxes = match (&arguments.person, &entries) {
-            (Some(person), _) => vec![*person],
-            (None, Some(entries)) => boxes_of(path, entries),
-            (None, None) => vec![PersonBox::whole(&picture)],
-        };
-        anyhow::ensure!(!boxes.is_empty(), "{} has no box in the file of boxes", path.display());
-        pictures.push((path, picture, boxes));
+    let paths = find(&arguments.pictures)?;
+    check_format(arguments.format, skeleton, &paths)?;
+    let boxes = boxes_for(&arguments, &paths)?;
+    let drawn: Vec<PathBuf> = stems(&paths).iter().map(|stem| arguments.out.join(format!("{stem}.png"))).collect();
+    for (drawn, path) in drawn.iter().zip(&paths) {
+        let replaces = drawn.canonicalize().is_ok_and(|drawn| path.canonicalize().is_ok_and(|path| path == drawn));
+        anyhow::ensure!(!replaces, "the drawing would replace {} itself; choose another --out", path.display());
     }
 
     let gpu = common.gpu()?;
-    let mut predictor = predictor_of(&gpu, &config, skeleton, 1, &arguments.checkpoint, &state)?;
-    let cannot_write = || format!("cannot write to {}", arguments.out.display());
-    std::fs::create_dir_all(&arguments.out).with_context(cannot_write)?;
-    let mut people = Vec::new();
-    for (path, mut picture, boxes) in pictures {
-        let mut poses = Vec::new();
-        for person in boxes {
-            let batch = batch_of(path, &picture, &person, skeleton, config.input_size())?;
-            let pose = pose_of(&mut predictor, &batch, config.input_size())?;
-            if arguments.explain {
-                let explanation = predictor.explain()?;
-                let sheet = explain::sheet(&batch, 0, config.input_size(), skeleton, &pose, &explanation);
-                save_picture(&explained_path(&arguments.out, path, poses.len() + 1), &sheet)?;
+    let people = boxes.iter().map(|boxes| boxes.as_ref().map_or(1, Vec::len)).sum();
+    let batch = usize::from(arguments.batch).min(people);
+    let mut job = Job {
+        arguments: &arguments,
+        predictor: predictor_of(&gpu, &config, skeleton, batch, &arguments.checkpoint, &state)?,
+        skeleton,
+        input: config.input_size(),
+        batch,
+        open: Vec::new(),
+        waiting: Batch::default(),
+        found: Vec::new(),
+    };
+    std::fs::create_dir_all(&arguments.out).with_context(|| format!("cannot write to {}", arguments.out.display()))?;
+    let bar = progress_bar(paths.len());
+    let mut broken = 0;
+    for ((path, drawn), boxes) in paths.iter().zip(drawn).zip(boxes) {
+        match image::open(path) {
+            Ok(picture) => job.add(path, drawn, picture.to_rgb8(), boxes)?,
+            Err(error) => {
+                broken += 1;
+                bar.suspend(|| eprintln!("cannot read {}: {error}", path.display()));
             }
-            let score = pose.iter().map(|keypoint| keypoint.score).sum::<f32>() / pose.len() as f32;
-            people.push(Found { picture: path.clone(), person, score, joints: pose.clone() });
-            poses.push((pose, bone_width(&person)));
         }
-        for (pose, width) in &poses {
-            draw::skeleton(&mut picture, skeleton, &visible(pose), *width);
-        }
-        picture.save(drawn_path(&arguments.out, path)).with_context(cannot_write)?;
+        bar.inc(1);
     }
-    let report = Report { skeleton: skeleton.name, joints: skeleton.joints, people };
-    let json = serde_json::to_string_pretty(&report)?;
-    std::fs::write(arguments.out.join("poses.json"), json + "\n").with_context(cannot_write)?;
-    if common.json {
-        print_json(&report)?
-    } else {
-        print(&table(&report, &arguments.out))?
+    job.look()?;
+    bar.finish_and_clear();
+
+    let report = Report { skeleton: skeleton.name, joints: skeleton.joints, people: job.found };
+    match arguments.format {
+        Format::Plain => write_poses(&arguments.out, &report)?,
+        Format::Coco => write_poses(&arguments.out, &coco_results(&report.people))?,
     }
+    match (common.json, arguments.format) {
+        (true, Format::Plain) => print_json(&report)?,
+        (true, Format::Coco) => print_json(&coco_results(&report.people))?,
+        (false, _) => print(&table(&report, &arguments.out))?,
+    }
+    anyhow::ensure!(broken == 0, "{broken} of {} pictures cannot be read; the others are done", paths.len());
     Ok(Status::Done)
+}
+
+/// What COCO's results format takes for granted.
+fn check_format(format: Format, skeleton: &Skeleton, paths: &[PathBuf]) -> anyhow::Result<()> {
+    if format == Format::Plain {
+        return Ok(());
+    }
+    anyhow::ensure!(
+        *skeleton == COCO,
+        "--format coco needs COCO's joints; this network finds those of {}",
+        skeleton.name
+    );
+    let unnumbered = paths.iter().find(|path| coco_number(path).is_none());
+    match unnumbered {
+        Some(path) => anyhow::bail!("--format coco needs pictures named by number; {} is not", path.display()),
+        None => Ok(()),
+    }
+}
+
+/// The boxes in each picture; `None` where the picture itself is the box.
+fn boxes_for(arguments: &Arguments, paths: &[PathBuf]) -> anyhow::Result<Vec<Option<Vec<PersonBox>>>> {
+    let Some(file) = &arguments.boxes else {
+        let people = Some(arguments.people.clone()).filter(|people| !people.is_empty());
+        return Ok(vec![people; paths.len()]);
+    };
+    let entries = read_boxes(file)?;
+    let boxes: Vec<Vec<PersonBox>> = paths.iter().map(|path| boxes_of(path, &entries)).collect();
+    let without = boxes.iter().filter(|boxes| boxes.is_empty()).count();
+    anyhow::ensure!(without < paths.len(), "{} has no box for any of these pictures", file.display());
+    if without > 0 {
+        eprintln!("{without} of {} pictures have no box in {}", paths.len(), file.display());
+    }
+    Ok(boxes.into_iter().map(Some).collect())
 }
 
 fn read_boxes(path: &Path) -> anyhow::Result<Vec<BoxEntry>> {
@@ -132,29 +210,98 @@ fn read_boxes(path: &Path) -> anyhow::Result<Vec<BoxEntry>> {
     serde_json::from_str(&text).with_context(|| format!("{} is not a file of boxes", path.display()))
 }
 
-/// The person as a batch of one.
-fn batch_of(
-    path: &Path,
-    picture: &RgbImage,
-    person: &PersonBox,
+/// A picture with the people in it.
+struct Open {
+    path: PathBuf,
+    drawn: PathBuf,
+    picture: RgbImage,
+    boxes: Vec<PersonBox>,
+    /// Of the first people; the others wait.
+    poses: Vec<Pose>,
+}
+
+/// Pictures on their way through the network, in batches of people that may span them.
+struct Job<'a> {
+    arguments: &'a Arguments,
+    predictor: Predictor,
     skeleton: &'static Skeleton,
     input: Size,
-) -> anyhow::Result<Batch> {
-    let person = person.person(path.display().to_string(), picture.clone(), skeleton);
-    let placement = Placement::upright(&person, input);
-    let mut batch = Batch::default();
-    batch.push(0, person, &placement, skeleton, input)?;
-    Ok(batch)
+    batch: usize,
+    /// The pictures that are not drawn yet.
+    open: Vec<Open>,
+    /// Their people who wait for the network, in order.
+    waiting: Batch,
+    found: Vec<Found>,
 }
 
-fn pose_of(predictor: &mut Predictor, batch: &Batch, input: Size) -> anyhow::Result<Pose> {
-    let peaks = predictor.predict(batch)?;
-    poses_in_pictures(&peaks, &batch.people, input).pop().context("the network gave no pose")
+impl Job<'_> {
+    /// Takes in a picture. Its people are looked at as batches fill up.
+    fn add(
+        &mut self,
+        path: &Path,
+        drawn: PathBuf,
+        picture: RgbImage,
+        boxes: Option<Vec<PersonBox>>,
+    ) -> anyhow::Result<()> {
+        let boxes = boxes.unwrap_or_else(|| vec![PersonBox::whole(&picture)]);
+        let people: Vec<Person> = boxes
+            .iter()
+            .map(|person| person.person(path.display().to_string(), picture.clone(), self.skeleton))
+            .collect();
+        self.open.push(Open { path: path.to_owned(), drawn, picture, boxes, poses: Vec::new() });
+        for person in people {
+            let pixels = person.picture.len() / 3;
+            if self.waiting.people.len() == self.batch || self.waiting.pixels.len() + pixels > MOST_PIXELS {
+                self.look()?;
+            }
+            let placement = Placement::upright(&person, self.input);
+            self.waiting.push(0, person, &placement, self.skeleton, self.input)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the people who wait, and draws the pictures of which no one waits any more.
+    fn look(&mut self) -> anyhow::Result<()> {
+        let mut batch = std::mem::take(&mut self.waiting);
+        if !batch.people.is_empty() {
+            batch.pad(self.batch, self.skeleton);
+            let poses = poses_in_pictures(&self.predictor.predict(&batch)?, &batch.people, self.input);
+            let explanation = self.arguments.explain.then(|| self.predictor.explain()).transpose()?;
+            for (n, pose) in poses.into_iter().enumerate() {
+                // Whoever was in the batch is in an open picture.
+                let next = self.open.iter_mut().find(|open| open.poses.len() < open.boxes.len());
+                let Some(open) = next else { break };
+                if let Some(explanation) = &explanation {
+                    let sheet = explain::sheet(&batch, n, self.input, self.skeleton, &pose, explanation);
+                    save_picture(&explained_path(&open.drawn, open.poses.len() + 1), &sheet)?;
+                }
+                open.poses.push(pose);
+            }
+        }
+        let done = self.open.iter().take_while(|open| open.poses.len() == open.boxes.len()).count();
+        for Open { path, drawn, mut picture, boxes, poses } in self.open.drain(..done) {
+            for (person, pose) in boxes.into_iter().zip(poses) {
+                let joints = drawable(&pose, self.arguments.threshold);
+                draw::skeleton(&mut picture, self.skeleton, &joints, bone_width(&person));
+                let score = pose.iter().map(|keypoint| keypoint.score).sum::<f32>() / pose.len() as f32;
+                self.found.push(Found { picture: path.clone(), person, score, joints: pose });
+            }
+            save_picture(&drawn, &picture)?;
+        }
+        Ok(())
+    }
 }
 
-/// The joints as drawing takes them.
-fn visible(pose: &Pose) -> Vec<Joint> {
-    pose.iter().map(|keypoint| Joint { x: keypoint.x, y: keypoint.y, labelled: true, visible: true }).collect()
+/// A bar on a terminal, nothing elsewhere.
+fn progress_bar(pictures: usize) -> ProgressBar {
+    // The template is a constant, and a test draws it: it cannot be refused.
+    let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(pictures as u64).with_style(style)
+}
+
+/// The joints that are drawn: those whose score is above `threshold`.
+fn drawable(pose: &Pose, threshold: f32) -> Vec<Joint> {
+    pose.iter().map(|&Keypoint { x, y, score }| Joint { x, y, labelled: score > threshold, visible: true }).collect()
 }
 
 /// Bones are as thick as suits the person.
@@ -162,16 +309,28 @@ fn bone_width(person: &PersonBox) -> f32 {
     (person.width.max(person.height) / 80.0).max(1.5)
 }
 
-/// Beside others of the same name from other folders there is no danger only within one call's distinct names.
-fn drawn_path(out: &Path, picture: &Path) -> PathBuf {
-    let stem = picture.file_stem().unwrap_or_default().to_string_lossy();
-    out.join(format!("{stem}.png"))
+/// Where the explanation of a picture's `number`th person (from 1) goes.
+fn explained_path(drawn: &Path, number: usize) -> PathBuf {
+    let stem = drawn.file_stem().unwrap_or_default().to_string_lossy();
+    drawn.with_file_name(format!("{stem}_explained_{number}.png"))
 }
 
-/// Where the explanation of a picture's `number`th person (from 1) goes.
-fn explained_path(out: &Path, picture: &Path, number: usize) -> PathBuf {
-    let stem = picture.file_stem().unwrap_or_default().to_string_lossy();
-    out.join(format!("{stem}_explained_{number}.png"))
+fn coco_results(people: &[Found]) -> Vec<CocoResult> {
+    let result = |Found { picture, person: _, score, joints }: &Found| {
+        Some(CocoResult {
+            image_id: coco_number(picture)?,
+            category_id: COCO_PERSON,
+            keypoints: joints.iter().flat_map(|&Keypoint { x, y, score }| [x, y, score]).collect(),
+            score: *score,
+        })
+    };
+    people.iter().filter_map(result).collect()
+}
+
+fn write_poses(out: &Path, poses: &impl Serialize) -> anyhow::Result<()> {
+    let path = out.join("poses.json");
+    let json = serde_json::to_string_pretty(poses)? + "\n";
+    write_atomically(&path, json.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn table(report: &Report, out: &Path) -> String {
@@ -184,4 +343,27 @@ fn table(report: &Report, out: &Path) -> String {
         }
     }
     text + &format!("Drawn pictures and poses.json are in {}\n", out.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bars_template_is_valid() {
+        assert!(ProgressStyle::with_template(BAR).is_ok());
+    }
+
+    #[test]
+    fn cocos_results_have_number_category_and_triples() {
+        let person = PersonBox { x: 0.0, y: 0.0, width: 9.0, height: 9.0 };
+        let joints = vec![Keypoint { x: 1.0, y: 2.5, score: 0.5 }, Keypoint { x: 3.0, y: 4.0, score: 0.25 }];
+        let found = Found { picture: "val2017/000000000785.jpg".into(), person, score: 0.375, joints };
+        assert_eq!(
+            serde_json::to_value(coco_results(&[found])).unwrap(),
+            serde_json::json!([
+                {"image_id": 785, "category_id": 1, "keypoints": [1.0, 2.5, 0.5, 3.0, 4.0, 0.25], "score": 0.375}
+            ])
+        );
+    }
 }

@@ -111,7 +111,8 @@ pub(super) fn stop_on_interrupt() -> anyhow::Result<&'static AtomicBool> {
 }
 
 fn report(summary: &Summary, folder: &Path) -> String {
-    let Summary { metric, seconds, pictures_per_second, epochs, parameters, adapter } = summary;
+    let Summary { metric, seconds, pictures_per_second, waiting_share, epochs, parameters, adapter } = summary;
+    let waiting = 100.0 * waiting_share;
     let folder = folder.display();
     format!(
         "
@@ -120,6 +121,7 @@ fn report(summary: &Summary, folder: &Path) -> String {
 epochs                   {epochs:>8}
 time                     {seconds:>8.0} s
 speed                    {pictures_per_second:>8.1} pictures/s
+waiting for pictures     {waiting:>8.1} %
 parameters               {parameters:>8}
 adapter                  {adapter_name} ({backend}, {driver} {driver_info})
 

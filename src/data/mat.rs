@@ -1,7 +1,9 @@
 //! Numeric arrays of MATLAB files (version 5 to 7), in which older data sets keep their annotations.
 
 use super::DataError;
+use flate2::read::ZlibDecoder;
 use matrw::{MatVariable, MatlabType};
+use std::io::Read;
 use std::path::Path;
 
 const PARSED_TEXT: &[u8] = b"MATLAB 5.0 MAT-file, ";
@@ -32,9 +34,9 @@ pub fn read(path: &Path, variable: &str, advice: &str) -> Result<Numbers, DataEr
     if bytes.starts_with(b"MATLAB 5.0") && bytes.len() >= 128 {
         bytes[..PARSED_TEXT.len()].copy_from_slice(PARSED_TEXT);
     }
-    if !is_whole(&bytes) {
-        return Err(wrong("ends early: not a whole MATLAB file".to_string()));
-    }
+    let Some(bytes) = inflated(&bytes).filter(|bytes| fits(&bytes[HEADER..], is_little_endian(bytes), 0)) else {
+        return Err(wrong("ends early or is damaged: not a whole MATLAB file".to_string()));
+    };
     // The parser is meant for well-formed files; on others it may panic instead of returning an error.
     let Ok(Ok(mut file)) = std::panic::catch_unwind(|| matrw::load_matfile_from_u8(&bytes)) else {
         return Err(wrong("not a whole MATLAB file of version 5 to 7".to_string()));
@@ -52,17 +54,67 @@ pub fn read(path: &Path, variable: &str, advice: &str) -> Result<Numbers, DataEr
     }
 }
 
-/// Whether the variables' sizes add up to the file's: the parser panics on a file that was cut off.
-fn is_whole(bytes: &[u8]) -> bool {
-    let mut at = 128;
-    while at < bytes.len() {
-        let Some(size) = bytes.get(at + 4..at + 8) else { return false };
-        // The byte order is `IM` for little-endian files.
-        let word = [size[0], size[1], size[2], size[3]];
-        let little = bytes[126] == b'I';
-        at += 8 + if little { u32::from_le_bytes(word) } else { u32::from_be_bytes(word) } as usize;
+/// A file's header, before the first element.
+const HEADER: usize = 128;
+/// The type of an element that holds other elements: an array.
+const MATRIX: u32 = 14;
+/// The type of an element that is another one, compressed.
+const COMPRESSED: u32 = 15;
+/// Most bytes that a compressed element may hold; MPII's annotations have a hundredth of that.
+const LARGEST: u64 = 1 << 30;
+/// Arrays within arrays; annotations have a few.
+const DEEPEST: usize = 32;
+
+/// The byte order of a file with a whole header is `IM` where it is little-endian.
+fn is_little_endian(bytes: &[u8]) -> bool {
+    bytes[HEADER - 2] == b'I'
+}
+
+/// Type and size of the element that begins here, and what follows its tag; `None` where the file ends before.
+fn element(bytes: &[u8], little: bool) -> Option<(u32, usize, &[u8])> {
+    let (tag, rest) = bytes.split_at_checked(8)?;
+    let word = |at: usize| {
+        let word = [tag[at], tag[at + 1], tag[at + 2], tag[at + 3]];
+        if little { u32::from_le_bytes(word) } else { u32::from_be_bytes(word) }
+    };
+    Some((word(0), word(4) as usize, rest))
+}
+
+/// The file with its compressed elements unpacked, so that all sizes in it can be checked; `None` where it ends early.
+fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (header, mut rest) = bytes.split_at_checked(HEADER)?;
+    let mut plain = header.to_vec();
+    while !rest.is_empty() {
+        let (kind, size, data) = element(rest, is_little_endian(bytes))?;
+        let (data, after) = data.split_at_checked(size)?;
+        if kind == COMPRESSED {
+            ZlibDecoder::new(data).take(LARGEST).read_to_end(&mut plain).ok()?;
+        } else {
+            plain.extend(&rest[..8 + size]);
+        }
+        rest = after;
     }
-    at == bytes.len()
+    Some(plain)
+}
+
+/// Whether every element lies within the one that holds it: the parser asks for as much memory as an element says that
+/// it has, and panics where there is less.
+fn fits(mut bytes: &[u8], little: bool, depth: usize) -> bool {
+    while !bytes.is_empty() {
+        let Some((kind, size, data)) = element(bytes, little) else { return false };
+        // A size in the upper half of the type: up to four bytes of data lie in the tag itself.
+        if kind >> 16 != 0 {
+            bytes = data;
+            continue;
+        }
+        let Some(inner) = data.get(..size) else { return false };
+        if kind == MATRIX && (depth == DEEPEST || !fits(inner, little, depth + 1)) {
+            return false;
+        }
+        // Elements within an array begin at multiples of eight bytes.
+        bytes = data.get(size.next_multiple_of(8)..).unwrap_or_default();
+    }
+    true
 }
 
 fn numbers(values: MatlabType) -> Option<Vec<f64>> {

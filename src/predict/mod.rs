@@ -3,6 +3,7 @@
 pub mod boxes;
 pub mod draw;
 pub mod explain;
+pub mod pictures;
 pub mod predictor;
 pub mod sheet;
 

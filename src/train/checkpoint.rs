@@ -39,6 +39,9 @@ pub struct Progress {
     pub seconds: f64,
     /// Seconds spent so far on training steps.
     pub training_seconds: f64,
+    /// Seconds of these in which no batch was ready.
+    #[serde(default)]
+    pub waiting_seconds: f64,
     /// Name of the adapter; another one may round differently.
     pub adapter: String,
 }
@@ -56,6 +59,9 @@ pub struct EpochSums {
     pub total: f64,
     /// Seconds of training.
     pub seconds: f64,
+    /// Seconds of these in which no batch was ready.
+    #[serde(default)]
+    pub waiting_seconds: f64,
 }
 
 /// A score on the evaluation split.
@@ -173,10 +179,15 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()>
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let beside = path.with_file_name(name);
-    let mut file = File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)?;
+    let written = File::create(&beside).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    if let Err(error) = written.and_then(|()| std::fs::rename(&beside, path)) {
+        // Half a file is of no use, and the disk may be full.
+        std::fs::remove_file(&beside).ok();
+        return Err(error);
+    }
     // The new name is on the disk only when its folder is; only Unix lets a folder be opened for that.
     #[cfg(unix)]
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {

@@ -28,6 +28,9 @@ pub struct EpochLine {
     pub learning_rate: f64,
     /// Pictures a second in training, evaluation left out.
     pub pictures_per_second: f64,
+    /// Share of the training time, 0 to 1, in which no batch was ready; evaluation left out.
+    #[serde(default)]
+    pub waiting_share: f64,
     /// Seconds since the run began, pauses left out.
     pub seconds: f64,
     /// The score, in epochs that end with an evaluation.
@@ -53,6 +56,8 @@ pub struct Summary {
     pub seconds: f64,
     /// Pictures a second in training, evaluation left out.
     pub pictures_per_second: f64,
+    /// Share of the training time, 0 to 1, in which no batch was ready; evaluation left out.
+    pub waiting_share: f64,
     /// Epochs done.
     pub epochs: u64,
     /// Parameters of the network.
@@ -148,6 +153,7 @@ mod tests {
             bone_loss: 1.0,
             learning_rate: 1e-3,
             pictures_per_second: 3.0,
+            waiting_share: 0.25,
             seconds: 7.0,
             metric: (epoch == 2).then(|| NamedScore { name: "PCKh@0.5".into(), value: 12.5 }),
         }

@@ -202,6 +202,8 @@ struct Run<'a> {
     has_checkpoint: bool,
     opened: Instant,
     seconds_before: f64,
+    /// Seconds that the loader was waited for before the last settling.
+    waited_before: f64,
     /// When the steps since the last settling began.
     stepping_since: Option<Instant>,
 }
@@ -270,6 +272,7 @@ impl<'a> Run<'a> {
         Ok(Self {
             schedule: Schedule::new(&config.optimizer, &config.schedule, total_steps),
             seconds_before: progress.seconds,
+            waited_before: 0.0,
             config,
             folder,
             gpu: gpu.clone(),
@@ -320,6 +323,10 @@ impl<'a> Run<'a> {
             let seconds = since.elapsed().as_secs_f64();
             self.progress.epoch.seconds += seconds;
             self.progress.training_seconds += seconds;
+            let waited = self.batches.waited().as_secs_f64() - self.waited_before;
+            self.progress.epoch.waiting_seconds += waited;
+            self.progress.waiting_seconds += waited;
+            self.waited_before += waited;
         }
         Ok(())
     }
@@ -447,6 +454,7 @@ impl<'a> Run<'a> {
             bone_loss: sums.bones / steps,
             learning_rate: self.schedule.learning_rate(step - 1),
             pictures_per_second: steps * self.config.train.batch as f64 / sums.seconds,
+            waiting_share: sums.waiting_seconds / sums.seconds,
             seconds: self.seconds(),
             metric: score.map(|score| NamedScore { name: score.name.clone(), value: score.value }),
         }
@@ -462,6 +470,7 @@ impl<'a> Run<'a> {
             metric: SummaryMetric { name: baseline.name().into(), value, mean_pose_baseline: baseline.value() },
             seconds: self.progress.seconds,
             pictures_per_second: pictures as f64 / self.progress.training_seconds,
+            waiting_share: self.progress.waiting_seconds / self.progress.training_seconds,
             epochs: self.progress.epochs,
             parameters: self.parameters,
             adapter: self.gpu.report().clone(),

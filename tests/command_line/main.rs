@@ -3,6 +3,7 @@
 mod faults;
 mod pictures;
 mod predictions;
+mod reliability;
 mod runs;
 mod weights;
 
@@ -106,6 +107,7 @@ fn log(run: &Path) -> Vec<serde_json::Value> {
         let fields = line.as_object_mut().expect("each line is an object");
         fields.remove("seconds").expect("the time is there");
         fields.remove("pictures_per_second").expect("the speed is there");
+        fields.remove("waiting_share").expect("the time without pictures is there");
         line
     };
     text.lines().map(without_time).collect()

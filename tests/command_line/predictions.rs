@@ -54,6 +54,72 @@ fn a_picture_that_cannot_be_read_is_named_before_anything_is_written() {
 }
 
 #[test]
+fn a_folder_with_several_people_in_batches_gives_what_single_pictures_give() {
+    let folder = Folder::new("many");
+    succeed(&mut train(&folder, &["--out", "run", "--set", "train.epochs=1"]));
+    std::fs::create_dir(folder.join("pictures")).unwrap();
+    for (number, name) in ["a.png", "b.png", "c.png"].into_iter().enumerate() {
+        let picture = image::RgbImage::from_fn(90, 70, |x, y| image::Rgb([x as u8, (y << number) as u8, 50]));
+        picture.save(folder.join("pictures").join(name)).unwrap();
+    }
+    let boxes = ["--box", "5,5,40,60", "--box", "45,5,40,60"];
+    let people = |picture: &str, batch: &str| {
+        let arguments = ["predict", "--checkpoint", "run/last.safetensors", picture, "--json", "--batch", batch];
+        let printed = succeed(ditn(&folder, &arguments).args(boxes)).stdout;
+        let printed: serde_json::Value = serde_json::from_slice(&printed).expect("one JSON document");
+        printed["people"].as_array().expect("a list").clone()
+    };
+    let together = people("pictures", "4");
+    let apart: Vec<_> = ["a", "b", "c"].iter().flat_map(|name| people(&format!("pictures/{name}.png"), "1")).collect();
+    assert_eq!(together.len(), 6);
+    assert_eq!(together, apart);
+    assert_eq!(people("pictures/[bc].png", "3"), apart[2..]);
+}
+
+#[test]
+fn a_broken_picture_is_named_and_the_others_are_done() {
+    let folder = Folder::new("broken");
+    succeed(&mut train(&folder, &["--out", "run", "--set", "train.epochs=1"]));
+    std::fs::create_dir(folder.join("in")).unwrap();
+    image::RgbImage::new(40, 40).save(folder.join("in/good.png")).unwrap();
+    std::fs::write(folder.join("in/broken.jpg"), "no picture").unwrap();
+    let output = run(&mut ditn(&folder, &["predict", "--checkpoint", "run/last.safetensors", "in", "--json"]));
+    assert_eq!(status(&output), 2, "{}", errors(&output));
+    assert!(errors(&output).contains("cannot read in/broken.jpg"), "{}", errors(&output));
+    assert!(errors(&output).contains("error: 1 of 2 pictures cannot be read"), "{}", errors(&output));
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    assert_eq!(printed["people"].as_array().map(Vec::len), Some(1));
+    assert!(folder.join("predictions/good.png").exists() && folder.join("predictions/poses.json").exists());
+}
+
+#[test]
+fn a_drawing_never_replaces_the_picture_itself() {
+    let folder = Folder::new("itself");
+    succeed(&mut train(&folder, &["--out", "run", "--set", "train.epochs=1"]));
+    image::RgbImage::new(40, 40).save(folder.join("one.png")).unwrap();
+    let before = std::fs::read(folder.join("one.png")).unwrap();
+    let arguments = ["predict", "--checkpoint", "run/last.safetensors", "one.png", "--out", "."];
+    let output = run(&mut ditn(&folder, &arguments));
+    assert_eq!(status(&output), 2);
+    assert!(errors(&output).contains("would replace one.png itself"), "{}", errors(&output));
+    assert!(before == std::fs::read(folder.join("one.png")).unwrap());
+}
+
+#[test]
+fn joints_below_the_threshold_are_not_drawn_and_coco_results_ask_for_cocos_joints() {
+    let folder = Folder::new("threshold");
+    succeed(&mut train(&folder, &["--out", "run", "--set", "train.epochs=1"]));
+    let picture = image::RgbImage::from_fn(60, 60, |x, y| image::Rgb([x as u8, y as u8, 90]));
+    picture.save(folder.join("one.png")).unwrap();
+    let arguments = ["predict", "--checkpoint", "run/last.safetensors", "one.png"];
+    succeed(ditn(&folder, &arguments).args(["--threshold", "1e9"]));
+    assert!(image::open(folder.join("predictions/one.png")).unwrap().to_rgb8() == picture);
+    let output = run(ditn(&folder, &arguments).args(["--format", "coco"]));
+    assert_eq!(status(&output), 2);
+    assert!(errors(&output).contains("this network finds those of mpii"), "{}", errors(&output));
+}
+
+#[test]
 fn the_same_seed_draws_the_same_people() {
     let folder = Folder::new("people");
     for (out, seed) in [("a.png", "3"), ("b.png", "3"), ("c.png", "4")] {

@@ -20,7 +20,7 @@ fn step_of(checkpoint: &Path) -> Option<u64> {
 }
 
 /// Waits until the run in `out` has saved itself inside an epoch, but lets a run that never does end the test.
-fn wait_for_a_checkpoint(out: &Path, child: &mut Child) {
+pub(super) fn wait_for_a_checkpoint(out: &Path, child: &mut Child) {
     let start = Instant::now();
     while step_of(&out.join("last.safetensors")).is_none_or(|step| step < 4) {
         assert!(start.elapsed() < Duration::from_secs(300), "no checkpoint after five minutes");
@@ -45,6 +45,7 @@ fn a_run_leaves_log_summary_sheets_and_checkpoints() {
     assert_eq!(summary["epochs"], 5);
     assert!(summary["seconds"].as_f64().is_some_and(|s| s > 0.0));
     assert!(summary["pictures_per_second"].as_f64().is_some_and(|s| s > 0.0));
+    assert!(summary["waiting_share"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)), "{summary}");
     assert!(summary["adapter"]["name"].as_str().is_some_and(|name| !name.is_empty()));
 
     let log = log(&out);

@@ -1,0 +1,274 @@
+//! Files from elsewhere may be broken or hostile: every reader returns an error or what it read, never panics, and never
+//! asks for more memory than a small multiple of what the file is.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use ditn::data::mat;
+use ditn::nn::{Matching, Shapes, WeightFile};
+use ditn::predict::boxes::BoxEntry;
+use ditn::train::checkpoint::{self, Checkpoint, Header, Progress, State};
+use ditn::train::config::{self, Config};
+use ditn::verify::Dump;
+use peak_alloc::PeakAlloc;
+use proptest::prelude::*;
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// Most memory in use at once, in MiB: the files here have less than 1 MiB.
+const MOST: f32 = 64.0;
+/// The same for pictures, which a few bytes may describe: the decoder refuses more than 512 MiB.
+const MOST_FOR_PICTURES: f32 = 600.0;
+
+/// One reader at a time, so that the memory in use is its own.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// What happens to a file on its way here.
+#[derive(Clone, Debug)]
+enum Damage {
+    Byte {
+        at: prop::sample::Index,
+        value: u8,
+    },
+    /// Lengths and counts are where a reader is led astray.
+    Number {
+        at: prop::sample::Index,
+        value: u64,
+        bytes: usize,
+    },
+    Cut {
+        at: prop::sample::Index,
+    },
+    Removed {
+        at: prop::sample::Index,
+        bytes: usize,
+    },
+    Repeated {
+        at: prop::sample::Index,
+        bytes: usize,
+    },
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let at = any::<prop::sample::Index>;
+    let numbers = prop_oneof![
+        Just(0),
+        Just(u64::MAX),
+        Just(1 << 31),
+        Just((1 << 31) - 1),
+        Just(1 << 40),
+        Just(1 << 63),
+        any::<u64>()
+    ];
+    prop_oneof![
+        (at(), any::<u8>()).prop_map(|(at, value)| Damage::Byte { at, value }),
+        (at(), numbers, prop::sample::select(vec![2, 4, 8])).prop_map(|(at, value, bytes)| Damage::Number {
+            at,
+            value,
+            bytes
+        }),
+        at().prop_map(|at| Damage::Cut { at }),
+        (at(), 1..200_usize).prop_map(|(at, bytes)| Damage::Removed { at, bytes }),
+        (at(), 1..200_usize).prop_map(|(at, bytes)| Damage::Repeated { at, bytes }),
+    ]
+}
+
+/// `bytes` after all damage, in order.
+fn damaged(mut bytes: Vec<u8>, all: &[Damage]) -> Vec<u8> {
+    for one in all {
+        if bytes.is_empty() {
+            break;
+        }
+        let end = |at: usize, length: usize| (at + length).min(bytes.len());
+        match one {
+            Damage::Byte { at, value } => {
+                let at = at.index(bytes.len());
+                bytes[at] = *value;
+            }
+            Damage::Number { at, value, bytes: count } => {
+                let at = at.index(bytes.len());
+                let end = end(at, *count);
+                bytes[at..end].copy_from_slice(&value.to_le_bytes()[..end - at]);
+            }
+            Damage::Cut { at } => bytes.truncate(at.index(bytes.len())),
+            Damage::Removed { at, bytes: count } => {
+                let at = at.index(bytes.len());
+                bytes.drain(at..end(at, *count));
+            }
+            Damage::Repeated { at, bytes: count } => {
+                let at = at.index(bytes.len());
+                let again = bytes[at..end(at, *count)].to_vec();
+                bytes.splice(at..at, again);
+            }
+        }
+    }
+    bytes
+}
+
+/// Gives `read` the files damaged in many ways, and bytes that never were a file.
+fn survives(name: &str, files: &[Vec<u8>], most: f32, read: impl Fn(&Path)) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    MEMORY.reset_peak_usage();
+    let folder = std::env::temp_dir().join(format!("ditn-readers-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
+    let path = folder.join(name);
+    for file in files {
+        std::fs::write(&path, file).expect("the temporary folder is writable");
+        read(&path);
+    }
+    let files = prop::sample::select(files.to_vec());
+    let damages = prop::collection::vec(damage(), 1..6);
+    let bytes = prop_oneof![
+        9 => (files, damages).prop_map(|(file, damages)| damaged(file, &damages)),
+        1 => prop::collection::vec(any::<u8>(), 0..400),
+    ];
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(bytes in bytes)| {
+        std::fs::write(&path, &bytes).expect("the temporary folder is writable");
+        read(&path);
+        prop_assert!(MEMORY.peak_usage_as_mb() < most, "{} MiB were asked for", MEMORY.peak_usage_as_mb());
+    });
+    std::fs::remove_dir_all(&folder).ok();
+}
+
+fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn bytes_of(paths: &[&str]) -> Vec<Vec<u8>> {
+    let read = |path: &&str| std::fs::read(in_repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    paths.iter().map(read).collect()
+}
+
+/// Opens a file of weights and reads all that a network would take of it.
+fn read_weights(path: &Path) {
+    let network = Shapes::from([("conv1.weight".into(), vec![4, 3, 3, 3]), ("conv2.weight".into(), vec![4, 4, 3, 3])]);
+    if let Ok(file) = WeightFile::open(path) {
+        Matching::new(&network, &file).read(&file).ok();
+    }
+}
+
+#[test]
+fn files_of_pytorch() {
+    let files = ["imagenet_stem.pth", "hrnet_legacy_wrapped.pth", "malicious_zip.pth", "malicious_legacy.pth"];
+    let files = bytes_of(&files.map(|name| ["tests/weights/", name].concat()).each_ref().map(String::as_str));
+    survives("weights.pth", &files, MOST, read_weights);
+}
+
+#[test]
+fn small_files_that_claim_to_be_large_cost_nothing() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    MEMORY.reset_peak_usage();
+    let message =
+        WeightFile::open(&in_repository("tests/weights/huge_pickle.pth")).map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("huge_pickle.pth") && message.contains("its pickle has 9437187 bytes"), "{message}");
+    let file = WeightFile::open(&in_repository("tests/weights/huge_view.pth")).expect("its claim is possible");
+    assert_eq!(file.shapes().next(), Some(("conv1.weight", &[1 << 27][..])));
+    read_weights(&in_repository("tests/weights/huge_view.pth"));
+    assert!(MEMORY.peak_usage_as_mb() < MOST, "{} MiB were asked for", MEMORY.peak_usage_as_mb());
+}
+
+#[test]
+fn checkpoints_and_other_safetensors() {
+    let tensor = |shape: &[usize], count| ditn::graph::Tensor { shape: shape.to_vec(), data: vec![0.5; count] };
+    let state = State::from([("conv1.weight".into(), tensor(&[4, 3, 3, 3], 108)), ("x".into(), tensor(&[7], 7))]);
+    let checkpoint = Checkpoint { header: Header { config: Config::default(), progress: Progress::default() }, state };
+    let path = std::env::temp_dir().join(format!("ditn-readers-{}.safetensors", std::process::id()));
+    checkpoint::save(&path, &checkpoint).expect("the temporary folder is writable");
+    let file = std::fs::read(&path).expect("it has just been written");
+    std::fs::remove_file(&path).expect("it has just been written");
+    survives("weights.safetensors", &[file], MOST, |path| {
+        checkpoint::load(path).ok();
+        Dump::open(path).ok();
+        read_weights(path);
+    });
+}
+
+#[test]
+fn dumps_of_the_reference() {
+    // The beginning holds everything but numbers.
+    let mut file = bytes_of(&["tests/dumps/hrnet_coco.safetensors"]).remove(0);
+    let header = u64::from_le_bytes(file[..8].try_into().expect("eight bytes")) as usize;
+    file.truncate(8 + header);
+    survives("dump.safetensors", &[file], MOST, |path| {
+        Dump::open(path).ok();
+    });
+}
+
+/// A MATLAB 5 file with one array of doubles `a` of this shape.
+fn matlab(shape: &[i32]) -> Vec<u8> {
+    let element = |kind: u32, data: &[u8]| -> Vec<u8> {
+        let mut element = [kind.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
+        element.extend(data);
+        element.resize(element.len().next_multiple_of(8), 0);
+        element
+    };
+    let shape_bytes: Vec<u8> = shape.iter().flat_map(|extent| extent.to_le_bytes()).collect();
+    let count = shape.iter().product::<i32>() as usize;
+    let array = [
+        element(6, &[6, 0, 0, 0, 0, 0, 0, 0]),
+        element(5, &shape_bytes),
+        element(1, b"a"),
+        element(9, &1.5_f64.to_le_bytes().repeat(count)),
+    ];
+    let mut file = b"MATLAB 5.0 MAT-file, made by a test".to_vec();
+    file.resize(124, b' ');
+    file.extend([0, 1, b'I', b'M']);
+    file.extend(element(14, &array.concat()));
+    file
+}
+
+#[test]
+fn matlab_files() {
+    let path = std::env::temp_dir().join(format!("ditn-readers-{}.mat", std::process::id()));
+    std::fs::write(&path, matlab(&[3, 2, 4])).expect("the temporary folder is writable");
+    let numbers = mat::read(&path, "a", "").expect("the test writes what MATLAB writes");
+    assert_eq!((numbers.shape, numbers.values), (vec![3, 2, 4], vec![1.5; 24]));
+    std::fs::remove_file(&path).expect("it has just been written");
+    survives("joints.mat", &[matlab(&[3, 2, 4]), matlab(&[5, 1])], MOST, |path| {
+        mat::read(path, "a", "").ok();
+    });
+}
+
+#[test]
+fn pictures() {
+    let picture = image::RgbImage::from_fn(24, 17, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]));
+    let encoded = |format| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).expect("memory takes any picture");
+        bytes.into_inner()
+    };
+    survives(
+        "picture",
+        &[encoded(image::ImageFormat::Png), encoded(image::ImageFormat::Jpeg)],
+        MOST_FOR_PICTURES,
+        |path| {
+            for name in ["picture.png", "picture.jpg"] {
+                let path_with_extension = path.with_file_name(name);
+                std::fs::copy(path, &path_with_extension).expect("the temporary folder is writable");
+                image::open(&path_with_extension).ok();
+            }
+        },
+    );
+}
+
+#[test]
+fn configurations() {
+    let files = bytes_of(&["datasets/lsp/ditn_small.toml", "datasets/synthetic/ditn_tiny.toml"]);
+    survives("run.toml", &files, MOST, |path| {
+        if let Ok(config) = config::from_file(path) {
+            config.validate().ok();
+        }
+    });
+}
+
+#[test]
+fn files_of_boxes() {
+    let file =
+        br#"[{"picture": "one.png", "box": [10, 10, 40, 60]}, {"picture": "b/two.jpg", "box": [0, 0.5, 5e1, 50]}]"#;
+    survives("boxes.json", &[file.to_vec()], MOST, |path| {
+        let text = std::fs::read(path).expect("it has just been written");
+        serde_json::from_slice::<Vec<BoxEntry>>(&text).ok();
+    });
+}
