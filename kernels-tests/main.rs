@@ -17,6 +17,7 @@ mod global_average_pool;
 mod loss;
 mod max_pool;
 mod portability;
+mod recompute;
 mod relu;
 mod scale;
 mod targets;

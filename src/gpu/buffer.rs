@@ -62,12 +62,22 @@ impl Buffer {
         &self.name
     }
 
-    pub(super) fn binding(&self) -> wgpu::BindingResource<'_> {
-        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-            buffer: &self.raw,
-            offset: self.offset,
-            size: std::num::NonZeroU64::new(self.bytes),
-        })
+    /// All of it.
+    pub fn whole(&self) -> View<'_> {
+        View { buffer: self, first: 0, bytes: self.bytes }
+    }
+
+    /// `words` words from word number `first` on, which must be a multiple of 64 (256 bytes).
+    ///
+    /// # Errors
+    /// [`GpuError::Length`] where the buffer ends before.
+    pub fn part(&self, first: usize, words: usize) -> Result<View<'_>, GpuError> {
+        let view = View { buffer: self, first: 4 * first as u64, bytes: 4 * words.max(1) as u64 };
+        if view.first + view.bytes > self.bytes {
+            let (expected, given) = (self.bytes as usize / 4, first + words);
+            return Err(GpuError::Length { tensor: self.name.clone(), expected, given });
+        }
+        Ok(view)
     }
 
     /// Whether the guard words around a guarded buffer are as they were; a buffer without guards passes.
@@ -86,6 +96,44 @@ impl Buffer {
             }
         }
         Ok(())
+    }
+}
+
+/// A stretch of a buffer: what a dispatch binds and the host writes and reads.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    buffer: &'a Buffer,
+    /// Bytes of the buffer's data before it.
+    first: u64,
+    bytes: u64,
+}
+
+impl View<'_> {
+    /// Its length.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The name of the buffer, for messages.
+    pub fn name(&self) -> &str {
+        &self.buffer.name
+    }
+
+    pub(super) fn raw(&self) -> &wgpu::Buffer {
+        &self.buffer.raw
+    }
+
+    /// Where it starts in the raw buffer.
+    pub(super) fn offset(&self) -> u64 {
+        self.buffer.offset + self.first
+    }
+
+    pub(super) fn binding(&self) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.buffer.raw,
+            offset: self.offset(),
+            size: std::num::NonZeroU64::new(self.bytes),
+        })
     }
 }
 
@@ -121,12 +169,12 @@ pub struct Readback {
 }
 
 impl Readback {
-    /// Asks for the contents that `buffer` has after everything submitted so far.
+    /// Asks for the contents that `view` has after everything submitted so far.
     ///
     /// # Errors
     /// [`GpuError::OutOfMemory`], [`GpuError::DeviceLost`].
-    pub fn start(gpu: &Arc<Gpu>, buffer: &Buffer) -> Result<Self, GpuError> {
-        Self::start_range(gpu, buffer, buffer.offset, buffer.bytes)
+    pub fn start(gpu: &Arc<Gpu>, view: View) -> Result<Self, GpuError> {
+        Self::start_range(gpu, view.buffer, view.offset(), view.bytes)
     }
 
     fn start_range(gpu: &Arc<Gpu>, buffer: &Buffer, offset: u64, bytes: u64) -> Result<Self, GpuError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Buffer, Dispatch, Gpu, GpuError};
+use super::{Buffer, Dispatch, Gpu, GpuError, View};
 
 /// One dispatch with its pipeline and bind group.
 struct Command {
@@ -19,12 +19,12 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// Appends a dispatch; `buffers` are bound in order of `@binding`.
+    /// Appends a dispatch; `views` are bound in order of `@binding`.
     ///
     /// # Errors
-    /// [`GpuError::Kernel`] where the kernel does not compile or the buffers do not fit its bindings.
-    pub fn push(&mut self, gpu: &Gpu, dispatch: &Dispatch, buffers: &[&Buffer], label: &str) -> Result<(), GpuError> {
-        let command = Command::new(gpu, dispatch, buffers, label)?;
+    /// [`GpuError::Kernel`] where the kernel does not compile or the views do not fit its bindings.
+    pub fn push(&mut self, gpu: &Gpu, dispatch: &Dispatch, views: &[View], label: &str) -> Result<(), GpuError> {
+        let command = Command::new(gpu, dispatch, views, label)?;
         self.commands.push(command);
         Ok(())
     }
@@ -79,13 +79,13 @@ impl Commands {
 }
 
 impl Command {
-    fn new(gpu: &Gpu, dispatch: &Dispatch, buffers: &[&Buffer], label: &str) -> Result<Self, GpuError> {
+    fn new(gpu: &Gpu, dispatch: &Dispatch, views: &[View], label: &str) -> Result<Self, GpuError> {
         let pipeline = gpu.pipeline(dispatch)?;
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let entries: Vec<_> = buffers
+        let entries: Vec<_> = views
             .iter()
             .enumerate()
-            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding: binding as u32, resource: buffer.binding() })
+            .map(|(binding, view)| wgpu::BindGroupEntry { binding: binding as u32, resource: view.binding() })
             .collect();
         let bindings = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(label),
@@ -134,5 +134,5 @@ fn time_stamps(gpu: &Arc<Gpu>, commands: &[Command]) -> Result<Vec<u64>, GpuErro
     encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
     encoder.copy_buffer_to_buffer(&resolved, 0, &target.raw, target.offset, u64::from(count) * 8);
     gpu.queue.submit([encoder.finish()]);
-    gpu.read(&target)
+    gpu.read(target.whole())
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::adapter::{self, AdapterChoice, AdapterReport, Capabilities};
 use super::pipeline::PipelineCache;
-use super::{Buffer, GpuError};
+use super::{GpuError, View};
 
 /// An opened adapter with its queue. Cheap to share: everything takes `&Arc<Gpu>`.
 pub struct Gpu {
@@ -100,24 +100,24 @@ impl Gpu {
     ///
     /// # Errors
     /// [`GpuError::Length`] where more words are given than the buffer holds.
-    pub fn write<T: bytemuck::NoUninit>(&self, buffer: &Buffer, words: &[T]) -> Result<(), GpuError> {
+    pub fn write<T: bytemuck::NoUninit>(&self, view: View, words: &[T]) -> Result<(), GpuError> {
         let bytes: &[u8] = bytemuck::cast_slice(words);
-        if bytes.len() > buffer.bytes() as usize || !bytes.len().is_multiple_of(4) {
+        if bytes.len() > view.bytes() as usize || !bytes.len().is_multiple_of(4) {
             return Err(GpuError::Length {
-                tensor: buffer.name().to_string(),
-                expected: buffer.bytes() as usize / 4,
+                tensor: view.name().to_string(),
+                expected: view.bytes() as usize / 4,
                 given: bytes.len() / 4,
             });
         }
-        self.queue.write_buffer(&buffer.raw, buffer.offset, bytes);
+        self.queue.write_buffer(view.raw(), view.offset(), bytes);
         Ok(())
     }
 
-    /// Waits for all submitted work and reads the whole of `buffer`.
+    /// Waits for all submitted work and reads the whole of `view`.
     ///
     /// # Errors
     /// [`GpuError::DeviceLost`], [`GpuError::OutOfMemory`].
-    pub fn read<T: bytemuck::Pod>(self: &Arc<Self>, buffer: &Buffer) -> Result<Vec<T>, GpuError> {
-        super::Readback::start(self, buffer)?.wait()
+    pub fn read<T: bytemuck::Pod>(self: &Arc<Self>, view: View) -> Result<Vec<T>, GpuError> {
+        super::Readback::start(self, view)?.wait()
     }
 }

@@ -13,7 +13,7 @@ mod kernel;
 mod pipeline;
 
 pub use adapter::{AdapterChoice, AdapterReport, Capabilities, list_adapters, missing_driver_advice};
-pub use buffer::{Buffer, Readback};
+pub use buffer::{Buffer, Readback, View};
 pub use commands::Commands;
 pub use device::Gpu;
 pub use error::GpuError;

@@ -3,12 +3,16 @@
 mod autodiff;
 pub mod check;
 mod fuse;
+mod memory;
 mod plan;
+mod recompute;
 mod session;
 mod store;
 
 pub use autodiff::differentiate;
 pub use fuse::fuse;
-pub use plan::{Plan, PlanError, Slot, Step};
+pub use memory::Place;
+pub use plan::{Plan, PlanError, Step};
+pub use recompute::recompute;
 pub use session::{Session, SessionError};
 pub use store::{Store, Tensor};

@@ -4,14 +4,14 @@
 //! 2. Nodes that overwrite state move to the earliest place where everything else has read that state, so that what
 //!    they consume (gradients above all) dies early.
 //! 3. A variant of its kernels is chosen for each node.
-//! 4. Computed values and scratch tensors share memory slots by liveness: a value lives from the node that computes
-//!    it to the last one that reads it; outputs live to the end.
+//! 4. Computed values and scratch tensors are packed into memory slots (`memory.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use thiserror::Error;
 
+use super::memory::{Place, place};
 use crate::gpu::Capabilities;
 use crate::ir::{Case, Cost, Graph, Node, Role, ShapeError, ValueId, Variant};
 
@@ -38,10 +38,6 @@ pub enum PlanError {
     },
 }
 
-/// Where a computed value or a scratch tensor lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Slot(pub usize);
-
 /// One node of the plan with the kernels chosen for it.
 #[derive(Debug)]
 pub struct Step {
@@ -50,7 +46,7 @@ pub struct Step {
     /// How it is computed.
     pub variant: Variant,
     /// Where its scratch tensors lie.
-    pub scratch: Vec<Slot>,
+    pub scratch: Vec<Place>,
     /// What it costs.
     pub cost: Cost,
 }
@@ -65,7 +61,7 @@ pub struct Plan {
     /// Elements of each memory slot.
     pub slots: Vec<usize>,
     /// Where each computed value lies.
-    pub placement: HashMap<ValueId, Slot>,
+    pub placement: HashMap<ValueId, Place>,
     /// What stays readable after a run.
     pub outputs: Vec<ValueId>,
 }
@@ -130,7 +126,7 @@ impl Plan {
                 .node
                 .outputs
                 .iter()
-                .map(|id| format!("{} slot {}", self.graph.shape(*id), self.placement[id].0))
+                .map(|id| format!("{} slot {}", self.graph.shape(*id), self.placement[id].slot))
                 .collect();
             // Writing to a String cannot fail.
             let _ = writeln!(
@@ -205,57 +201,4 @@ fn updates_early(graph: &Graph, nodes: Vec<Node>) -> Vec<Node> {
     }
     order.sort_by_key(|&(after, index, _)| (after, index));
     order.into_iter().map(|(_, _, node)| node).collect()
-}
-
-/// Gives every computed value and scratch tensor a slot: the free one that wastes least, else a new one.
-fn place(graph: &Graph, steps: &mut [Step], outputs: &[ValueId]) -> (Vec<usize>, HashMap<ValueId, Slot>) {
-    let mut last_use: HashMap<ValueId, usize> = HashMap::new();
-    for (index, step) in steps.iter().enumerate() {
-        for &value in step.node.inputs.iter().chain(&step.node.outputs) {
-            last_use.insert(value, index);
-        }
-    }
-    for &output in outputs {
-        last_use.insert(output, usize::MAX);
-    }
-    let mut slots: Vec<usize> = Vec::new();
-    let mut free: Vec<Slot> = Vec::new();
-    let mut placement: HashMap<ValueId, Slot> = HashMap::new();
-    for (index, step) in steps.iter_mut().enumerate() {
-        for &output in &step.node.outputs {
-            placement.insert(output, take_slot(&mut slots, &mut free, graph.shape(output).elements()));
-        }
-        for &elements in &step.variant.scratch {
-            step.scratch.push(take_slot(&mut slots, &mut free, elements));
-        }
-        free.extend(&step.scratch);
-        let mut done: Vec<ValueId> = step.node.inputs.iter().chain(&step.node.outputs).copied().collect();
-        done.sort_unstable();
-        done.dedup();
-        for value in done {
-            if let (Some(&slot), Some(&last)) = (placement.get(&value), last_use.get(&value))
-                && last == index
-            {
-                free.push(slot);
-            }
-        }
-    }
-    (slots, placement)
-}
-
-fn take_slot(slots: &mut Vec<usize>, free: &mut Vec<Slot>, elements: usize) -> Slot {
-    // The smallest free slot that is large enough, else the largest, which then grows.
-    let fitting = free.iter().enumerate().filter(|(_, slot)| slots[slot.0] >= elements).min_by_key(|(_, s)| slots[s.0]);
-    let chosen = fitting.or_else(|| free.iter().enumerate().max_by_key(|(_, slot)| slots[slot.0])).map(|(at, _)| at);
-    match chosen {
-        Some(at) => {
-            let slot = free.swap_remove(at);
-            slots[slot.0] = slots[slot.0].max(elements);
-            slot
-        }
-        None => {
-            slots.push(elements);
-            Slot(slots.len() - 1)
-        }
-    }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::{Plan, Store};
-use crate::gpu::{Argument, Buffer, Commands, Gpu, GpuError, Readback};
+use super::{Place, Plan, Store};
+use crate::gpu::{Argument, Buffer, Commands, Gpu, GpuError, Readback, View};
 use crate::ir::{Role, ValueId};
 
 /// An error of running a plan.
@@ -91,7 +91,7 @@ impl Session {
         }
         let upload = |name: &str, words: &Vec<u32>| -> Result<Buffer, GpuError> {
             let table = reserve(gpu, &format!("table of {name}"), words.len())?;
-            gpu.write(&table, words)?;
+            gpu.write(table.whole(), words)?;
             Ok(table)
         };
         let tables = plan
@@ -109,28 +109,32 @@ impl Session {
         let mut commands = Commands::default();
         for (step, tables) in self.plan.steps.iter().zip(&self.tables) {
             for dispatch in &step.variant.dispatches {
-                let buffers: Vec<&Buffer> = dispatch
+                let views = dispatch
                     .bindings
                     .iter()
                     .map(|argument| match *argument {
-                        Argument::Input(number) => self.buffer(step.node.inputs[number]),
-                        Argument::Output(number) => self.buffer(step.node.outputs[number]),
-                        Argument::Scratch(number) => &self.slots[step.scratch[number].0],
-                        Argument::Table(number) => &tables[number],
+                        Argument::Input(number) => self.view(step.node.inputs[number]),
+                        Argument::Output(number) => self.view(step.node.outputs[number]),
+                        Argument::Scratch(number) => self.at(step.scratch[number]),
+                        Argument::Table(number) => Ok(tables[number].whole()),
                     })
-                    .collect();
+                    .collect::<Result<Vec<_>, _>>()?;
                 let label = format!("{} {}", step.node.name, dispatch.kernel.name);
-                commands.push(&self.gpu, dispatch, &buffers, &label)?;
+                commands.push(&self.gpu, dispatch, &views, &label)?;
             }
         }
         Ok(commands)
     }
 
-    fn buffer(&self, id: ValueId) -> &Buffer {
+    fn view(&self, id: ValueId) -> Result<View<'_>, GpuError> {
         match self.plan.placement.get(&id) {
-            Some(slot) => &self.slots[slot.0],
-            None => &self.kept[&id],
+            Some(&place) => self.at(place),
+            None => Ok(self.kept[&id].whole()),
         }
+    }
+
+    fn at(&self, place: Place) -> Result<View<'_>, GpuError> {
+        self.slots[place.slot].part(place.first, place.elements)
     }
 
     /// The plan that runs.
@@ -148,7 +152,7 @@ impl Session {
     /// # Errors
     /// [`GpuError::Length`] where there are more words than the input has.
     pub fn write<T: bytemuck::NoUninit>(&self, input: ValueId, words: &[T]) -> Result<(), SessionError> {
-        Ok(self.gpu.write(self.buffer(input), words)?)
+        Ok(self.gpu.write(self.view(input)?, words)?)
     }
 
     /// Makes room for `elements` in an input whose contents vary in length; what it held is lost.
@@ -156,7 +160,7 @@ impl Session {
     /// # Errors
     /// [`GpuError::BindingTooLarge`], [`GpuError::OutOfMemory`].
     pub fn grow(&mut self, input: ValueId, elements: usize) -> Result<(), SessionError> {
-        if self.buffer(input).bytes() >= 4 * elements as u64 {
+        if self.view(input)?.bytes() >= 4 * elements as u64 {
             return Ok(());
         }
         let name = self.plan.graph.value(input).name.clone();
@@ -192,7 +196,7 @@ impl Session {
         if self.plan.placement.contains_key(&value) && !self.plan.outputs.contains(&value) {
             return Err(SessionError::NotAnOutput(self.plan.graph.value(value).name.clone()));
         }
-        Ok(Readback::start(&self.gpu, self.buffer(value))?)
+        Ok(Readback::start(&self.gpu, self.view(value)?)?)
     }
 
     /// Fills all memory slots with NaN, so that whatever reads what nobody wrote shows.
@@ -202,7 +206,7 @@ impl Session {
     pub fn poison(&self) -> Result<(), SessionError> {
         for slot in &self.slots {
             let words = vec![f32::NAN; slot.bytes() as usize / 4];
-            self.gpu.write(slot, &words)?;
+            self.gpu.write(slot.whole(), &words)?;
         }
         Ok(())
     }

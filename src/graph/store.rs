@@ -101,7 +101,7 @@ impl Store {
             let (expected, given) = (shape.elements(), data.len());
             return Err(GpuError::Length { tensor: name.to_string(), expected, given }.into());
         }
-        Ok(self.gpu.write(buffer, data)?)
+        Ok(self.gpu.write(buffer.whole(), data)?)
     }
 
     /// Waits for submitted work and copies one tensor to the host.
@@ -110,7 +110,7 @@ impl Store {
     /// [`SessionError::Unknown`], or as [`Gpu::read`].
     pub fn read(&self, name: &str) -> Result<Tensor, SessionError> {
         let (shape, buffer) = self.tensors.get(name).ok_or_else(|| SessionError::Unknown(name.to_string()))?;
-        let mut data: Vec<f32> = self.gpu.read(buffer)?;
+        let mut data: Vec<f32> = self.gpu.read(buffer.whole())?;
         data.truncate(shape.elements());
         Ok(Tensor { shape: shape.extents().to_vec(), data })
     }

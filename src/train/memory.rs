@@ -33,12 +33,24 @@ pub fn training_memory(
     config: &StepConfig,
     capabilities: &Capabilities,
 ) -> Result<TrainingMemory, NetworkError> {
-    let StepGraph { net, losses, .. } = StepGraph::new(model, config)?;
-    let plan = Plan::new(net.graph, &losses.values(), capabilities)?;
+    let plan = training_plan(model, config, capabilities)?;
     let bytes = |role| -> u64 {
         let values = plan.graph.values().iter().filter(|value| value.role == role);
         values.map(|value| 4 * value.shape.elements() as u64).sum()
     };
     let (parameters, state, slots) = (bytes(Role::Parameter), bytes(Role::State), plan.slot_bytes());
     Ok(TrainingMemory { batch: config.batch, parameters, state, slots, total: parameters + state + slots })
+}
+
+/// The plan of the step `config` of a network for an adapter with these capabilities.
+///
+/// # Errors
+/// As [`training_memory`].
+pub fn training_plan(
+    model: &ModelConfig,
+    config: &StepConfig,
+    capabilities: &Capabilities,
+) -> Result<Plan, NetworkError> {
+    let StepGraph { net, losses, .. } = StepGraph::new(model, config)?;
+    Ok(Plan::new(net.graph, &losses.values(), capabilities)?)
 }

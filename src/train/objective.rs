@@ -1,6 +1,6 @@
 //! What training minimises and how: the losses of the heat maps and the optimizer's updates, as nodes of the graph.
 
-use crate::graph::differentiate;
+use crate::graph::{differentiate, recompute};
 use crate::ir::{Graph, ShapeError, ValueId};
 use crate::models::HeatMaps;
 use crate::ops::adamw::AdamW;
@@ -90,12 +90,15 @@ impl Losses {
 }
 
 /// Appends the gradients of the losses for all parameters: (parameter, gradient) of those that the losses depend on.
+/// Normalised values are recomputed for them instead of being kept.
 ///
 /// # Errors
 /// As [`differentiate`].
 pub fn append_gradients(graph: &mut Graph, losses: &Losses) -> Result<Vec<(ValueId, ValueId)>, ShapeError> {
     let parameters = graph.parameters();
+    let forward = graph.nodes().len();
     let gradients = differentiate(graph, &losses.seeds(), &parameters)?;
+    recompute(graph, forward)?;
     Ok(parameters.into_iter().zip(gradients).filter_map(|(parameter, gradient)| Some((parameter, gradient?))).collect())
 }
 

@@ -1,0 +1,156 @@
+//! Where computed values and scratch tensors lie: packed into a few buffers by size, lifetime and use.
+//!
+//! A value lives from the step that computes it to the last one that reads it. Two that never live at the same time may
+//! share memory, and two that do may lie side by side in one slot, unless one step writes the one while it reads the
+//! other: a device tracks whole buffers, and none may be read and written by one dispatch.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use super::plan::Step;
+use crate::ir::{Graph, ValueId};
+
+/// Places start at multiples of so many elements: 256 bytes, which every adapter accepts for a binding.
+const ALIGNMENT: usize = 64;
+
+/// A stretch of a memory slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Number of the slot.
+    pub slot: usize,
+    /// Its first element there.
+    pub first: usize,
+    /// Number of elements.
+    pub elements: usize,
+}
+
+/// What lies in memory from one step to another, both included.
+struct Tenant {
+    elements: usize,
+    born: usize,
+    dies: usize,
+    what: What,
+    /// Other tenants that share a step with it, one of the two being written there.
+    apart: Vec<usize>,
+}
+
+/// A computed value, or the scratch tensor of a step that has this number there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum What {
+    Value(ValueId),
+    Scratch { step: usize, number: usize },
+}
+
+/// Places everything: the elements of each slot, where each value lies, and the scratch tensors of each step.
+///
+/// The largest come first, so that no slot ever grows; each goes into the narrowest gap that is free while it lives
+/// ("greedy by size for offset calculation", Pisarchyk and Lee 2020, with several slots instead of one).
+pub(super) fn place(graph: &Graph, steps: &mut [Step], outputs: &[ValueId]) -> (Vec<usize>, HashMap<ValueId, Place>) {
+    let tenants = tenants(graph, steps, outputs);
+    let mut order: Vec<usize> = (0..tenants.len()).collect();
+    order.sort_by_key(|&number| (Reverse(tenants[number].elements), tenants[number].born));
+    let mut slots: Vec<usize> = Vec::new();
+    let mut inhabitants: Vec<Vec<usize>> = Vec::new();
+    let mut places: Vec<Option<Place>> = vec![None; tenants.len()];
+    for number in order {
+        let tenant = &tenants[number];
+        let size = tenant.elements.max(1).next_multiple_of(ALIGNMENT);
+        let forbidden: Vec<usize> = tenant.apart.iter().filter_map(|&other| Some(places[other]?.slot)).collect();
+        let gaps = (0..slots.len()).filter(|slot| !forbidden.contains(slot)).filter_map(|slot| {
+            let neighbours = inhabitants[slot].iter().filter(|&&other| tenants[other].lives_with(tenant));
+            let taken = neighbours.filter_map(|&other| places[other]).map(|place| (place.first, place.elements));
+            let (gap, first) = narrowest_gap(slots[slot], taken.collect(), size)?;
+            Some((gap, slot, first))
+        });
+        let (_, slot, first) = gaps.min().unwrap_or((0, slots.len(), 0));
+        if slot == slots.len() {
+            slots.push(size);
+            inhabitants.push(Vec::new());
+        }
+        inhabitants[slot].push(number);
+        places[number] = Some(Place { slot, first, elements: tenant.elements });
+    }
+    let mut placement = HashMap::new();
+    for (tenant, place) in tenants.iter().zip(places) {
+        match (tenant.what, place) {
+            (What::Value(value), Some(place)) => {
+                placement.insert(value, place);
+            }
+            // In the order of their numbers, as the tenants are.
+            (What::Scratch { step, .. }, Some(place)) => steps[step].scratch.push(place),
+            (_, None) => {}
+        }
+    }
+    (slots, placement)
+}
+
+impl Tenant {
+    fn lives_with(&self, other: &Self) -> bool {
+        self.born <= other.dies && other.born <= self.dies
+    }
+}
+
+/// (elements, start) of the narrowest stretch of at least `size` elements that none of `taken` (start, elements) covers.
+fn narrowest_gap(slot: usize, mut taken: Vec<(usize, usize)>, size: usize) -> Option<(usize, usize)> {
+    taken.sort_unstable();
+    let mut narrowest: Option<(usize, usize)> = None;
+    let mut start = 0;
+    for (first, elements) in taken.into_iter().chain([(slot, 0)]) {
+        if first >= start + size {
+            let gap = (first - start, start);
+            narrowest = Some(narrowest.map_or(gap, |narrowest| narrowest.min(gap)));
+        }
+        start = start.max((first + elements).next_multiple_of(ALIGNMENT));
+    }
+    narrowest
+}
+
+/// Everything that needs a place, in the order of the steps.
+fn tenants(graph: &Graph, steps: &[Step], outputs: &[ValueId]) -> Vec<Tenant> {
+    let mut last_use: HashMap<ValueId, usize> = HashMap::new();
+    for (index, step) in steps.iter().enumerate() {
+        for &value in step.node.inputs.iter().chain(&step.node.outputs) {
+            last_use.insert(value, index);
+        }
+    }
+    last_use.extend(outputs.iter().map(|&output| (output, usize::MAX)));
+
+    let mut tenants: Vec<Tenant> = Vec::new();
+    let mut numbers: HashMap<What, usize> = HashMap::new();
+    for (step, Step { node, variant, .. }) in steps.iter().enumerate() {
+        let values =
+            node.outputs.iter().map(|&value| (graph.shape(value).elements(), last_use[&value], What::Value(value)));
+        let scratch = variant.scratch.iter().enumerate();
+        let scratch = scratch.map(|(number, &elements)| (elements, step, What::Scratch { step, number }));
+        let mut written: Vec<usize> = Vec::new();
+        for (elements, dies, what) in values.chain(scratch) {
+            written.push(tenants.len());
+            numbers.insert(what, tenants.len());
+            tenants.push(Tenant { elements, born: step, dies, what, apart: Vec::new() });
+        }
+        let tenant_of = |input: &ValueId| numbers.get(&What::Value(*input)).copied();
+        let read: Vec<usize> = node.inputs.iter().filter_map(tenant_of).collect();
+        written.extend(node.operator.overwrites().iter().filter_map(|&number| tenant_of(&node.inputs[number])));
+        for &one in &written {
+            for &other in written.iter().chain(&read).filter(|&&other| other != one) {
+                tenants[one].apart.push(other);
+                tenants[other].apart.push(one);
+            }
+        }
+    }
+    tenants
+}
+
+#[cfg(test)]
+mod tests {
+    use super::narrowest_gap;
+
+    #[test]
+    fn the_narrowest_gap_that_is_wide_enough_is_taken() {
+        assert_eq!(narrowest_gap(640, vec![(128, 64), (448, 64)], 64), Some((128, 0)));
+        assert_eq!(narrowest_gap(640, vec![(128, 64), (448, 64)], 192), Some((256, 192)));
+        assert_eq!(narrowest_gap(640, vec![(128, 64), (448, 64)], 320), None);
+        assert_eq!(narrowest_gap(640, vec![], 640), Some((640, 0)));
+        assert_eq!(narrowest_gap(640, vec![(0, 65), (0, 320)], 64), Some((320, 320)));
+    }
+}
