@@ -82,7 +82,8 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         path.display()
     );
     let (size, complete, state) = (config.train.size, matching.is_complete(), matching.read(&file)?);
-    checkpoint::save(&out, &Checkpoint { header: Header { config, progress: Progress::default() }, state })?;
+    let header = Header { config, skeleton: Some(skeleton.name.into()), progress: Progress::default() };
+    checkpoint::save(&out, &Checkpoint { header, state })?;
     if common.json {
         print_json(&Report { skeleton: skeleton.name, size, complete, matching })?;
         return Ok(Status::Done);

@@ -36,6 +36,11 @@ fn the_files_of_both_pytorch_containers_become_the_same_checkpoint() {
         let import = &mut ditn(&folder, &["import", &file, "--model", "hrnet-w32", &out, "--json"]);
         let report = json(&succeed(import.args(TINY)).stdout);
         assert_eq!((&report["skeleton"], &report["complete"]), (&"coco".into(), &true.into()), "{report}");
+        image::RgbImage::new(64, 64).save(folder.join("000000000785.png")).unwrap();
+        let picture = ["predict", "--checkpoint", &out, "000000000785.png", "--format", "coco", "--json"];
+        let results = json(&succeed(&mut ditn(&folder, &picture)).stdout);
+        assert_eq!((&results[0]["image_id"], &results[0]["category_id"]), (&785.into(), &1.into()), "{results}");
+        assert_eq!(results[0]["keypoints"].as_array().map(Vec::len), Some(51), "{results}");
         assert_eq!((&report["prefix"], &report["extra"]), (&prefix.into(), &serde_json::json!([])), "{report}");
     }
     assert!(bits(&folder.join("hrnet_zip.safetensors")) == bits(&folder.join("hrnet_legacy_wrapped.safetensors")));
