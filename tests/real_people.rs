@@ -1,9 +1,13 @@
-//! What must hold on the released data sets. The folder that holds them (`lsp/`, `lspet/`, `mpii/`) is named by the
-//! environment variable DITN_DATA; without it these tests say that they are skipped.
+//! What must hold on the released data sets. The folder that holds them (`lsp/`, `lspet/`, `mpii/`, `coco/`) is named by
+//! the environment variable DITN_DATA; without it these tests say that they are skipped.
 
-use ditn::data::{Dataset, Joined, Leeds, LeedsSplit, Loader, LoaderOptions, Size, mat};
-use ditn::metrics::{MeanPose, Pckh};
-use std::path::PathBuf;
+use ditn::data::{Coco, Dataset, Joined, Leeds, LeedsSplit, Loader, LoaderOptions, Size};
+use ditn::metrics::MeanPose;
+use ditn::metrics::files::{score_coco, score_lsp, score_mpii};
+use ditn::predict::{Keypoint, Pose};
+use ditn::train::config::{Config, with_overrides};
+use ditn::train::people::People;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 fn folder(name: &str) -> Option<PathBuf> {
@@ -68,50 +72,118 @@ fn every_person_of_a_real_set_comes_out_of_the_loader() {
     assert_eq!(people, 1000);
 }
 
-/// The arrays of `gt_valid.mat`, the first index running fastest: missing \[joint\]\[person\], places
-/// \[joint\]\[x y\]\[person\], head boxes \[corner\]\[x y\]\[person\].
 #[test]
 fn published_predictions_on_mpii_score_what_their_authors_code_says() {
     let Some(mpii) = folder("mpii") else { return };
-    let array = |name: &str| mat::read(&mpii.join("annot/gt_valid.mat"), name, "").expect("the array is there");
-    let (missing, places, heads) = (array("jnt_missing"), array("pos_gt_src"), array("headboxes_src"));
-    assert_eq!(missing.shape, [16, 2958]);
-    assert_eq!((places.shape, heads.shape), (vec![16, 2, 2958], vec![2, 2, 2958]));
     for name in ["hg_s1_b1", "tompson"] {
-        let text = std::fs::read_to_string(mpii.join(format!("results/{name}.json"))).expect("the file is there");
-        let predicted: Vec<Vec<[f32; 2]>> = serde_json::from_str(&text).expect("the predictions are pixels");
-        let mut pckh = Pckh::default();
-        for (person, predicted) in predicted.iter().enumerate() {
-            let truth: Vec<_> = (0..16)
-                .map(|joint| ditn::data::Joint {
-                    x: places.values[joint + 32 * person] as f32,
-                    y: places.values[joint + 16 + 32 * person] as f32,
-                    labelled: missing.values[joint + 16 * person] == 0.0,
-                    visible: true,
-                })
-                .collect();
-            let corner = |i: usize| heads.values[4 * person + i];
-            let head = 0.6 * (corner(1) - corner(0)).hypot(corner(3) - corner(2));
-            pckh.add(&truth, head as f32, predicted).expect("the person is whole");
-        }
+        let results = mpii.join(format!("results/{name}.json"));
+        let scores = score_mpii(&mpii.join("annot/gt_valid.mat"), &results, None).expect("the files are whole");
         let text = std::fs::read_to_string(mpii.join(format!("results/{name}.pckh.json"))).expect("the file is there");
         let published: serde_json::Value = serde_json::from_str(&text).expect("the scores are JSON");
-        let (half, tenth, eleventh) = (pckh.at(0.5), pckh.at(0.1), pckh.at(0.11));
         for (key, ours) in [
-            ("Head", half.head),
-            ("Shoulder", half.shoulder),
-            ("Elbow", half.elbow),
-            ("Wrist", half.wrist),
-            ("Hip", half.hip),
-            ("Knee", half.knee),
-            ("Ankle", half.ankle),
-            ("mean14_weighted_by_count", Some(half.mean_weighted)),
-            ("mean14_unweighted", Some(half.mean_plain)),
-            ("mean14_weighted@0.10", Some(tenth.mean_weighted)),
-            ("mean14_weighted@0.11", Some(eleventh.mean_weighted)),
+            ("Head", scores.half.head),
+            ("Shoulder", scores.half.shoulder),
+            ("Elbow", scores.half.elbow),
+            ("Wrist", scores.half.wrist),
+            ("Hip", scores.half.hip),
+            ("Knee", scores.half.knee),
+            ("Ankle", scores.half.ankle),
+            ("mean14_weighted_by_count", Some(scores.half.mean_weighted)),
+            ("mean14_unweighted", Some(scores.half.mean_plain)),
+            ("mean14_weighted@0.10", Some(scores.tenth.mean_weighted)),
+            ("mean14_weighted@0.11", Some(scores.eleventh.mean_weighted)),
         ] {
             let (ours, published) = (ours.expect("the joint is labelled"), published[key].as_f64().expect("a number"));
             assert!((ours - published).abs() <= 0.00051, "{name} {key}: {ours} against {published}");
         }
     }
+}
+
+#[test]
+fn published_results_on_coco_score_what_pycocotools_says() {
+    let Some(coco) = folder("coco") else { return };
+    let results = coco.join("results/simplepose_train2017.json");
+    let scores = score_coco(&coco.join("annotations/person_keypoints_train2017.json"), &results);
+    let ours = serde_json::to_value(scores.expect("the files are whole")).expect("scores are numbers");
+    let text = std::fs::read_to_string(coco.join("results/simplepose_train2017.pycocotools.json"));
+    let published: serde_json::Value = serde_json::from_str(&text.expect("the file is there")).expect("it is JSON");
+    for (name, published) in published.as_object().expect("it holds ten scores") {
+        let (ours, published) = (ours[name].as_f64().expect("a number"), published.as_f64().expect("a number"));
+        assert!((ours - published).abs() <= 1e-6, "{name}: {ours} against {published}");
+    }
+}
+
+/// The true joints, some of them a little and some far off, and unlabelled ones in the middle.
+fn nearly_right(people: &People) -> Vec<Pose> {
+    let set = people.evaluation();
+    let pose = |index: usize| {
+        let person = set.annotation(0, index).expect("it is in range");
+        let keypoint = |(number, joint): (usize, &ditn::data::Joint)| {
+            let off = person.scale[0] * [0.5, 1.0, 2.0, 5.0, 9.0, 30.0][(5 * index + 7 * number) % 6];
+            let [x, y] = if joint.labelled { [joint.x + off, joint.y - off] } else { person.center };
+            Keypoint { x, y, score: 1.0 - 0.01 * ((3 * index + number) % 50) as f32 }
+        };
+        person.joints.iter().enumerate().map(keypoint).collect()
+    };
+    (0..set.len()).map(pose).collect()
+}
+
+/// Writes the results of nearly right poses; gives their score, in percent, and the number of people.
+fn written_results(overrides: &[&str], path: &Path) -> (f64, usize) {
+    let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
+    let config = with_overrides(Config::default(), &overrides).expect("the keys are known");
+    config.validate().expect("the values fit");
+    let people = People::open_for_scoring(&config).expect("the data is there");
+    let poses = nearly_right(&people);
+    people.results(&poses, config.input_size()).expect("the people are there").write(path).expect("it is writable");
+    (people.score(&poses, config.input_size()).expect("everyone can be scored").score.value(), poses.len())
+}
+
+#[test]
+fn results_written_after_an_evaluation_score_the_same_from_their_file() {
+    let (Some(mpii), Some(coco), Some(lsp)) = (folder("mpii"), folder("coco"), folder("lsp")) else { return };
+    let path = std::env::temp_dir().join(format!("ditn-results-of-{}.json", std::process::id()));
+    let same = |ours: f64, from_file: f64| {
+        assert!(ours > 10.0 && ours < 95.0, "{ours} shows nothing");
+        assert!((ours - from_file).abs() < 1e-9, "{ours} when evaluated, {from_file} from the file");
+    };
+
+    let (ours, people) = written_results(&["data.kind=mpii"], &path);
+    let from_file = score_mpii(&mpii.join("annot/gt_valid.mat"), &path, None).expect("the files are whole");
+    assert_eq!(people, 2958);
+    same(ours, from_file.half.mean_weighted);
+
+    let (ours, people) = written_results(&["data.kind=mpii", "data.evaluation=annot/sample.json"], &path);
+    let from_file = score_mpii(&mpii.join("annot/gt_valid.mat"), &path, Some(5)).expect("the files are whole");
+    assert_eq!(people, 5);
+    same(ours, from_file.half.mean_weighted);
+
+    let (ours, people) = written_results(&["data.kind=lsp"], &path);
+    let from_file = score_lsp(&lsp.join("joints.mat"), &path, None).expect("the files are whole");
+    assert_eq!(people, 1000);
+    same(ours, from_file.fifth.mean);
+
+    let (ours, people) = written_results(&["data.kind=coco", "evaluate.split=train"], &path);
+    let annotations = coco.join("annotations/person_keypoints_train2017.json");
+    let from_file = score_coco(&annotations, &path).expect("the files are whole");
+    assert_eq!(people, 143);
+    same(ours, 100.0 * from_file.ap);
+    std::fs::remove_file(&path).ok();
+}
+
+#[test]
+fn detected_people_of_coco_are_those_of_the_file_of_boxes() {
+    let Some(coco) = folder("coco") else { return };
+    let annotations = Path::new("annotations/person_keypoints_val2017.json");
+    let open = |boxes: Option<&Path>| Coco::open(&coco, annotations, boxes).expect("the files are whole");
+    let boxes = std::fs::read_to_string(coco.join("results/person_boxes_val2017.json")).expect("the file is there");
+    let boxes: Vec<serde_json::Value> = serde_json::from_str(&boxes).expect("it is JSON");
+    let detected = open(Some(Path::new("results/person_boxes_val2017.json")));
+    assert_eq!((detected.len(), open(None).len()), (boxes.len(), 12));
+    for (index, expected) in boxes.iter().enumerate() {
+        let found = (expected["image_id"].as_u64(), expected["score"].as_f64());
+        assert_eq!(detected.detection(index).map(|(image, score)| (Some(image), Some(score))), Some(found));
+    }
+    let person = detected.load(0, 0).expect("the picture is there");
+    assert!(person.joints.iter().all(|joint| !joint.labelled));
 }

@@ -12,7 +12,7 @@ use crate::predict::places;
 use crate::predict::sheet::{self, Found};
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::config::{self, Config};
-use crate::train::evaluate::{Evaluator, Prediction, predictor_of, scorer_of};
+use crate::train::evaluate::{Evaluator, Prediction, poses_of, predictor_of};
 use crate::train::people::People;
 
 /// People in a row of the sheet, three cells each.
@@ -94,7 +94,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         ..config::with_overrides(second.header.config.clone(), &overrides)?
     };
     second_config.validate()?;
-    let people = People::open(&first_config)?;
+    let people = People::open_for_scoring(&first_config)?;
     let gpu = common.gpu()?;
 
     let mut progress = Progress::new();
@@ -117,7 +117,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         save_picture(path, &sheet::people(set, first_config.input_size(), &sorted, ACROSS)?)?;
     }
     let network = |checkpoint: &Path, predictions: &[Prediction]| -> anyhow::Result<Network> {
-        let scores = scorer_of(&**people.evaluation(), predictions)?.score();
+        let scores = people.score(&poses_of(predictions), first_config.input_size())?.score;
         Ok(Network { checkpoint: checkpoint.to_owned(), metric: scores.name(), value: scores.value(), scores })
     };
     let nearer = |nearer: fn(f64, f64) -> bool| pairs.iter().filter(|(a, b)| nearer(a.error(), b.error())).count();

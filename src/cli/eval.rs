@@ -2,18 +2,19 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use serde::Serialize;
 
 use super::progress::Progress;
 use super::train::stop_on_interrupt;
 use super::{Common, Status, print, print_json, save_picture};
 use crate::gpu::AdapterReport;
-use crate::metrics::Score;
+use crate::metrics::{Evaluation, Score};
 use crate::predict::places;
 use crate::predict::sheet::{self, Found};
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::config::{self, Config};
-use crate::train::evaluate::{Evaluator, Prediction, predictor_of, scorer_of};
+use crate::train::evaluate::{Evaluator, Prediction, poses_of, predictor_of};
 use crate::train::log::SummaryMetric;
 use crate::train::people::People;
 
@@ -24,6 +25,8 @@ const EXAMPLES: &str = "\
 Examples:
   ditn eval --checkpoint runs/ditn_tiny-001/best.safetensors
   ditn eval --checkpoint best.safetensors --data ~/data --set evaluate.flip_test=false --set evaluate.people=100
+  ditn eval --checkpoint best.safetensors --set data.boxes=boxes/COCO_val2017_detections_AP_H_56_person.json \\
+            --results results.json               people that a detector found; results for COCO's server
   ditn eval --checkpoint best.safetensors --sheet worst.png --worst 48
   ditn eval --checkpoint best.safetensors --json > ditn.json; ditn plot ditn.json
 
@@ -43,6 +46,9 @@ pub struct Arguments {
     /// The folder that holds the data sets' folders [default: data.root, then the environment variable DITN_DATA]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Write the predicted joints to this file, as `ditn score` and the data set's public tools read them
+    #[arg(long, value_name = "FILE")]
+    results: Option<PathBuf>,
     /// Draw the people that were found worst, each with the predicted and the true skeleton
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
@@ -56,7 +62,7 @@ pub struct Arguments {
 struct Report {
     metric: SummaryMetric,
     scores: Score,
-    /// Thresholds (in head sizes or torso lengths) and the score at each, for `ditn plot`.
+    /// Thresholds (in head sizes or torso lengths) and the score at each, for `ditn plot`; none for AP.
     curve: Vec<[f64; 2]>,
     people: usize,
     data: String,
@@ -71,7 +77,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         config.data.root = Some(root);
     }
     config.validate()?;
-    let people = People::open(&config)?;
+    let people = People::open_for_scoring(&config)?;
     let gpu = common.gpu()?;
     let (skeleton, batch) = (people.skeleton(), config.train.batch);
     let predictor = predictor_of(&gpu, &config, skeleton, batch, &arguments.checkpoint, &state)?;
@@ -83,8 +89,12 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         eprintln!("Stopped before all people were scored.");
         return Ok(Status::Interrupted);
     };
-    let scorer = scorer_of(&**people.evaluation(), &predictions)?;
-    let scores = scorer.score();
+    let poses = poses_of(&predictions);
+    if let Some(path) = &arguments.results {
+        let results = people.results(&poses, config.input_size())?;
+        results.write(path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let Evaluation { score: scores, curve } = people.score(&poses, config.input_size())?;
     if let Some(path) = &arguments.sheet {
         let worst = worst_first(&predictions, arguments.worst);
         save_picture(path, &sheet::people(&**people.evaluation(), config.input_size(), &worst, ACROSS)?)?;
@@ -96,7 +106,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
             mean_pose_baseline: people.mean_pose_score(config.input_size())?.value(),
         },
         scores,
-        curve: scorer.curve(),
+        curve,
         people: people.evaluation().len(),
         data: people.evaluation().name().into(),
         adapter: gpu.report().clone(),

@@ -15,6 +15,7 @@ mod people;
 mod plot;
 mod predict;
 mod progress;
+mod score;
 mod summary;
 mod train;
 mod verify;
@@ -70,6 +71,8 @@ enum Command {
     Train(train::Arguments),
     /// Score a checkpoint on a data set's evaluation split
     Eval(eval::Arguments),
+    /// Score results from files alone, as the public tools do
+    Score(score::Arguments),
     /// Score two checkpoints on the same people, and show them side by side
     Compare(compare::Arguments),
     /// Find people's joints in pictures
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Train(arguments) => train::run(arguments, common),
         Command::Eval(arguments) => eval::run(arguments, common),
+        Command::Score(arguments) => score::run(arguments, common),
         Command::Compare(arguments) => compare::run(arguments, common),
         Command::Predict(arguments) => predict::run(arguments, common),
         Command::Import(arguments) => import::run(arguments, common),

@@ -1,14 +1,13 @@
 //! Leeds Sports Pose (Johnson and Everingham, BMVC 2010) and its extended training set (CVPR 2011), in the layout of
-//! their releases: a folder with `joints.mat` and `images/`.
+//! their releases: a folder with `joints.mat` and `images/` (or `images.zip`).
 //!
 //! The coordinates are taken as they stand in the file.
 
 use super::crop::box_of_joints;
 use super::mat::{self, Numbers};
 use super::skeleton::{LSP, Skeleton};
-use super::{Annotation, DataError, Dataset, Joint, Person};
-use image::RgbImage;
-use std::path::{Path, PathBuf};
+use super::{Annotation, DataError, Dataset, Joint, Person, Pictures};
+use std::path::Path;
 
 const ADVICE: &str = "expected the folder of the release, with joints.mat and images/ \
                       (http://sam.johnson.io/research/lsp.html, lspet.html)";
@@ -32,7 +31,7 @@ pub enum LeedsSplit {
 /// A person's box is the box around the labelled joints, its longer side in both directions, 1.25 times as large.
 pub struct Leeds {
     split: LeedsSplit,
-    images: PathBuf,
+    images: Pictures,
     people: Vec<(usize, Vec<Joint>)>,
 }
 
@@ -42,15 +41,11 @@ impl Leeds {
     /// # Errors
     /// Where the folder, `joints.mat` or `images/` is missing, or the annotations are not those of the release.
     pub fn open(folder: &Path, split: LeedsSplit) -> Result<Leeds, DataError> {
-        let images = folder.join("images");
-        for path in [folder, &images] {
-            if !path.is_dir() {
-                return Err(DataError::Missing { path: path.to_path_buf(), advice: ADVICE.to_string() });
-            }
+        if !folder.is_dir() {
+            return Err(DataError::Missing { path: folder.to_path_buf(), advice: ADVICE.to_string() });
         }
-        let path = folder.join("joints.mat");
-        let numbers = mat::read(&path, "joints", ADVICE)?;
-        let people = people(&numbers, split).map_err(|problem| DataError::Annotation { path, problem })?;
+        let images = Pictures::open(&folder.join("images"), ADVICE)?;
+        let people = read_people(&folder.join("joints.mat"), split)?;
         Ok(Leeds { split, images, people })
     }
 
@@ -68,6 +63,19 @@ impl Leeds {
             _ => format!("im{number:04}.jpg"),
         }
     }
+}
+
+/// The joints of the people of a split, from the release's `joints.mat`.
+///
+/// # Errors
+/// Where the file is missing or is not that of the release.
+pub fn read_joints(joints: &Path, split: LeedsSplit) -> Result<Vec<Vec<Joint>>, DataError> {
+    Ok(read_people(joints, split)?.into_iter().map(|(_, joints)| joints).collect())
+}
+
+fn read_people(path: &Path, split: LeedsSplit) -> Result<Vec<(usize, Vec<Joint>)>, DataError> {
+    let numbers = mat::read(path, "joints", ADVICE)?;
+    people(&numbers, split).map_err(|problem| DataError::Annotation { path: path.to_path_buf(), problem })
 }
 
 /// The people of a split with their numbers in the release, from 1; or what is wrong with the array.
@@ -133,34 +141,17 @@ impl Dataset for Leeds {
 
     fn load(&self, pass: u64, index: usize) -> Result<Person, DataError> {
         let annotation = self.annotation(pass, index)?;
-        let path = self.images.join(self.file(self.person(index)?.0));
-        let picture = read_picture(&path, &annotation.name)?;
+        let picture = self.images.read(&self.file(self.person(index)?.0), &annotation.name)?;
         Ok(Person::new(annotation, picture))
-    }
-}
-
-/// Decodes a picture; its EXIF rotation is ignored. `name` is the person's, for messages.
-///
-/// # Errors
-/// Where the file is missing or broken.
-pub fn read_picture(path: &Path, name: &str) -> Result<RgbImage, DataError> {
-    let bytes = std::fs::read(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => {
-            let advice = format!("the picture of {name} is missing from the data set");
-            DataError::Missing { path: path.to_path_buf(), advice }
-        }
-        _ => DataError::Read { path: path.to_path_buf(), source },
-    })?;
-    match image::load_from_memory(&bytes) {
-        Ok(picture) => Ok(picture.into_rgb8()),
-        Err(source) => Err(DataError::Picture { name: name.to_string(), path: path.to_path_buf(), source }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::RgbImage;
     use matrw::{MatFile, NumericArray};
+    use std::path::PathBuf;
 
     fn numbers(shape: [usize; 3], value: impl Fn([usize; 3]) -> f64) -> Numbers {
         let [a, b, c] = shape;

@@ -8,11 +8,15 @@
 
 pub mod augmentation;
 mod batch;
+pub mod coco;
 pub mod combined;
 pub mod crop;
+pub mod files;
 pub mod leeds;
 pub mod loader;
 pub mod mat;
+pub mod mpii;
+pub mod pictures;
 pub mod skeleton;
 pub mod synthetic;
 
@@ -21,9 +25,12 @@ use std::path::PathBuf;
 
 pub use augmentation::Augmentation;
 pub use batch::{Batch, BatchPerson};
+pub use coco::Coco;
 pub use combined::{FirstOf, Joined};
 pub use leeds::{Leeds, LeedsSplit};
 pub use loader::{Loader, LoaderOptions};
+pub use mpii::Mpii;
+pub use pictures::Pictures;
 pub use skeleton::{Side, Skeleton};
 pub use synthetic::{Split, Synthetic, SyntheticOptions};
 
@@ -159,7 +166,7 @@ pub enum DataError {
         /// What the decoder said.
         source: image::ImageError,
     },
-    /// An annotation file is not what its data set releases.
+    /// A file is not what its data set releases.
     #[error("{}: {problem}", path.display())]
     Annotation {
         /// The file.

@@ -1,6 +1,6 @@
 //! The mean pose: what a guess that has never seen the picture scores.
 
-use super::{MetricError, Score, Scorer};
+use super::{Score, ScoreError, score_people};
 use crate::data::crop::Crop;
 use crate::data::{DataError, Dataset, Size};
 
@@ -10,22 +10,6 @@ pub struct MeanPose {
     input: Size,
     /// From the centre of the box, in units of its width and height.
     joints: Vec<[f64; 2]>,
-}
-
-/// Why the mean pose could not be scored.
-#[derive(Debug, thiserror::Error)]
-pub enum BaselineError {
-    /// The people could not be had.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// The people could not be scored.
-    #[error("{name}: {source}")]
-    Metric {
-        /// Picture and person.
-        name: String,
-        /// Why not.
-        source: MetricError,
-    },
 }
 
 impl MeanPose {
@@ -60,18 +44,8 @@ impl MeanPose {
     ///
     /// # Errors
     /// Where an annotation cannot be had, or a person cannot be scored.
-    pub fn score(&self, dataset: &dyn Dataset) -> Result<Score, BaselineError> {
-        let metric = |name: &str| {
-            let name = name.to_string();
-            move |source| BaselineError::Metric { name, source }
-        };
-        let mut scorer = Scorer::new(dataset.skeleton()).map_err(metric(dataset.name()))?;
-        for index in 0..dataset.len() {
-            let person = dataset.annotation(0, index)?;
-            let predicted = self.place(person.center, person.scale);
-            scorer.add(&person.joints, person.head_size, &predicted).map_err(metric(&person.name))?;
-        }
-        Ok(scorer.score())
+    pub fn score(&self, dataset: &dyn Dataset) -> Result<Score, ScoreError> {
+        Ok(score_people(dataset, |_, person| self.place(person.center, person.scale))?.score)
     }
 }
 

@@ -1,13 +1,17 @@
 //! Scores of predicted poses.
 
 pub mod baseline;
+pub mod files;
+pub mod oks;
 pub mod pck;
 pub mod pckh;
+pub mod suppression;
 
-use crate::data::{Joint, Skeleton};
+use crate::data::{Annotation, DataError, Dataset, Joint, Skeleton};
 use serde::{Deserialize, Serialize};
 
 pub use baseline::MeanPose;
+pub use oks::OksScores;
 pub use pck::{Pck, PckScores};
 pub use pckh::{Pckh, PckhScores};
 
@@ -33,6 +37,22 @@ pub enum MetricError {
     Torso,
 }
 
+/// Why the people of a set could not be scored.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoreError {
+    /// The people could not be had.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Someone could not be scored.
+    #[error("{name}: {source}")]
+    Metric {
+        /// Picture and person.
+        name: String,
+        /// Why not.
+        source: MetricError,
+    },
+}
+
 /// Scores people one by one with the metric of their data set: PCKh for MPII's skeleton, PCK for LSP's.
 #[derive(Clone, Debug)]
 pub enum Scorer {
@@ -50,6 +70,8 @@ pub enum Score {
     Pckh(PckhScores),
     /// PCK at 0.2.
     Pck(PckScores),
+    /// Average precision over OKS.
+    Oks(OksScores),
 }
 
 impl Scorer {
@@ -99,25 +121,59 @@ impl Score {
         match self {
             Score::Pckh(_) => "PCKh@0.5",
             Score::Pck(_) => "PCK@0.2",
+            Score::Oks(_) => "AP",
         }
     }
 
-    /// The one number, in percent: HRNet's weighted mean of PCKh, the mean over joints of PCK.
+    /// The one number, in percent: HRNet's weighted mean of PCKh, the mean over joints of PCK, COCO's AP.
     pub fn value(&self) -> f64 {
         match self {
             Score::Pckh(scores) => scores.mean_weighted,
             Score::Pck(scores) => scores.mean,
+            Score::Oks(scores) => 100.0 * scores.ap,
         }
     }
 
     /// Name and percent of each row of a table for people, the means last. `None` where no such joint was labelled.
-    pub fn rows(&self) -> Vec<(String, Option<f64>)> {
+    pub fn rows(&self) -> Rows {
         match self {
             Score::Pckh(scores) => scores.rows(),
             Score::Pck(scores) => scores.rows(),
+            Score::Oks(scores) => scores.rows(),
         }
     }
 }
+
+/// How well everyone in a set was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The data set's customary score.
+    pub score: Score,
+    /// Thresholds in head sizes or torso lengths, 0 to 0.5, and the one number at each, in percent; none for AP.
+    pub curve: Vec<[f64; 2]>,
+}
+
+/// Scores everyone in a set, person by person. `predicted` gives a person's joints by number and annotation.
+///
+/// # Errors
+/// Where an annotation cannot be had, or a person cannot be scored.
+pub fn score_people(
+    dataset: &dyn Dataset,
+    predicted: impl Fn(usize, &Annotation) -> Vec<[f32; 2]>,
+) -> Result<Evaluation, ScoreError> {
+    let unscorable = |name: &str, source| ScoreError::Metric { name: name.to_string(), source };
+    let mut scorer = Scorer::new(dataset.skeleton()).map_err(|source| unscorable(dataset.name(), source))?;
+    for index in 0..dataset.len() {
+        let person = dataset.annotation(0, index)?;
+        scorer
+            .add(&person.joints, person.head_size, &predicted(index, &person))
+            .map_err(|source| unscorable(&person.name, source))?;
+    }
+    Ok(Evaluation { score: scorer.score(), curve: scorer.curve() })
+}
+
+/// Name and percent of each row of a table; `None` where nothing was counted.
+pub type Rows = Vec<(String, Option<f64>)>;
 
 /// Distance from a true joint to a predicted one, pixels. Not a number where the prediction is not.
 fn distance(truth: &Joint, predicted: [f32; 2]) -> f64 {

@@ -1,7 +1,7 @@
 //! PCK of Leeds Sports Pose: the share of joints predicted within a part of the torso's length, from the right
 //! shoulder to the left hip.
 
-use super::{MetricError, Tally, distance, mean};
+use super::{MetricError, Rows, Tally, distance, mean};
 use crate::data::Joint;
 use crate::data::skeleton::LSP;
 use serde::{Deserialize, Serialize};
@@ -64,7 +64,8 @@ impl Pck {
 }
 
 impl PckScores {
-    pub(super) fn rows(&self) -> Vec<(String, Option<f64>)> {
+    /// Name and percent of each row of a table for people.
+    pub fn rows(&self) -> Rows {
         let names = LSP.joints.iter().map(|name| name.to_string());
         names.zip(self.joints.iter().copied()).chain([("mean".to_string(), Some(self.mean))]).collect()
     }

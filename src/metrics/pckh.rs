@@ -1,6 +1,6 @@
 //! PCKh: the share of joints predicted within a part of the head's size (Andriluka et al., CVPR 2014).
 
-use super::{MetricError, Tally, distance, mean};
+use super::{MetricError, Rows, Tally, distance, mean};
 use crate::data::Joint;
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +93,8 @@ impl Pckh {
 }
 
 impl PckhScores {
-    pub(super) fn rows(&self) -> Vec<(String, Option<f64>)> {
+    /// Name and percent of each row of a table for people.
+    pub fn rows(&self) -> Rows {
         [
             ("head", self.head),
             ("shoulder", self.shoulder),

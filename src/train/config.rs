@@ -57,6 +57,17 @@ pub enum DataKind {
     Synthetic,
     /// Leeds Sports Pose in its release layout, 14 joints.
     Lsp,
+    /// MPII Human Pose, 16 joints.
+    Mpii,
+    /// COCO keypoints in its release layout, 17 joints.
+    Coco,
+}
+
+impl DataKind {
+    /// Whether annotations can be named: those of the others are always the release's.
+    fn has_files(self) -> bool {
+        matches!(self, Self::Mpii | Self::Coco)
+    }
 }
 
 /// `[data]`
@@ -65,11 +76,20 @@ pub enum DataKind {
 pub struct DataConfig {
     /// Synthetic people or a data set on disk.
     pub kind: DataKind,
-    /// The folder that holds the data set's own folder (`lsp/`); where absent, the environment variable `DITN_DATA`.
+    /// The folder that holds the data set's own folder (`lsp/`, `mpii/`, `coco/`); where absent, the environment variable `DITN_DATA`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
     /// LSP only: train on LSP Extended (`lspet/`) as well.
     pub extended: bool,
+    /// MPII, COCO: annotations of the people to learn from, in the data set's folder; where absent the release's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<PathBuf>,
+    /// MPII, COCO: annotations of the people to be scored, in the data set's folder; where absent the release's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<PathBuf>,
+    /// COCO: detected boxes to be scored in place of the true ones, a JSON file in the data set's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<PathBuf>,
     /// Train on the first so many people only; 0 means all of them (synthetic: endless new ones).
     pub people: usize,
     /// How hard the synthetic pictures are.
@@ -308,6 +328,9 @@ impl Default for DataConfig {
             kind: DataKind::Synthetic,
             root: None,
             extended: false,
+            training: None,
+            evaluation: None,
+            boxes: None,
             people: 0,
             synthetic: SyntheticOptions::default(),
             augmentation: Augmentation::default(),
@@ -396,6 +419,15 @@ impl Config {
             "data.extended",
             &data.extended,
             "is for data.kind = \"lsp\" only",
+        )?;
+        for (key, file) in [("data.training", &data.training), ("data.evaluation", &data.evaluation)] {
+            rule(file.is_none() || data.kind.has_files(), key, file, "is for data.kind = \"mpii\" or \"coco\" only")?;
+        }
+        rule(
+            data.boxes.is_none() || data.kind == DataKind::Coco,
+            "data.boxes",
+            &data.boxes,
+            "is for data.kind = \"coco\" only",
         )?;
         let within = |table| move |problem| ConfigError::Range { table, problem };
         data.augmentation.check().map_err(within("data.augmentation"))?;

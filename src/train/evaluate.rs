@@ -11,10 +11,9 @@ use super::config::Config;
 use super::people::People;
 use super::run::{TrainError, Watcher};
 use crate::data::augmentation::Placement;
-use crate::data::{Batch, BatchPerson, Dataset, Size, Skeleton};
+use crate::data::{Batch, BatchPerson, Size, Skeleton};
 use crate::gpu::Gpu;
-use crate::metrics::baseline::BaselineError;
-use crate::metrics::{MetricError, Score, Scorer};
+use crate::metrics::Score;
 use crate::predict::predictor::{NetworkError, Predictor};
 use crate::predict::{Pose, places, poses_in_pictures, sheet};
 
@@ -62,18 +61,9 @@ impl Prediction {
     }
 }
 
-/// Everyone's errors in the metric of their set.
-///
-/// # Errors
-/// A person that cannot be scored.
-pub fn scorer_of(set: &dyn Dataset, predictions: &[Prediction]) -> Result<Scorer, TrainError> {
-    let unscorable = |name: &str, source: MetricError| BaselineError::Metric { name: name.into(), source };
-    let mut scorer = Scorer::new(set.skeleton()).map_err(|error| unscorable(set.name(), error))?;
-    for Prediction { person, pose } in predictions {
-        let added = scorer.add(&person.joints, person.head_size, &places(pose));
-        added.map_err(|error| unscorable(&person.name, error))?;
-    }
-    Ok(scorer)
+/// The poses alone.
+pub fn poses_of(predictions: &[Prediction]) -> Vec<Pose> {
+    predictions.iter().map(|prediction| prediction.pose.clone()).collect()
 }
 
 /// A network's predictions for the evaluation split of a configuration.
@@ -100,7 +90,7 @@ impl Evaluator {
         stop: &AtomicBool,
     ) -> Result<Option<Score>, TrainError> {
         let Some(predictions) = self.predict(people, watcher, stop)? else { return Ok(None) };
-        Ok(Some(scorer_of(&**people.evaluation(), &predictions)?.score()))
+        Ok(Some(people.score(&poses_of(&predictions), self.input)?.score))
     }
 
     /// Predicts the whole split, in its order; `None` where it was asked to stop.

@@ -2,8 +2,8 @@
 //!
 //! [`run()`] is the loop and the place to begin reading. [`config`] says what a run is made of, [`schedule`] how fast it
 //! learns, [`step`] what one step does on the adapter and [`memory`] what it takes there, [`people`] who is trained on
-//! and who is scored, [`evaluate`] how; [`checkpoint`], [`folder`] and [`log`] keep what must survive, [`events`] what
-//! TensorBoard shows. [`ablation`] holds the paper's tables of runs.
+//! and who is scored, [`evaluate`] how, [`results`] what public tools read of it; [`checkpoint`], [`folder`] and [`log`]
+//! keep what must survive, [`events`] what TensorBoard shows. [`ablation`] holds the paper's tables of runs.
 
 pub mod ablation;
 pub mod checkpoint;
@@ -16,6 +16,7 @@ pub mod log;
 pub mod memory;
 pub mod objective;
 pub mod people;
+pub mod results;
 pub mod run;
 pub mod schedule;
 pub mod step;

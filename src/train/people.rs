@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::{Config, DataKind, Split};
+use super::results::{Results, coco_results};
 use crate::data::loader::steps_in_epoch;
-use crate::data::skeleton::{LSP, MPII};
+use crate::data::skeleton::{COCO, LSP, MPII};
 use crate::data::synthetic::{self, Synthetic};
 use crate::data::{
-    Annotation, DataError, Dataset, FirstOf, Joined, Leeds, LeedsSplit, Loader, LoaderOptions, Person, Size, Skeleton,
+    Annotation, Coco, DataError, Dataset, FirstOf, Joined, Leeds, LeedsSplit, Loader, LoaderOptions, Mpii, Person,
+    Size, Skeleton,
 };
-use crate::metrics::baseline::BaselineError;
-use crate::metrics::{MeanPose, Score};
+use crate::metrics::{Evaluation, MeanPose, Score, ScoreError, oks, score_people};
+use crate::predict::{Keypoint, Pose, places};
 
 /// The environment variable that names the folder of all data sets.
 pub const DATA_VARIABLE: &str = "DITN_DATA";
@@ -34,6 +36,15 @@ pub struct People {
     evaluation: Arc<dyn Dataset>,
     /// Whose mean pose is the baseline.
     typical: Arc<dyn Dataset>,
+    /// COCO: who is scored, with pictures' numbers and boxes' scores.
+    coco: Option<Arc<Coco>>,
+}
+
+/// Whether the training people are needed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Training,
+    Scoring,
 }
 
 impl People {
@@ -42,10 +53,25 @@ impl People {
     /// # Errors
     /// A folder that is not there or not named, annotations that are broken.
     pub fn open(config: &Config) -> Result<Self, DataError> {
+        Self::open_for(config, Purpose::Training)
+    }
+
+    /// As [`open`](Self::open), but MPII and COCO may lack the people to learn from. Those to be scored then stand in for
+    /// them, as in the mean pose.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_for_scoring(config: &Config) -> Result<Self, DataError> {
+        Self::open_for(config, Purpose::Scoring)
+    }
+
+    fn open_for(config: &Config, purpose: Purpose) -> Result<Self, DataError> {
         let data = &config.data;
-        let (training, held_out, typical) = match data.kind {
+        let Sides { training, held_out, typical, coco } = match data.kind {
             DataKind::Synthetic => synthetic_people(config)?,
             DataKind::Lsp => leeds_people(config)?,
+            DataKind::Mpii => mpii_people(config, purpose)?,
+            DataKind::Coco => coco_people(config, purpose)?,
         };
         let training: Arc<dyn Dataset> =
             if data.people == 0 { training } else { Arc::new(SamePeople(FirstOf::new(training, data.people))) };
@@ -57,7 +83,7 @@ impl People {
             0 => evaluation,
             people => Arc::new(FirstOf::new(evaluation, people)),
         };
-        Ok(Self { training, evaluation, typical })
+        Ok(Self { training, evaluation, typical, coco })
     }
 
     /// The people that the network learns from.
@@ -79,8 +105,42 @@ impl People {
     ///
     /// # Errors
     /// Annotations that cannot be had, people that cannot be scored.
-    pub fn mean_pose_score(&self, input: Size) -> Result<Score, BaselineError> {
-        MeanPose::of(&*self.typical, MEAN_POSE_PEOPLE, input)?.score(&*self.evaluation)
+    pub fn mean_pose_score(&self, input: Size) -> Result<Score, ScoreError> {
+        let mean = MeanPose::of(&*self.typical, MEAN_POSE_PEOPLE, input)?;
+        let mut poses = Vec::new();
+        for index in 0..self.evaluation.len() {
+            let person = self.evaluation.annotation(0, index)?;
+            let places = mean.place(person.center, person.scale);
+            poses.push(places.into_iter().map(|[x, y]| Keypoint { x, y, score: 1.0 }).collect());
+        }
+        Ok(self.score(&poses, input)?.score)
+    }
+
+    /// The data set's score of predicted poses, one for each evaluation person in order. COCO's pictures without any of
+    /// these people are left out where the configuration limits their number.
+    ///
+    /// # Errors
+    /// Annotations that cannot be had, people that cannot be scored.
+    pub fn score(&self, poses: &[Pose], input: Size) -> Result<Evaluation, ScoreError> {
+        match &self.coco {
+            Some(coco) => {
+                let results = coco_results(coco, poses, input)?;
+                let truth = coco.annotations_of_first(poses.len());
+                Ok(Evaluation { score: Score::Oks(oks::evaluate(&truth, &results)), curve: Vec::new() })
+            }
+            None => score_people(&*self.evaluation, |index, _| poses.get(index).map(|p| places(p)).unwrap_or_default()),
+        }
+    }
+
+    /// The same poses as the public tools read them.
+    ///
+    /// # Errors
+    /// Annotations that cannot be had.
+    pub fn results(&self, poses: &[Pose], input: Size) -> Result<Results, DataError> {
+        match &self.coco {
+            Some(coco) => Ok(Results::Coco(coco_results(coco, poses, input)?)),
+            None => Ok(Results::of_poses(poses, self.skeleton())),
+        }
     }
 
     /// Endless training batches, from the one of optimizer step `first_step` (from 0) on.
@@ -107,18 +167,27 @@ impl People {
 /// The skeleton of a kind of data set.
 pub fn skeleton_of(kind: DataKind) -> &'static Skeleton {
     match kind {
-        DataKind::Synthetic => &MPII,
+        DataKind::Synthetic | DataKind::Mpii => &MPII,
         DataKind::Lsp => &LSP,
+        DataKind::Coco => &COCO,
     }
 }
 
 /// A kind of data set whose people have the joints of `skeleton`.
 pub fn kind_of(skeleton: &Skeleton) -> DataKind {
-    if *skeleton == LSP { DataKind::Lsp } else { DataKind::Synthetic }
+    match skeleton.name {
+        "lsp" => DataKind::Lsp,
+        "coco" => DataKind::Coco,
+        _ => DataKind::Synthetic,
+    }
 }
 
-/// Training people, held-out people, and those whose mean pose is the baseline.
-type Sides = (Arc<dyn Dataset>, Arc<dyn Dataset>, Arc<dyn Dataset>);
+struct Sides {
+    training: Arc<dyn Dataset>,
+    held_out: Arc<dyn Dataset>,
+    typical: Arc<dyn Dataset>,
+    coco: Option<Arc<Coco>>,
+}
 
 fn synthetic_people(config: &Config) -> Result<Sides, DataError> {
     let people = |seed, split, people| -> Result<Arc<dyn Dataset>, DataError> {
@@ -130,7 +199,7 @@ fn synthetic_people(config: &Config) -> Result<Sides, DataError> {
     let evaluated = or(config.evaluate.people, SYNTHETIC_EVALUATED);
     let held_out = people(HELD_OUT_SEED, synthetic::Split::HeldOut, evaluated)?;
     let typical = people(config.seed, synthetic::Split::Training, MEAN_POSE_PEOPLE)?;
-    Ok((training, held_out, typical))
+    Ok(Sides { training, held_out, typical, coco: None })
 }
 
 fn leeds_people(config: &Config) -> Result<Sides, DataError> {
@@ -139,13 +208,64 @@ fn leeds_people(config: &Config) -> Result<Sides, DataError> {
         Ok(Arc::new(Leeds::open(&root.join(folder), split)?))
     };
     let typical = people("lsp", LeedsSplit::Training)?;
-    let training = if config.data.extended {
+    let training: Arc<dyn Dataset> = if config.data.extended {
         Arc::new(Joined::new(vec![Arc::clone(&typical), people("lspet", LeedsSplit::Extended)?])?)
     } else {
         Arc::clone(&typical)
     };
     // Without the extension: its gymnasts stand on their heads so often that the mean pose of all means nothing.
-    Ok((training, people("lsp", LeedsSplit::Test)?, typical))
+    Ok(Sides { training, held_out: people("lsp", LeedsSplit::Test)?, typical, coco: None })
+}
+
+fn mpii_people(config: &Config, purpose: Purpose) -> Result<Sides, DataError> {
+    let folder = data_root(config.data.root.as_deref())?.join("mpii");
+    let file = |configured: &Option<PathBuf>, default: &str| configured.clone().unwrap_or_else(|| default.into());
+    let evaluation = file(&config.data.evaluation, "annot/valid.json");
+    let training = file(&config.data.training, "annot/train.json");
+    let mut held_out = Mpii::open(&folder, &evaluation)?;
+    if !held_out.has_head_sizes() {
+        held_out = held_out.with_truth(&folder.join(evaluation.with_file_name("gt_valid.mat")))?;
+    }
+    let held_out = Arc::new(held_out);
+    let training = if training == evaluation {
+        Arc::clone(&held_out)
+    } else {
+        match Mpii::open(&folder, &training) {
+            Ok(people) => Arc::new(people.without_pictures_of(&held_out)),
+            Err(error) => stand_in(error, &held_out, purpose)?,
+        }
+    };
+    Ok(Sides { typical: training.clone(), training, held_out, coco: None })
+}
+
+fn coco_people(config: &Config, purpose: Purpose) -> Result<Sides, DataError> {
+    let folder = data_root(config.data.root.as_deref())?.join("coco");
+    let open = |configured: &Option<PathBuf>, split: &str, boxes| {
+        let default = || format!("annotations/person_keypoints_{split}2017.json").into();
+        Coco::open(&folder, &configured.clone().unwrap_or_else(default), boxes).map(Arc::new)
+    };
+    let held_out = open(&config.data.evaluation, "val", config.data.boxes.as_deref())?;
+    let training = match open(&config.data.training, "train", None) {
+        Ok(people) => people,
+        Err(error) => match (&config.data.boxes, purpose) {
+            // Boxes have no joints for a mean pose.
+            (Some(_), Purpose::Scoring) => stand_in(error, &open(&config.data.evaluation, "val", None)?, purpose)?,
+            _ => stand_in(error, &held_out, purpose)?,
+        },
+    };
+    let scored = match config.evaluate.split {
+        Split::HeldOut => &held_out,
+        Split::Train => &training,
+    };
+    Ok(Sides { typical: training.clone(), coco: Some(Arc::clone(scored)), training, held_out })
+}
+
+/// The people to be scored in place of those to learn from, where these are missing and nothing is to be learned.
+fn stand_in<T>(error: DataError, held_out: &Arc<T>, purpose: Purpose) -> Result<Arc<T>, DataError> {
+    match error {
+        DataError::Missing { .. } if purpose == Purpose::Scoring => Ok(Arc::clone(held_out)),
+        error => Err(error),
+    }
 }
 
 /// The folder of all data sets: the configuration's, else the environment's.

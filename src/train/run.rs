@@ -20,7 +20,7 @@ use super::schedule::Schedule;
 use super::step::{StepLoss, Trainer};
 use crate::data::{DataError, Loader};
 use crate::gpu::Gpu;
-use crate::metrics::baseline::BaselineError;
+use crate::metrics::ScoreError;
 use crate::predict::predictor::NetworkError;
 
 /// Steps between the losses that the event file holds.
@@ -57,7 +57,7 @@ pub enum TrainError {
     },
     /// A person cannot be scored.
     #[error(transparent)]
-    Score(#[from] BaselineError),
+    Score(#[from] ScoreError),
     /// The numbers ran away.
     #[error(
         "{what} is not finite at step {step} (learning rate {learning_rate:e}); pictures of that step: {}; {}",

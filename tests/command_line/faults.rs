@@ -150,3 +150,28 @@ fn an_adapter_that_is_not_there_is_refused_with_those_that_are() {
     refused(&mut train(&folder, &["--adapter", "no such adapter"]), &["no such adapter", "found: "]);
     assert!(!folder.join("runs").exists(), "a refused run leaves no folder");
 }
+
+#[test]
+fn score_names_the_file_and_the_record_that_are_wrong() {
+    let folder = Folder::new("score");
+    let oks = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oks");
+    let score = |data: &str, truth: &str, results: &str| {
+        let mut command = ditn(&folder, &["score", data, "--truth"]);
+        command.arg(oks.join(truth)).arg("--results").arg(results);
+        command
+    };
+    refused(&mut score("coco", "truth.json", "nowhere.json"), &["nowhere.json", "not found"]);
+    std::fs::write(folder.join("a.json"), r#"[{"image_id": 1, "category_id": 1, "score": 1}]"#).unwrap();
+    refused(&mut score("coco", "truth.json", "a.json"), &["a.json: [0]: missing field `keypoints`"]);
+    refused(&mut score("coco", "results.json", "a.json"), &["oks/results.json", "invalid type"]);
+    refused(&mut score("mpii", "truth.json", "a.json"), &["oks/truth.json: not a MATLAB file"]);
+}
+
+#[test]
+fn a_data_set_without_its_annotations_says_what_was_expected_where() {
+    let folder = Folder::new("no-annotations");
+    let of = |kind: &str| train(&folder, &["--data", "data", "--set", &format!("data.kind={kind}")]);
+    refused(&mut of("mpii"), &["data/mpii/annot/valid.json: not found", "public HRNet code"]);
+    refused(&mut of("coco"), &["data/coco/annotations/person_keypoints_val2017.json: not found", "cocodataset.org"]);
+    refused(of("lsp").args(["--set", "data.evaluation=a.json"]), &["`data.evaluation`", "\"mpii\" or \"coco\" only"]);
+}

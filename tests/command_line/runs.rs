@@ -261,3 +261,14 @@ fn an_ablation_trains_each_row_and_seed_once_and_prints_them_beside_the_papers_f
     assert_eq!(status(&output), 2);
     assert!(errors(&output).contains("table5 needs a configuration whose model.kind is one of ditn"));
 }
+
+#[test]
+fn score_prints_one_json_document_with_the_ten_numbers_of_coco() {
+    let folder = Folder::new("score-json");
+    let oks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oks");
+    let mut command = ditn(&folder, &["score", "coco", "--json", "--truth"]);
+    command.arg(oks.join("truth.json")).arg("--results").arg(oks.join("results.json"));
+    let scores: serde_json::Value = serde_json::from_slice(&succeed(&mut command).stdout).expect("one JSON document");
+    let names: Vec<&str> = scores.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(names, ["AP", "AP50", "AP75", "APl", "APm", "AR", "AR50", "AR75", "ARl", "ARm"]);
+}

@@ -258,8 +258,11 @@ mod tests {
 
     #[test]
     fn an_unknown_variant_lists_the_known_ones() {
-        let text = message("[data]\nkind = \"mpii\"\n");
-        assert!(text.contains("`data.kind`: unknown variant `mpii`, expected `synthetic` or `lsp`"), "{text}");
+        let text = message("[data]\nkind = \"mpi\"\n");
+        assert!(
+            text.contains("`data.kind`: unknown variant `mpi`, expected one of `synthetic`, `lsp`, `mpii`, `coco`"),
+            "{text}"
+        );
     }
 
     #[test]

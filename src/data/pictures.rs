@@ -1,0 +1,144 @@
+//! The pictures of a data set, from a folder or from a zip file.
+
+use super::{DataError, files};
+use image::RgbImage;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+/// A picture file is no longer than this: what claims to be is not unpacked.
+const LONGEST_FILE: u64 = 1 << 28;
+
+/// Where pictures are found by name.
+pub struct Pictures {
+    place: PathBuf,
+    source: Source,
+}
+
+enum Source {
+    Folder,
+    /// Held only while a file is unpacked, not while it is decoded.
+    Zip(Mutex<ZipArchive<BufReader<File>>>),
+}
+
+impl Pictures {
+    /// Opens the folder `place`, or where there is none the zip file `place.zip` beside it. `place` may itself be a zip
+    /// file, with or without the `@` that the public HRNet code puts after its name.
+    ///
+    /// # Errors
+    /// Where there is neither, or the zip file cannot be read. `advice` says where to get the pictures.
+    pub fn open(place: &Path, advice: &str) -> Result<Pictures, DataError> {
+        if place.is_dir() {
+            return Ok(Pictures { place: place.to_path_buf(), source: Source::Folder });
+        }
+        let name = place.as_os_str().to_string_lossy();
+        let named = name.trim_end_matches('@');
+        let zip = PathBuf::from(if named.ends_with(".zip") { named.to_string() } else { format!("{named}.zip") });
+        if !zip.is_file() {
+            let advice = format!("there is no {} either; {advice}", zip.display());
+            return Err(DataError::Missing { path: place.to_path_buf(), advice });
+        }
+        let file = File::open(&zip).map_err(|source| DataError::Read { path: zip.clone(), source })?;
+        let archive = ZipArchive::new(BufReader::new(file))
+            .map_err(|error| DataError::Annotation { path: zip.clone(), problem: error.to_string() })?;
+        Ok(Pictures { place: zip, source: Source::Zip(Mutex::new(archive)) })
+    }
+
+    /// Decodes the picture `file`; its EXIF rotation is ignored. `name` is the person's, for messages.
+    ///
+    /// In a zip file it lies at the top, or in a folder named like the zip file.
+    ///
+    /// # Errors
+    /// Where the file is missing or broken.
+    pub fn read(&self, file: &str, name: &str) -> Result<RgbImage, DataError> {
+        let path = self.place.join(file);
+        let bytes = match &self.source {
+            Source::Folder => files::read(&path, &missing(name))?,
+            Source::Zip(archive) => self.unpack(archive, file, name)?,
+        };
+        match image::load_from_memory(&bytes) {
+            Ok(picture) => Ok(picture.into_rgb8()),
+            Err(source) => Err(DataError::Picture { name: name.to_string(), path, source }),
+        }
+    }
+
+    fn unpack(
+        &self,
+        archive: &Mutex<ZipArchive<BufReader<File>>>,
+        file: &str,
+        name: &str,
+    ) -> Result<Vec<u8>, DataError> {
+        let path = self.place.join(file);
+        let stem = self.place.file_stem().unwrap_or_default().to_string_lossy();
+        // A thread that panicked in between leaves nothing half done: every entry is sought anew.
+        let mut archive = archive.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in [file.to_string(), format!("{stem}/{file}")] {
+            let entry = match archive.by_name(&entry) {
+                Err(ZipError::FileNotFound) => continue,
+                entry => {
+                    entry.map_err(|error| DataError::Annotation { path: path.clone(), problem: error.to_string() })?
+                }
+            };
+            let mut bytes = Vec::new();
+            entry
+                .take(LONGEST_FILE)
+                .read_to_end(&mut bytes)
+                .map_err(|source| DataError::Read { path: path.clone(), source })?;
+            return Ok(bytes);
+        }
+        Err(DataError::Missing { path, advice: missing(name) })
+    }
+}
+
+fn missing(name: &str) -> String {
+    format!("the picture of {name} is missing from the data set")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{ImageFormat, Rgb};
+    use std::io::{Cursor, Write};
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    fn png(level: u8) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        let picture = RgbImage::from_pixel(40, 30, Rgb([level; 3]));
+        picture.write_to(&mut bytes, ImageFormat::Png).expect("memory is writable");
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn a_zip_file_beside_or_in_place_of_the_folder_gives_the_same_pictures() {
+        let root = std::env::temp_dir().join(format!("ditn-pictures-{}", std::process::id()));
+        std::fs::create_dir_all(&root).expect("the temporary folder is writable");
+        let mut zip = ZipWriter::new(File::create(root.join("train.zip")).expect("the folder is writable"));
+        for (name, level) in [("a.png", 10), ("train/b.png", 20)] {
+            zip.start_file(name, SimpleFileOptions::default()).expect("the name is new");
+            zip.write_all(&png(level)).expect("the folder is writable");
+        }
+        zip.finish().expect("the folder is writable");
+        let level =
+            |pictures: &Pictures, file: &str| pictures.read(file, "someone").map(|picture| picture[(3, 3)].0[0]);
+        for place in ["train", "train.zip", "train.zip@"] {
+            let pictures = Pictures::open(&root.join(place), "").expect("the zip file is there");
+            assert_eq!([level(&pictures, "a.png").ok(), level(&pictures, "b.png").ok()], [Some(10), Some(20)]);
+            let error = level(&pictures, "c.png").expect_err("it is not there").to_string();
+            assert!(error.contains("train.zip/c.png") && error.contains("someone"), "{error}");
+        }
+        std::fs::create_dir(root.join("train")).expect("the folder is writable");
+        std::fs::write(root.join("train/a.png"), png(30)).expect("the folder is writable");
+        let folder = Pictures::open(&root.join("train"), "").expect("the folder is there");
+        assert_eq!(level(&folder, "a.png").ok(), Some(30));
+        assert!(level(&folder, "b.png").is_err());
+        std::fs::write(root.join("broken.zip"), "PK").expect("the folder is writable");
+        assert!(Pictures::open(&root.join("broken"), "").is_err());
+        let error = Pictures::open(&root.join("val"), "get it there").err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("val.zip") && error.contains("get it there")));
+        std::fs::remove_dir_all(&root).ok();
+    }
+}
