@@ -173,10 +173,7 @@ fn small_files_that_claim_to_be_large_cost_nothing() {
 fn checkpoints_and_other_safetensors() {
     let tensor = |shape: &[usize], count| ditn::graph::Tensor { shape: shape.to_vec(), data: vec![0.5; count] };
     let state = State::from([("conv1.weight".into(), tensor(&[4, 3, 3, 3], 108)), ("x".into(), tensor(&[7], 7))]);
-    let checkpoint = Checkpoint {
-        header: Header { config: Config::default(), skeleton: None, progress: Progress::default() },
-        state,
-    };
+    let checkpoint = Checkpoint { header: Header { config: Config::default(), progress: Progress::default() }, state };
     let path = std::env::temp_dir().join(format!("ditn-readers-{}.safetensors", std::process::id()));
     checkpoint::save(&path, &checkpoint).expect("the temporary folder is writable");
     let file = std::fs::read(&path).expect("it has just been written");

@@ -82,8 +82,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         path.display()
     );
     let (size, complete, state) = (config.train.size, matching.is_complete(), matching.read(&file)?);
-    let header = Header { config, skeleton: Some(skeleton.name.into()), progress: Progress::default() };
-    checkpoint::save(&out, &Checkpoint { header, state })?;
+    checkpoint::save(&out, &Checkpoint { header: Header { config, progress: Progress::default() }, state })?;
     if common.json {
         print_json(&Report { skeleton: skeleton.name, size, complete, matching })?;
         return Ok(Status::Done);
@@ -108,8 +107,6 @@ fn configuration(
     let mut config = Config { model: model.clone(), ..Config::default() };
     config.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     config.data.kind = kind_of(skeleton);
-    // Synthetic people are endless: a configuration must say how many make an epoch.
-    config.train.pictures_per_epoch = config.train.batch;
     if *skeleton == COCO {
         config.train.size = [256, 192];
     }

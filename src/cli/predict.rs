@@ -17,6 +17,7 @@ use crate::predict::predictor::Predictor;
 use crate::predict::{Keypoint, Pose, draw, explain, poses_in_pictures};
 use crate::train::checkpoint::{self, Checkpoint, write_atomically};
 use crate::train::evaluate::predictor_of;
+use crate::train::people::skeleton_of;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -117,8 +118,8 @@ struct CocoResult {
 /// Predicts, draws and reports.
 pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let Checkpoint { header, state } = checkpoint::load(&arguments.checkpoint)?;
-    let skeleton = header.skeleton();
     let config = header.config;
+    let skeleton = skeleton_of(config.data.kind);
     let paths = find(&arguments.pictures)?;
     check_format(arguments.format, skeleton, &paths)?;
     let boxes = boxes_for(&arguments, &paths)?;

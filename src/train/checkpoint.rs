@@ -13,8 +13,6 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::config::Config;
-use super::people::skeleton_of;
-use crate::data::Skeleton;
 use crate::graph::Tensor;
 use crate::nn::{OPTIMIZER, Shapes};
 
@@ -82,19 +80,8 @@ pub struct Score {
 pub struct Header {
     /// The configuration of the run.
     pub config: Config,
-    /// Name of the network's joints, where they are not those of the configuration's data set: weights from elsewhere.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub skeleton: Option<String>,
     /// How far it had come.
     pub progress: Progress,
-}
-
-impl Header {
-    /// The joints that the network finds.
-    pub fn skeleton(&self) -> &'static Skeleton {
-        let named = self.skeleton.as_deref().and_then(Skeleton::by_name);
-        named.unwrap_or_else(|| skeleton_of(self.config.data.kind))
-    }
 }
 
 /// A checkpoint in memory.
@@ -325,7 +312,7 @@ mod tests {
         ]);
         let score = Score { epoch: 3, name: "PCK@0.2".into(), value: 100.0 / 3.0 };
         let progress = Progress { step: 12, score: Some(score), adapter: "none".into(), ..Progress::default() };
-        Checkpoint { header: Header { config: Config::default(), skeleton: None, progress }, state }
+        Checkpoint { header: Header { config: Config::default(), progress }, state }
     }
 
     /// A folder of this process's own, removed at the end.

@@ -178,7 +178,7 @@ pub fn kind_of(skeleton: &Skeleton) -> DataKind {
     match skeleton.name {
         "lsp" => DataKind::Lsp,
         "coco" => DataKind::Coco,
-        _ => DataKind::Synthetic,
+        _ => DataKind::Mpii,
     }
 }
 

@@ -386,7 +386,7 @@ impl<'a> Run<'a> {
         }
         self.progress.seconds = self.seconds();
         self.progress.adapter = self.gpu.report().name.clone();
-        let header = Header { config: self.config.clone(), skeleton: None, progress: self.progress.clone() };
+        let header = Header { config: self.config.clone(), progress: self.progress.clone() };
         Ok(Checkpoint { header, state })
     }
 
