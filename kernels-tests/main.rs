@@ -5,6 +5,7 @@ mod harness;
 mod adamw;
 mod add;
 mod batch_norm;
+mod ceiling;
 mod conv2d;
 mod crop;
 mod decode;

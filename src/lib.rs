@@ -1,5 +1,6 @@
 //! DITN: human pose estimation on an autodiff tensor engine of hand-written WGSL kernels.
 
+pub mod bench;
 pub mod cli;
 pub mod data;
 pub mod gpu;

@@ -4,6 +4,7 @@
 //! machine are at fault; 130 stopped by Ctrl-C, with everything saved.
 
 mod ablation;
+mod bench;
 mod compare;
 mod devices;
 mod eval;
@@ -93,6 +94,8 @@ enum Command {
     Ablation(ablation::Arguments),
     /// Draw the curves of runs, and scores by threshold
     Plot(plot::Arguments),
+    /// Measure this adapter: its ceilings, the kernels, whole networks
+    Bench(bench::Arguments),
     /// Count parameters, multiply-adds and training memory of the networks, beside the paper's
     Summary(summary::Arguments),
     /// Draw a contact sheet of synthetic people with their joints
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(arguments, common),
         Command::Ablation(arguments) => ablation::run(arguments, common),
         Command::Plot(arguments) => plot::run(arguments, common),
+        Command::Bench(arguments) => bench::run(arguments, common),
         Command::Summary(arguments) => summary::run(arguments, common),
         Command::People(arguments) => people::run(arguments, common),
     };

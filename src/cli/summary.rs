@@ -35,7 +35,8 @@ pub(super) struct Arguments {
     batch: Option<u16>,
 }
 
-fn parse_size(text: &str) -> Result<[usize; 2], String> {
+/// Height and width from `HxW`.
+pub(super) fn parse_size(text: &str) -> Result<[usize; 2], String> {
     let sides = text.split_once('x').and_then(|(h, w)| Some([h.parse::<usize>().ok()?, w.parse().ok()?]));
     match sides {
         Some(sides @ [h, w]) if h > 0 && w > 0 && h % 32 == 0 && w % 32 == 0 && h.max(w) <= 4096 => Ok(sides),

@@ -2,7 +2,7 @@
 
 use std::env;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::GpuError;
 
@@ -18,7 +18,7 @@ pub struct AdapterChoice {
 }
 
 /// What a kernel may rely on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
     /// Subgroup operations work in compute shaders.
     pub subgroups: bool,
@@ -47,7 +47,7 @@ pub struct Capabilities {
 }
 
 /// One adapter of this machine, in words and numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdapterReport {
     /// Name as the driver gives it.
     pub name: String,

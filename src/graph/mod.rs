@@ -3,6 +3,7 @@
 mod autodiff;
 pub mod check;
 mod fuse;
+pub mod measure;
 mod memory;
 mod plan;
 mod recompute;

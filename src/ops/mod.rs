@@ -7,6 +7,7 @@ pub mod adamw;
 pub mod add;
 pub mod batch_norm;
 mod case;
+pub mod ceiling;
 pub mod conv2d;
 pub mod crop;
 pub mod decode;
@@ -34,6 +35,7 @@ const FAMILIES: &[Family] = &[
     (adamw::cases, adamw::kernels),
     (add::cases, add::kernels),
     (batch_norm::cases, batch_norm::kernels),
+    (ceiling::cases, ceiling::kernels),
     (conv2d::cases, conv2d::kernels),
     (crop::cases, crop::kernels),
     (decode::cases, decode::kernels),

@@ -1,0 +1,21 @@
+use ditn::ir::{Operator, Shape};
+use ditn::ops::OperatorCase;
+use ditn::ops::ceiling::{self, Copy, MultiplyAdds};
+
+use crate::harness::{table_agrees, values_agree};
+
+#[test]
+fn the_table_of_cases_agrees_with_the_twin() {
+    table_agrees(&ceiling::cases());
+}
+
+#[test]
+fn dispatches_past_65535_workgroups_fold_into_y() {
+    values_agree(&OperatorCase::new(MultiplyAdds { rounds: 1 }, &[[65_535 * 64 + 1]]), 0);
+    values_agree(&OperatorCase::new(Copy, &[[65_535 * 256 + 4]]), 0);
+}
+
+#[test]
+fn a_copy_of_what_is_no_multiple_of_4_is_refused() {
+    assert!(Copy.output_shapes(&[&Shape::from([5])]).is_err());
+}

@@ -1,0 +1,198 @@
+//! Benchmarks: what the adapter can do, what each kernel does of it, and what whole networks take.
+//!
+//! Everything is measured in one run, the adapter's ceilings first, so that ratios between figures hold where the
+//! figures themselves depend on the machine and what else it does. The kernels' cases are taken from the training steps
+//! of real networks.
+
+mod cases;
+mod compare;
+mod networks;
+mod roofline;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::gpu::{AdapterReport, Gpu};
+use crate::graph::check::CheckError;
+use crate::graph::measure::{Isolated, seconds_a_run};
+use crate::ir::{Cost, Shape};
+use crate::ops::ceiling::{Copy, MultiplyAdds};
+use crate::predict::predictor::NetworkError;
+
+pub use compare::{Comparison, compare};
+pub use roofline::roofline;
+
+/// A benchmark that could not be run.
+#[derive(Debug, Error)]
+pub enum BenchError {
+    /// A kernel cannot be run on its own.
+    #[error(transparent)]
+    Kernel(#[from] CheckError),
+    /// A network does not fit the size or the adapter.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// No network of this name.
+    #[error("there is no network '{0}'; `ditn summary` lists them")]
+    UnknownNetwork(String),
+}
+
+/// What is measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Networks, by the names of [`crate::models::NAMES`].
+    pub models: Vec<String>,
+    /// Height and width of their input.
+    pub size: [usize; 2],
+    /// Pictures a step, for kernels and for the networks' training.
+    pub batch: usize,
+    /// Kernels: the cases of this operator only.
+    pub operator: Option<String>,
+    /// Kernels: so many cases, those that should take the longest; 0 for none.
+    pub top: usize,
+    /// Kernels: every variant, not only the one that would be chosen.
+    pub all_variants: bool,
+    /// Whether whole networks are measured.
+    pub networks: bool,
+    /// Measurements a figure, of which the median counts.
+    pub samples: usize,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The adapter.
+    pub adapter: AdapterReport,
+    /// What was asked for.
+    pub settings: Settings,
+    /// What the adapter can do.
+    pub ceiling: Ceiling,
+    /// What kernels do.
+    pub kernels: Vec<KernelTime>,
+    /// What networks take.
+    pub networks: Vec<NetworkTime>,
+}
+
+/// The most that the adapter does of one thing alone.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Ceiling {
+    /// 10^9 float32 operations a second in fused multiply-adds, each counting as two.
+    pub gflops: f64,
+    /// 10^9 bytes a second in a copy, reads and writes together.
+    pub gbps: f64,
+}
+
+impl Ceiling {
+    /// Share of the binding ceiling that work of this cost reaches in these seconds.
+    pub fn share(&self, cost: Cost, seconds: f64) -> f64 {
+        (cost.flops * 1e-9 / self.gflops).max(cost.bytes * 1e-9 / self.gbps) / seconds
+    }
+}
+
+/// One variant of one operator at shapes that a network has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KernelTime {
+    /// The operator.
+    pub operator: String,
+    /// forward, backward_input, backward_weight; for other operators forward or backward.
+    pub pass: String,
+    /// The shapes: `n4_c64_o64_64x64_k3_s1_g1` for convolutions.
+    pub case: String,
+    /// The variant.
+    pub variant: String,
+    /// Median time of a run.
+    pub seconds: f64,
+    /// 10^9 operations a second, counted as those of the direct computation.
+    pub gflops: f64,
+    /// 10^9 bytes a second, each tensor counted once.
+    pub gbps: f64,
+    /// Share of the ceiling that binds: of operations or of bytes.
+    pub share: f64,
+    /// How often the networks' training steps have it.
+    pub count: usize,
+}
+
+/// A whole network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NetworkTime {
+    /// The network.
+    pub name: String,
+    /// Height and width of the input.
+    pub size: [usize; 2],
+    /// Pictures a run.
+    pub batch: usize,
+    /// infer or train.
+    pub pass: String,
+    /// Median time of a run.
+    pub seconds: f64,
+    /// Bytes on the device: parameters, optimizer, activations.
+    pub peak_bytes: u64,
+    /// Dispatches of a run.
+    pub dispatches: usize,
+    /// Seconds that the host takes to record and submit a run.
+    pub host_seconds: f64,
+    /// Share of a run's time in kernels under 30 % of the binding ceiling; absent without time stamps.
+    pub slow_share: Option<f64>,
+}
+
+/// Time that one measurement fills at least.
+const LEAST: Duration = Duration::from_millis(20);
+
+/// Measures; `progress` hears what comes next.
+///
+/// # Errors
+/// [`BenchError`] where something does not fit the adapter.
+pub fn run(gpu: &Arc<Gpu>, settings: &Settings, mut progress: impl FnMut(&str)) -> Result<Report, BenchError> {
+    progress("ceilings");
+    let ceiling = ceiling(gpu, settings.samples)?;
+    let mut kernels = Vec::new();
+    for case in cases::of_networks(gpu, settings, &ceiling)? {
+        let variants = case.isolated.variants(gpu)?;
+        let wanted = if settings.all_variants { variants.len() } else { 1 };
+        for (number, variant) in variants.iter().enumerate().take(wanted) {
+            progress(&format!("{} {} {} {}", case.operator, case.pass, case.name, variant.name));
+            let session = case.isolated.session(gpu, number)?;
+            let seconds = seconds_a_run(gpu, &session, settings.samples, LEAST)?;
+            kernels.push(KernelTime {
+                operator: case.operator.to_string(),
+                pass: case.pass.to_string(),
+                case: case.name.clone(),
+                variant: variant.name.to_string(),
+                seconds,
+                gflops: case.cost.flops / seconds * 1e-9,
+                gbps: case.cost.bytes / seconds * 1e-9,
+                share: ceiling.share(case.cost, seconds),
+                count: case.count,
+            });
+        }
+    }
+    let mut networks = Vec::new();
+    for name in settings.models.iter().filter(|_| settings.networks) {
+        for (pass, batch) in [("infer", 1), ("train", settings.batch)] {
+            progress(&format!("{name} {pass} batch {batch}"));
+            networks.push(networks::measure(gpu, settings, name, pass, batch, &ceiling)?);
+        }
+    }
+    Ok(Report { adapter: gpu.report().clone(), settings: settings.clone(), ceiling, kernels, networks })
+}
+
+/// Measures the adapter itself.
+fn ceiling(gpu: &Arc<Gpu>, samples: usize) -> Result<Ceiling, BenchError> {
+    let is_cpu = gpu.capabilities().is_cpu;
+    // About 20 ms each on a CPU of a few cores, and on a large GPU.
+    let (elements, rounds) = if is_cpu { (1 << 16, 1 << 9) } else { (1 << 22, 1 << 12) };
+    let arithmetic = Isolated { operator: Arc::new(MultiplyAdds { rounds }), inputs: vec![Shape::from([elements])] };
+    // Well past any cache.
+    let words = if is_cpu { 1 << 24 } else { 1 << 27 };
+    let limit = gpu.capabilities().max_binding_bytes.min(gpu.capabilities().max_buffer_bytes) as usize / 4;
+    let copy = Isolated { operator: Arc::new(Copy), inputs: vec![Shape::from([words.min(limit) / 4 * 4])] };
+    let rate = |isolated: &Isolated| -> Result<(f64, f64), BenchError> {
+        let session = isolated.session(gpu, 0)?;
+        let seconds = seconds_a_run(gpu, &session, samples, LEAST)?;
+        let cost = session.plan().cost();
+        Ok((cost.flops / seconds * 1e-9, cost.bytes / seconds * 1e-9))
+    };
+    Ok(Ceiling { gflops: rate(&arithmetic)?.0, gbps: rate(&copy)?.1 })
+}

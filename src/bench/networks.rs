@@ -1,0 +1,78 @@
+//! Whole networks: inference and training steps.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::cases::{network, step_config};
+use super::{BenchError, Ceiling, LEAST, NetworkTime, Settings};
+use crate::gpu::Gpu;
+use crate::graph::check::CheckError;
+use crate::graph::measure::seconds_a_run;
+use crate::graph::{Plan, Session, SessionError, Store, fuse};
+use crate::ir::Cost;
+use crate::nn::{Mode, Network};
+use crate::predict::predictor::NetworkError;
+use crate::train::memory::training_plan;
+
+/// A kernel that reaches less of the binding ceiling is slow.
+const SLOW: f64 = 0.3;
+
+/// Measures one pass ("infer" or "train") of a network. Weights and pictures are zero, which no kernel cares about.
+pub(super) fn measure(
+    gpu: &Arc<Gpu>,
+    settings: &Settings,
+    name: &str,
+    pass: &str,
+    batch: usize,
+    ceiling: &Ceiling,
+) -> Result<NetworkTime, BenchError> {
+    let plan = match pass {
+        "train" => training_plan(&network(name)?, &step_config(settings, batch), gpu.capabilities())?,
+        _ => inference_plan(gpu, settings, name, batch)?,
+    };
+    let held = gpu.held_bytes();
+    let mut store = Store::new(gpu);
+    let session = Session::new(gpu, plan, &mut store).map_err(CheckError::from)?;
+    let peak_bytes = gpu.held_bytes() - held;
+    let seconds = seconds_a_run(gpu, &session, settings.samples, LEAST)?;
+    let start = Instant::now();
+    session.run().map_err(CheckError::from)?;
+    let host_seconds = start.elapsed().as_secs_f64();
+    let slow_share = slow_share(&session, ceiling).map_err(CheckError::from)?;
+    let (name, pass) = (name.to_string(), pass.to_string());
+    let dispatches = session.dispatches();
+    Ok(NetworkTime {
+        name,
+        size: settings.size,
+        batch,
+        pass,
+        seconds,
+        peak_bytes,
+        dispatches,
+        host_seconds,
+        slow_share,
+    })
+}
+
+fn inference_plan(gpu: &Arc<Gpu>, settings: &Settings, name: &str, batch: usize) -> Result<Plan, BenchError> {
+    let mut net = Network::new(Mode::Inference);
+    let [height, width] = settings.size;
+    let image = net.graph.input("image", [batch, 3, height, width]);
+    let maps = network(name)?.build(&mut net, image).map_err(NetworkError::from)?;
+    let outputs = [maps.joints];
+    fuse(&mut net.graph, &outputs);
+    Ok(Plan::new(net.graph, &outputs, gpu.capabilities()).map_err(NetworkError::from)?)
+}
+
+/// Share of a run's time that goes to slow kernels, by time stamps.
+fn slow_share(session: &Session, ceiling: &Ceiling) -> Result<Option<f64>, SessionError> {
+    let mut times = session.profile()?.into_iter().map(|(_, seconds)| seconds);
+    let (mut slow, mut all) = (0.0, 0.0);
+    for step in &session.plan().steps {
+        let seconds: f64 = times.by_ref().take(step.variant.dispatches.len()).sum();
+        let Cost { flops, bytes } = step.cost;
+        all += seconds;
+        slow += if ceiling.share(Cost { flops, bytes }, seconds) < SLOW { seconds } else { 0.0 };
+    }
+    Ok((all > 0.0).then_some(slow / all))
+}

@@ -1,0 +1,97 @@
+//! How long one variant of one node takes on a device.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::check::CheckError;
+use super::{Plan, Session, Store};
+use crate::gpu::Gpu;
+use crate::ir::{Graph, Operator, Shape, ValueId, Variant};
+use crate::ops::Fill;
+
+/// An operator at shapes, taken out of its network.
+#[derive(Debug, Clone)]
+pub struct Isolated {
+    /// The operator with its attributes.
+    pub operator: Arc<dyn Operator>,
+    /// Shapes of its inputs.
+    pub inputs: Vec<Shape>,
+}
+
+impl Isolated {
+    /// What tells it from others: the operator's attributes and the shapes.
+    pub fn key(&self) -> String {
+        let shapes: Vec<String> = self.inputs.iter().map(ToString::to_string).collect();
+        format!("{:?} {}", self.operator, shapes.join(" "))
+    }
+
+    /// The ways to compute it on a device.
+    ///
+    /// # Errors
+    /// [`CheckError`] where the operator does not take the shapes or they do not fit the device.
+    pub fn variants(&self, gpu: &Arc<Gpu>) -> Result<Vec<Variant>, CheckError> {
+        let all = std::cell::RefCell::new(Vec::new());
+        self.plan(gpu, |variants| {
+            all.replace(variants.clone());
+            0
+        })?;
+        Ok(all.into_inner())
+    }
+
+    /// Variant number `number` with inputs uniform in [-1, 1], ready to run.
+    ///
+    /// # Errors
+    /// As [`Isolated::variants`], and what the device reports.
+    pub fn session(&self, gpu: &Arc<Gpu>, number: usize) -> Result<Session, CheckError> {
+        let (plan, inputs) = self.plan(gpu, |_| number)?;
+        let session = Session::new(gpu, plan, &mut Store::new(gpu))?;
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        for (input, shape) in inputs.into_iter().zip(&self.inputs) {
+            session.write(input, &Fill::Uniform(-1.0, 1.0).draw(shape.elements(), &mut random))?;
+        }
+        Ok(session)
+    }
+
+    fn plan(
+        &self,
+        gpu: &Arc<Gpu>,
+        choose: impl Fn(&Vec<Variant>) -> usize,
+    ) -> Result<(Plan, Vec<ValueId>), CheckError> {
+        let mut graph = Graph::new();
+        let name = |number| format!("input {number}");
+        let inputs: Vec<ValueId> =
+            self.inputs.iter().enumerate().map(|(number, shape)| graph.input(&name(number), shape.clone())).collect();
+        let outputs = graph.apply_shared(Arc::clone(&self.operator), &inputs)?;
+        let plan = Plan::with_variants(graph, &outputs, gpu.capabilities(), |_, mut variants| {
+            let number = choose(&variants).min(variants.len() - 1);
+            variants.swap_remove(number)
+        })?;
+        Ok((plan, inputs))
+    }
+}
+
+/// Seconds that one run of a session takes: the median of `samples` measurements, each of as many runs in a row as fill
+/// `least`, after one run that is not counted.
+///
+/// # Errors
+/// What the device reports.
+pub fn seconds_a_run(gpu: &Arc<Gpu>, session: &Session, samples: usize, least: Duration) -> Result<f64, CheckError> {
+    let time = |runs: u32| -> Result<f64, CheckError> {
+        let start = Instant::now();
+        for _ in 0..runs {
+            session.run()?;
+        }
+        gpu.wait().map_err(super::SessionError::from)?;
+        Ok(start.elapsed().as_secs_f64() / f64::from(runs))
+    };
+    // The first run compiles and pages in.
+    time(1)?;
+    let once = time(1)?;
+    let runs = (least.as_secs_f64() / once.max(1e-9)).ceil().clamp(1.0, 1000.0) as u32;
+    let mut seconds = (0..samples.max(1)).map(|_| time(runs)).collect::<Result<Vec<_>, _>>()?;
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[seconds.len() / 2])
+}

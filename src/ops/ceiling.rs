@@ -1,0 +1,119 @@
+//! What an adapter can do at most: arithmetic that touches no memory, and a copy that computes nothing. Not part of any
+//! network; benchmarks set the other kernels beside them.
+
+use crate::gpu::Argument::{Input, Output};
+use crate::gpu::Kernel;
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+
+use super::{OperatorCase, no_second_gradient, one_invocation_an_item};
+
+const NAME: &str = "ceiling";
+
+/// Chains of fused multiply-adds.
+pub static FMA: Kernel = Kernel {
+    name: "ceiling/fma",
+    summary: "chains of fused multiply-adds in registers",
+    source: include_str!("../../shaders/ceiling/fma.wgsl"),
+    subgroups: false,
+};
+
+/// y = x, four elements an invocation.
+pub static COPY: Kernel = Kernel {
+    name: "ceiling/copy",
+    summary: "y = x, four elements an invocation",
+    source: include_str!("../../shaders/ceiling/copy.wgsl"),
+    subgroups: false,
+};
+
+/// Chains of each element.
+const CHAINS: usize = 8;
+
+/// x -> y of the same shape: the sum of 8 chains that start at x, x + 1, ... and become a / 2 + 1 so many times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MultiplyAdds {
+    /// Multiply-adds of each chain.
+    pub rounds: u32,
+}
+
+/// y = x for a number of elements that is a multiple of 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copy;
+
+impl Operator for MultiplyAdds {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [x] = super::take(NAME, inputs)?;
+        Ok(vec![x.clone()])
+    }
+
+    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        Err(no_second_gradient(NAME))
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let elements = case.outputs[0].elements();
+        let constants = vec![("ROUNDS", f64::from(self.rounds)), ("ELEMENTS", elements as f64)];
+        let dispatch = one_invocation_an_item(&FMA, elements, constants, vec![Input(0), Output(0)]);
+        vec![Variant::new("plain", vec![dispatch])]
+    }
+
+    fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let chain = |start: f64| (0..self.rounds).fold(start, |a, _| a.mul_add(0.5, 1.0));
+        vec![inputs[0].iter().map(|&x| (0..CHAINS).map(|k| chain(x + k as f64)).sum()).collect()]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        let operations = 2.0 * CHAINS as f64 * f64::from(self.rounds);
+        Cost::new(operations * outputs[0].elements() as f64, inputs, outputs)
+    }
+}
+
+impl Operator for Copy {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [x] = super::take(NAME, inputs)?;
+        ShapeError::unless(x.elements().is_multiple_of(4), NAME, || format!("{x} is not a multiple of 4 elements"))?;
+        Ok(vec![x.clone()])
+    }
+
+    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        Err(no_second_gradient(NAME))
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let elements = case.outputs[0].elements();
+        let constants = vec![("ELEMENTS", elements as f64)];
+        vec![Variant::new(
+            "plain",
+            vec![one_invocation_an_item(&COPY, elements / 4, constants, vec![Input(0), Output(0)])],
+        )]
+    }
+
+    fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![inputs[0].to_vec()]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new(0.0, inputs, outputs)
+    }
+}
+
+/// The cases of this file's operators.
+pub fn cases() -> Vec<OperatorCase> {
+    vec![
+        OperatorCase::new(MultiplyAdds { rounds: 5 }, &[[2, 3, 5, 7]]),
+        OperatorCase::new(MultiplyAdds { rounds: 0 }, &[[1]]),
+        OperatorCase::new(Copy, &[[3, 4, 25]]),
+    ]
+}
+
+/// The kernels of this file.
+pub fn kernels() -> Vec<&'static Kernel> {
+    vec![&FMA, &COPY]
+}
