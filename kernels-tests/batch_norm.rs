@@ -26,7 +26,7 @@ proptest! {
 
     #[test]
     fn random_shapes_agree_with_the_twin(
-        n in 1_usize..5, c in 1_usize..70, h in 1_usize..20, w in 2_usize..20,
+        n in 1_usize..5, c in 1_usize..70, h in 4_usize..20, w in 4_usize..20,
         residual: bool, relu: bool, seed: u64,
     ) {
         let (x, vector): (Shape, Shape) = ([n, c, h, w].into(), [c].into());
@@ -35,13 +35,20 @@ proptest! {
         if residual {
             shapes.push(x.clone());
         }
-        // A channel of few, nearly equal elements divides by a small deviation.
-        values_agree(&OperatorCase::new(BatchNorm { eps: 1e-5, epilogue }, &shapes).tolerance(1e-4), seed);
+        values_agree(&OperatorCase::new(BatchNorm { eps: 1e-5, epilogue }, &shapes), seed);
         let mut shapes = vec![x.clone(), x.clone(), vector.clone(), vector.clone(), vector];
         if relu {
             shapes.push(x);
         }
         let case = OperatorCase::new(BatchNormGradient { eps: 1e-5, epilogue }, &shapes);
         values_agree(&case.fill(4, Fill::Uniform(0.5, 1.5)), seed);
+    }
+
+    #[test]
+    fn channels_of_few_elements_agree_with_the_twin(c in 1_usize..70, h in 1_usize..4, w in 2_usize..4, seed: u64) {
+        let shapes: [Shape; 3] = [[1, c, h, w].into(), [c].into(), [c].into()];
+        // Nearly equal elements are divided by a small deviation, and so is their rounding.
+        let case = OperatorCase::new(BatchNorm { eps: 1e-5, epilogue: Epilogue::NONE }, &shapes).tolerance(1e-4);
+        values_agree(&case, seed);
     }
 }

@@ -3,18 +3,15 @@
 use std::sync::{Arc, OnceLock};
 
 use ditn::gpu::{AdapterChoice, Gpu, list_adapters};
-use ditn::graph::check::{check_gradients, check_values};
+use ditn::graph::check::{GRADIENT_TOLERANCE, check_gradients, check_values};
 use ditn::graph::{Plan, Session, Store, differentiate};
 use ditn::ir::{Graph, ValueId};
 use ditn::ops::{Fill, OperatorCase};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// Most that a gradient may differ from the numeric one, relative to the largest: float32 sums against central
-/// differences with a step of 1e-4, whose own error is about 1e-8.
-const GRADIENT_TOLERANCE: f64 = 2e-5;
-
-/// All adapters of this machine, opened once.
+/// The adapters of this machine, opened once; `WGPU_BACKEND` says of which interfaces, and GL is asked only there or where
+/// there is no other.
 pub fn gpus() -> &'static [Arc<Gpu>] {
     static GPUS: OnceLock<Vec<Arc<Gpu>>> = OnceLock::new();
     GPUS.get_or_init(|| {

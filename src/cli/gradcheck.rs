@@ -7,12 +7,8 @@ use serde::Serialize;
 
 use super::{Common, Status, print, print_json};
 use crate::gpu::AdapterReport;
-use crate::graph::check::check_gradients;
+use crate::graph::check::{GRADIENT_TOLERANCE, check_gradients};
 use crate::ops::cases;
-
-/// Most that a gradient may differ from the numeric one, relative to the largest: float32 sums against central
-/// differences of a float64 function.
-const TOLERANCE: f64 = 2e-5;
 
 /// The worst of an operator's cases.
 #[derive(Serialize)]
@@ -52,11 +48,11 @@ pub fn run(common: &Common) -> anyhow::Result<Status> {
             row.worst_error = error;
             row.worst_case = case.describe();
         }
-        row.pass &= error <= TOLERANCE;
+        row.pass &= error <= GRADIENT_TOLERANCE;
     }
     let operators: Vec<Row> = rows.into_values().collect();
     let pass = operators.iter().all(|row| row.pass);
-    let report = Report { pass, tolerance: TOLERANCE, operators, adapter: gpu.report().clone() };
+    let report = Report { pass, tolerance: GRADIENT_TOLERANCE, operators, adapter: gpu.report().clone() };
     if common.json {
         print_json(&report)?
     } else {

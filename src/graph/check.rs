@@ -26,6 +26,10 @@ pub enum CheckError {
     Session(#[from] SessionError),
 }
 
+/// Most that a gradient may differ from the numeric one, relative to the largest: float32 sums against central
+/// differences with a step of 1e-4, whose own error is about 1e-8.
+pub const GRADIENT_TOLERANCE: f64 = 2e-6;
+
 /// How far one variant is from the twin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VariantError {
