@@ -22,4 +22,5 @@ mod recompute;
 mod relu;
 mod scale;
 mod targets;
+mod tune;
 mod upsample;

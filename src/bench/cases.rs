@@ -52,7 +52,7 @@ pub(super) fn of_networks(
     }
     let mut cases: HashMap<String, KernelCase> = HashMap::new();
     for name in &settings.models {
-        let plan = training_plan(&network(name)?, &step_config(settings, settings.batch), gpu.capabilities())?;
+        let plan = training_plan(&network(name)?, &step_config(settings, settings.batch), gpu)?;
         collect(&plan, settings, &mut cases);
     }
     let mut cases: Vec<KernelCase> = cases.into_values().collect();

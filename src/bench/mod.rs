@@ -23,6 +23,7 @@ use crate::ops::ceiling::{Copy, MultiplyAdds};
 use crate::predict::predictor::NetworkError;
 
 pub use compare::{Comparison, compare};
+pub use networks::inference_plan;
 pub use roofline::roofline;
 
 /// A benchmark that could not be run.

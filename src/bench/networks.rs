@@ -10,6 +10,7 @@ use crate::graph::check::CheckError;
 use crate::graph::measure::seconds_a_run;
 use crate::graph::{Plan, Session, SessionError, Store, fuse};
 use crate::ir::Cost;
+use crate::models::ModelConfig;
 use crate::nn::{Mode, Network};
 use crate::predict::predictor::NetworkError;
 use crate::train::memory::training_plan;
@@ -27,8 +28,8 @@ pub(super) fn measure(
     ceiling: &Ceiling,
 ) -> Result<NetworkTime, BenchError> {
     let plan = match pass {
-        "train" => training_plan(&network(name)?, &step_config(settings, batch), gpu.capabilities())?,
-        _ => inference_plan(gpu, settings, name, batch)?,
+        "train" => training_plan(&network(name)?, &step_config(settings, batch), gpu)?,
+        _ => inference_plan(gpu, &network(name)?, settings.size, batch)?,
     };
     let held = gpu.held_bytes();
     let mut store = Store::new(gpu);
@@ -54,14 +55,16 @@ pub(super) fn measure(
     })
 }
 
-fn inference_plan(gpu: &Arc<Gpu>, settings: &Settings, name: &str, batch: usize) -> Result<Plan, BenchError> {
+/// The plan of an inference: image `[batch, 3, H, W]` -> joint heat maps.
+///
+/// # Errors
+/// [`NetworkError`] where the network does not fit the size or the adapter.
+pub fn inference_plan(gpu: &Gpu, model: &ModelConfig, size: [usize; 2], batch: usize) -> Result<Plan, NetworkError> {
     let mut net = Network::new(Mode::Inference);
-    let [height, width] = settings.size;
-    let image = net.graph.input("image", [batch, 3, height, width]);
-    let maps = network(name)?.build(&mut net, image).map_err(NetworkError::from)?;
-    let outputs = [maps.joints];
+    let image = net.graph.input("image", [batch, 3, size[0], size[1]]);
+    let outputs = [model.build(&mut net, image)?.joints];
     fuse(&mut net.graph, &outputs);
-    Ok(Plan::new(net.graph, &outputs, gpu.capabilities()).map_err(NetworkError::from)?)
+    Ok(Plan::on(gpu, net.graph, &outputs)?)
 }
 
 /// Share of a run's time that goes to slow kernels, by time stamps.

@@ -19,6 +19,7 @@ mod progress;
 mod score;
 mod summary;
 mod train;
+mod tune;
 mod verify;
 
 use std::io::{Cursor, Write};
@@ -94,6 +95,8 @@ enum Command {
     Ablation(ablation::Arguments),
     /// Draw the curves of runs, and scores by threshold
     Plot(plot::Arguments),
+    /// Choose the kernels' variants by measuring on this adapter
+    Tune(tune::Arguments),
     /// Measure this adapter: its ceilings, the kernels, whole networks
     Bench(bench::Arguments),
     /// Count parameters, multiply-adds and training memory of the networks, beside the paper's
@@ -121,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(arguments, common),
         Command::Ablation(arguments) => ablation::run(arguments, common),
         Command::Plot(arguments) => plot::run(arguments, common),
+        Command::Tune(arguments) => tune::run(arguments, common),
         Command::Bench(arguments) => bench::run(arguments, common),
         Command::Summary(arguments) => summary::run(arguments, common),
         Command::People(arguments) => people::run(arguments, common),

@@ -74,7 +74,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
             (Some(gpu), Some(batch)) => {
                 let mut config = Config::default();
                 (config.train.size, config.train.batch) = (arguments.size, batch.into());
-                let memory = training_memory(&model, &config.step_config(), gpu.capabilities());
+                let memory = training_memory(&model, &config.step_config(), gpu);
                 Some(memory.with_context(|| format!("{name} at a batch of {batch}"))?)
             }
             _ => None,

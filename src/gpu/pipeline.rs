@@ -42,10 +42,12 @@ fn cache_path(adapter: &wgpu::Adapter) -> Option<PathBuf> {
     let key = wgpu::util::pipeline_cache_key(&info)?;
     let mut driver = DefaultHasher::new();
     (info.driver, info.driver_info).hash(&mut driver);
-    let root = env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
-    Some(root.join("ditn").join(format!("{key}_{:016x}", driver.finish())))
+    Some(cache_folder()?.join(format!("{key}_{:016x}", driver.finish())))
+}
+
+fn cache_folder() -> Option<PathBuf> {
+    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    Some(env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?.join("ditn"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>, GpuError> {
@@ -90,6 +92,19 @@ impl Gpu {
             }))
         });
         Ok(Arc::clone(module))
+    }
+
+    /// A file of the user's cache folder that belongs to this adapter and driver; `None` where there is no such folder.
+    pub fn cache_file(&self, name: &str) -> Option<PathBuf> {
+        let mut hasher = DefaultHasher::new();
+        self.describe().hash(&mut hasher);
+        Some(cache_folder()?.join(format!("{:016x}_{name}", hasher.finish())))
+    }
+
+    /// Adapter, interface, driver and its version in a line.
+    pub fn describe(&self) -> String {
+        let report = self.report();
+        format!("{}, {}, {} {}", report.name, report.backend, report.driver, report.driver_info)
     }
 
     /// Keeps the driver's compiled kernels on disk for the next run; without a place to keep them, does nothing.

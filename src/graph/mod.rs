@@ -9,6 +9,7 @@ mod plan;
 mod recompute;
 mod session;
 mod store;
+pub mod tune;
 
 pub use autodiff::differentiate;
 pub use fuse::fuse;

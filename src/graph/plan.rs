@@ -8,12 +8,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::measure::Isolated;
 use super::memory::{Place, place};
-use crate::gpu::Capabilities;
-use crate::ir::{Case, Cost, Graph, Node, Role, ShapeError, ValueId, Variant};
+use super::tune::{Choices, ChoicesError, choices_path};
+use crate::gpu::{Capabilities, Gpu};
+use crate::ir::{Case, Cost, Graph, Node, Role, Shape, ShapeError, ValueId, Variant};
 
 /// A graph that cannot be planned.
 #[derive(Debug, Error)]
@@ -21,6 +24,9 @@ pub enum PlanError {
     /// An operator refused its inputs.
     #[error(transparent)]
     Shape(#[from] ShapeError),
+    /// The choice of kernels cannot be read.
+    #[error(transparent)]
+    Choices(#[from] ChoicesError),
     /// A tensor does not fit into one binding of the adapter.
     #[error(
         "tensor '{tensor}' {shape} needs {wanted} bytes, but this adapter binds at most {limit} bytes at a time; \
@@ -73,6 +79,34 @@ impl Plan {
     /// [`PlanError::BindingTooLarge`] where a tensor does not fit the adapter.
     pub fn new(graph: Graph, outputs: &[ValueId], capabilities: &Capabilities) -> Result<Self, PlanError> {
         Self::with_variants(graph, outputs, capabilities, |_, mut variants| variants.swap_remove(0))
+    }
+
+    /// As [`Plan::new`] for a device, with the variants that [`tune`](super::tune) has found fastest on it.
+    ///
+    /// # Errors
+    /// As [`Plan::new`], and [`PlanError::Choices`] where the file of choices is damaged.
+    pub fn on(gpu: &Gpu, graph: Graph, outputs: &[ValueId]) -> Result<Self, PlanError> {
+        let choices = choices_path(gpu).map(|path| Choices::load(&path)).transpose()?.unwrap_or_default();
+        Self::with_choices(graph, outputs, gpu.capabilities(), &choices)
+    }
+
+    /// As [`Plan::new`] with these choices; cases that they do not name keep the operator's own.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn with_choices(
+        graph: Graph,
+        outputs: &[ValueId],
+        capabilities: &Capabilities,
+        choices: &Choices,
+    ) -> Result<Self, PlanError> {
+        let shapes: Vec<Shape> = graph.values().iter().map(|value| value.shape.clone()).collect();
+        Self::with_variants(graph, outputs, capabilities, |node, mut variants| {
+            let inputs = node.inputs.iter().map(|id| shapes[id.index()].clone()).collect();
+            let chosen = choices.variants.get(&Isolated { operator: Arc::clone(&node.operator), inputs }.key());
+            let position = chosen.and_then(|name| variants.iter().position(|variant| variant.name == name));
+            variants.swap_remove(position.unwrap_or(0))
+        })
     }
 
     /// As [`Plan::new`]; `choose` picks among a node's variants, of which the first is the operator's own choice.

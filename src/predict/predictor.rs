@@ -106,7 +106,7 @@ impl Predictor {
         let kept = [Some(decoded), Some(maps.joints), maps.bones, maps.gates.channel, maps.gates.spatial];
         let outputs: Vec<ValueId> = kept.into_iter().flatten().collect();
         fuse(&mut net.graph, &outputs);
-        let plan = Plan::new(net.graph, &outputs, gpu.capabilities())?;
+        let plan = Plan::on(gpu, net.graph, &outputs)?;
         let session = Session::new(gpu, plan, store)?;
         Ok(Self { session, store: None, pictures, decoded, maps, batch, joints: model.skeleton.joints.len() })
     }

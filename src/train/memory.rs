@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::step::{StepConfig, StepGraph};
-use crate::gpu::Capabilities;
+use crate::gpu::Gpu;
 use crate::graph::Plan;
 use crate::ir::Role;
 use crate::models::ModelConfig;
@@ -24,16 +24,12 @@ pub struct TrainingMemory {
     pub total: u64,
 }
 
-/// What the step `config` of a network takes on an adapter with these capabilities.
+/// What the step `config` of a network takes on a device.
 ///
 /// # Errors
 /// [`NetworkError`] where the network does not fit the size or a tensor does not fit the adapter.
-pub fn training_memory(
-    model: &ModelConfig,
-    config: &StepConfig,
-    capabilities: &Capabilities,
-) -> Result<TrainingMemory, NetworkError> {
-    let plan = training_plan(model, config, capabilities)?;
+pub fn training_memory(model: &ModelConfig, config: &StepConfig, gpu: &Gpu) -> Result<TrainingMemory, NetworkError> {
+    let plan = training_plan(model, config, gpu)?;
     let bytes = |role| -> u64 {
         let values = plan.graph.values().iter().filter(|value| value.role == role);
         values.map(|value| 4 * value.shape.elements() as u64).sum()
@@ -42,15 +38,11 @@ pub fn training_memory(
     Ok(TrainingMemory { batch: config.batch, parameters, state, slots, total: parameters + state + slots })
 }
 
-/// The plan of the step `config` of a network for an adapter with these capabilities.
+/// The plan of the step `config` of a network for a device.
 ///
 /// # Errors
 /// As [`training_memory`].
-pub fn training_plan(
-    model: &ModelConfig,
-    config: &StepConfig,
-    capabilities: &Capabilities,
-) -> Result<Plan, NetworkError> {
+pub fn training_plan(model: &ModelConfig, config: &StepConfig, gpu: &Gpu) -> Result<Plan, NetworkError> {
     let StepGraph { net, losses, .. } = StepGraph::new(model, config)?;
-    Ok(Plan::new(net.graph, &losses.values(), capabilities)?)
+    Ok(Plan::on(gpu, net.graph, &losses.values())?)
 }

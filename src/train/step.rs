@@ -111,7 +111,7 @@ impl Trainer {
         let StepGraph { net, pictures, joints, hyper, losses } = StepGraph::new(model, config)?;
         let initial = net.initial().clone();
         let mut store = Store::new(gpu);
-        let plan = Plan::new(net.graph, &losses.values(), gpu.capabilities())?;
+        let plan = Plan::on(gpu, net.graph, &losses.values())?;
         let session = Session::new(gpu, plan, &mut store)?;
         for (name, initial) in initial {
             let elements = store.elements(&name)?;

@@ -40,7 +40,7 @@ fn inference(gpu: &Arc<Gpu>, dump: &Dump) -> Result<BTreeMap<String, Tensor>, Ve
     let outputs: Vec<ValueId> = [Some(maps.joints), maps.bones].into_iter().flatten().collect();
     fuse(&mut net.graph, &outputs);
     let mut store = Store::new(gpu);
-    let session = Session::new(gpu, Plan::new(net.graph, &outputs, gpu.capabilities())?, &mut store)?;
+    let session = Session::new(gpu, Plan::on(gpu, net.graph, &outputs)?, &mut store)?;
     store.load(&dump.with_prefix("param."))?;
     session.write(image, &dump.required("input.image").data)?;
     session.run()?;
@@ -92,7 +92,7 @@ fn start(
     outputs: &[ValueId],
 ) -> Result<(Session, Store), VerifyError> {
     let mut store = Store::new(gpu);
-    let plan = Plan::new(training.net.graph.clone(), outputs, gpu.capabilities())?;
+    let plan = Plan::on(gpu, training.net.graph.clone(), outputs)?;
     let session = Session::new(gpu, plan, &mut store)?;
     // The optimizer's moments stay zero: the dump has none.
     for (name, tensor) in dump.with_prefix("param.") {
@@ -154,7 +154,7 @@ fn optimizer(gpu: &Arc<Gpu>, dump: &Dump) -> Result<BTreeMap<String, Tensor>, Ve
     }
     let hyper = append_optimizer(&mut graph, &pairs)?;
     let mut store = Store::new(gpu);
-    let session = Session::new(gpu, Plan::new(graph, &[], gpu.capabilities())?, &mut store)?;
+    let session = Session::new(gpu, Plan::on(gpu, graph, &[])?, &mut store)?;
     let parameters = dump.with_prefix("param.");
     for &(parameter, _) in &pairs {
         let name = &session.plan().graph.value(parameter).name;
