@@ -88,6 +88,9 @@ fn the_shapes_of_the_networks_agree_with_the_twin() {
         Extents::square([2, 38, 1, 1], 38, 1, 0, 19),
         Extents::square([2, 17, 24, 24], 17, 9, 4, 17),
         Extents::square([2, 17, 16, 12], 17, 3, 1, 1),
+        // Winograd's rounding grows with channels, and that of dw with tiles.
+        Extents::square([1, 256, 8, 8], 40, 3, 1, 1),
+        Extents::square([3, 4, 64, 64], 5, 3, 1, 1),
     ]
     .iter()
     .enumerate()
@@ -153,6 +156,16 @@ proptest! {
         let w = if quads { w.next_multiple_of(4) } else { w };
         let (x, outputs, padding) = ([n, groups * channels, h, w], groups * outputs, if quads { [1, 1] } else { padding });
         Extents { x, outputs, kernel: [3, 3], stride: [1, 1], padding, groups }.agree(bias, seed);
+    }
+
+    #[test]
+    fn any_3x3_convolution_with_padding_1_agrees_with_the_twin(
+        (n, h, w) in (1..4_usize, 1..26_usize, 1..7_usize),
+        (channels, outputs) in (1..70_usize, 1..70_usize),
+        bias: bool,
+        seed: u64,
+    ) {
+        Extents::square([n, channels, h, 4 * w], outputs, 3, 1, 1).agree(bias, seed);
     }
 
     #[test]

@@ -6,18 +6,20 @@
 //!
 //! | pass | kernels, the one to prefer first |
 //! |---|---|
-//! | y, dx | `forward_3x3`: 3x3, stride 1, one group |
+//! | y, dx | `winograd_*`: 3x3, stride 1, padding 1, one group, width by fours, where it pays |
+//! | | `forward_3x3`: 3x3, stride 1, one group |
 //! | | `grouped_3x3`: 3x3, stride 1, several groups |
 //! | | `pointwise`: 1x1, stride 1, no padding, one group, channels and pixels by fours |
 //! | | `depthwise_9x9`: 9x9, stride 1, a group a channel |
 //! | | `tiled`: one group |
 //! | | `grouped`: several groups |
 //! | | `forward`, `backward_input`: any |
-//! | dw | `backward_weight_3x3`, `backward_weight_grouped_3x3`, `backward_weight_depthwise_9x9`, `backward_weight_tiled`: as above |
+//! | dw | `winograd_*`, `backward_weight_3x3`, `backward_weight_grouped_3x3`, `backward_weight_depthwise_9x9`, `backward_weight_tiled`: as above |
 //! | | `backward_weight`: any |
 //! | db | `backward_bias`: any |
 
 use super::geometry::Geometry;
+use super::winograd;
 use crate::gpu::Argument::{Input, Output, Scratch, Table};
 use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
 use crate::ir::{Shape, Variant};
@@ -55,6 +57,12 @@ kernels! {
     BACKWARD_WEIGHT_GROUPED_3X3, "backward_weight_grouped_3x3", false, "gradient for a 3x3 weight in groups and parts, 9 taps an invocation";
     BACKWARD_WEIGHT_DEPTHWISE_9X9, "backward_weight_depthwise_9x9", false, "gradient for a depthwise 9x9 weight in parts, one channel an invocation";
     BACKWARD_WEIGHT_TILED, "backward_weight_tiled", true, "gradient for the weight in parts, 16 outputs of up to 4 elements an invocation";
+    WINOGRAD_INPUT, "winograd_input", false, "6x6 frequencies of tiles of a 3x3 convolution's input";
+    WINOGRAD_WEIGHT, "winograd_weight", false, "6x6 frequencies of a 3x3 weight";
+    WINOGRAD_PRODUCT, "winograd_product", true, "products of matrices by frequency, 64 columns of 4 rows an invocation";
+    WINOGRAD_OUTPUT, "winograd_output", false, "outputs of a 3x3 convolution from their frequencies";
+    WINOGRAD_GRADIENT, "winograd_gradient", false, "6x6 frequencies of tiles of an output's gradient";
+    WINOGRAD_WEIGHT_GRADIENT, "winograd_weight_gradient", false, "gradient for a 3x3 weight from its frequencies";
     SUM_PARTS, "sum_parts", false, "adds the parts of a weight gradient";
     BACKWARD_BIAS, "backward_bias", false, "gradient for the bias, one channel a workgroup";
 }
@@ -64,7 +72,7 @@ fn one_each(kernel: &'static Kernel, g: &Geometry, elements: usize, bindings: Ve
     Dispatch { kernel, constants: g.constants(), bindings, workgroups: folded(elements.div_ceil(64)) }
 }
 
-fn flag(value: bool) -> f64 {
+pub(super) fn flag(value: bool) -> f64 {
     f64::from(u8::from(value))
 }
 
@@ -74,7 +82,7 @@ fn broadcasts(capabilities: &Capabilities) -> bool {
 }
 
 /// Invocations of a workgroup whose lanes stand for `items` items: a subgroup, or less where that suffices.
-fn lanes(items: usize, capabilities: &Capabilities) -> usize {
+pub(super) fn lanes(items: usize, capabilities: &Capabilities) -> usize {
     items.next_multiple_of(8).min(capabilities.subgroup_min_size as usize / 8 * 8)
 }
 
@@ -151,8 +159,15 @@ impl Pass {
         Variant::new(name, vec![dispatch]).with_tables(vec![g.table()])
     }
 
+    /// The kernels for stride 1. For dx, `g` is turned.
+    fn with_stride_1(&self, g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
+        let direct = self.for_kernel_size(g, capabilities);
+        let winograd = winograd::forward(g, self.input_gradient, self.bias, capabilities);
+        in_order(winograd::pays(g, capabilities), winograd, direct)
+    }
+
     /// The kernel for the one kernel size, if there is one. For dx, `g` is turned.
-    fn with_stride_1(&self, g: &Geometry, capabilities: &Capabilities) -> Option<Variant> {
+    fn for_kernel_size(&self, g: &Geometry, capabilities: &Capabilities) -> Option<Variant> {
         let bias = self.bias_argument();
         let tiles =
             |height: usize, width: usize| g.batch * g.out_size[0].div_ceil(height) * g.out_size[1].div_ceil(width);
@@ -237,6 +252,12 @@ impl Pass {
     }
 }
 
+/// `a` before `b` if `a_first`, else after.
+fn in_order(a_first: bool, a: Option<Variant>, b: Option<Variant>) -> Vec<Variant> {
+    let (first, second) = if a_first { (a, b) } else { (b, a) };
+    first.into_iter().chain(second).collect()
+}
+
 /// 2 where the outputs of a group fall into pairs, 1 otherwise.
 fn pairs(g: &Geometry) -> usize {
     if (g.out_channels / g.groups).is_multiple_of(2) { 2 } else { 1 }
@@ -263,7 +284,9 @@ pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Vec<
             let workgroup = lanes(g.channels, capabilities);
             let blocks = g.out_channels.div_ceil(8) * g.channels.div_ceil(workgroup);
             let constants = vec![("WORKGROUP", workgroup as f64), ("QUADS", quads(1))];
-            variants.push(in_parts("3x3", &BACKWARD_WEIGHT_3X3, g, constants, capabilities, 1, blocks));
+            let direct = in_parts("3x3", &BACKWARD_WEIGHT_3X3, g, constants, capabilities, 1, blocks);
+            let winograd = winograd::backward_weight(g, capabilities);
+            variants.extend(in_order(winograd::pays_for_weight(g, capabilities), winograd, Some(direct)));
         } else if g.stride == [1, 1] && g.kernel == [3, 3] {
             let rows = g.out_channels * g.group_channels();
             let constants = vec![("QUADS", quads(1))];

@@ -10,6 +10,7 @@
 mod geometry;
 mod kernels;
 mod twin;
+mod winograd;
 
 pub use kernels::kernels;
 

@@ -1,0 +1,108 @@
+// patches = B x B' for every tile of 6x6 inputs, whose corner is input pixel (4 i - 1, 4 j - 1); zero outside x
+//
+// The input's transform of a Winograd convolution F(4x4, 3x3) with padding 1 and the points 0, +-sqrt(2), +-sqrt(1/2),
+// infinity, which amplify rounding least. Its 36 frequencies lie apart. Tiles lie by fours: those of 8x8 outputs.
+//
+// One invocation transforms four tiles of one channel. Width is a multiple of 4. Grid: ceil(batch * channels * blocks_y *
+// blocks_x / 64) workgroups of 64, folded into y past 65,535.
+
+struct Extents {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    blocks_y: u32,  // ceil(height / 8)
+    blocks_x: u32,  // ceil(width / 8)
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;                // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> x_quads: array<vec4f>;        // x again, by fours
+@group(0) @binding(2) var<storage, read> extents: Extents;
+@group(0) @binding(3) var<storage, read_write> patches: array<vec4f>;  // [36, channels, batch, blocks_y, blocks_x] by fours
+
+const ROOT = 1.4142135623730951;
+const HALF_ROOT = 0.7071067811865476;
+
+// Ten pixels of a row of x.
+struct Row { before: f32, near: vec4f, far: vec4f, after: f32 }
+
+struct Six { a: vec4f, b: vec4f, c: vec4f, d: vec4f, e: vec4f, f: vec4f }
+
+fn load_row(e: Extents, plane: u32, row: i32, column: u32) -> Row {
+    let inside = row >= 0 && row < i32(e.height);
+    let at = plane + select(0u, u32(row), inside) * e.width + column;
+    let has_far = inside && column + 4u < e.width;
+    let has_before = inside && column > 0u;
+    let has_after = inside && column + 8u < e.width;
+    return Row(
+        select(0.0, x[select(0u, at - 1u, has_before)], has_before),
+        select(vec4f(0.0), x_quads[at / 4u], inside),
+        select(vec4f(0.0), x_quads[select(0u, at / 4u + 1u, has_far)], has_far),
+        select(0.0, x[select(0u, at + 8u, has_after)], has_after),
+    );
+}
+
+// B, whose rows are the coefficients of the product of (x - q) over all points q but one.
+fn transform(a: vec4f, b: vec4f, c: vec4f, d: vec4f, e: vec4f, f: vec4f) -> Six {
+    let even_0 = fma(c, vec4f(-0.5), e);
+    let odd_0 = fma(d, vec4f(ROOT), -HALF_ROOT * b);
+    let even_1 = fma(c, vec4f(-2.0), e);
+    let odd_1 = fma(d, vec4f(HALF_ROOT), -ROOT * b);
+    return Six(
+        fma(c, vec4f(-2.5), a + e), even_0 + odd_0, even_0 - odd_0, even_1 + odd_1, even_1 - odd_1, fma(d, vec4f(-2.5), b + f),
+    );
+}
+
+// The columns of two tiles each of an upper and a lower row.
+fn transform_rows(u: Row, l: Row) -> Six {
+    return transform(
+        vec4f(u.before, u.near.w, l.before, l.near.w), vec4f(u.near.x, u.far.x, l.near.x, l.far.x),
+        vec4f(u.near.y, u.far.y, l.near.y, l.far.y), vec4f(u.near.z, u.far.z, l.near.z, l.far.z),
+        vec4f(u.near.w, u.far.w, l.near.w, l.far.w), vec4f(u.far.x, u.after, l.far.x, l.after),
+    );
+}
+
+// Stores a column of frequencies.
+fn store(s: Six, at: u32, step: u32) {
+    patches[at] = s.a;
+    patches[at + step * 6u] = s.b;
+    patches[at + step * 12u] = s.c;
+    patches[at + step * 18u] = s.d;
+    patches[at + step * 24u] = s.e;
+    patches[at + step * 30u] = s.f;
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let e = extents;
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
+    let area = e.blocks_y * e.blocks_x;
+    let blocks = e.batch * area;
+    if index >= blocks * e.channels {
+        return;
+    }
+    let block = index % blocks;
+    let channel = index / blocks;
+    let plane = (block / area * e.channels + channel) * e.height * e.width;
+    let row = i32(block / e.blocks_x % e.blocks_y * 8u) - 1;
+    let column = block % e.blocks_x * 8u;
+    let r4 = load_row(e, plane, row + 4, column);
+    let r5 = load_row(e, plane, row + 5, column);
+    let p0 = transform_rows(load_row(e, plane, row, column), r4);
+    let p1 = transform_rows(load_row(e, plane, row + 1, column), r5);
+    let p2 = transform_rows(load_row(e, plane, row + 2, column), load_row(e, plane, row + 6, column));
+    let p3 = transform_rows(load_row(e, plane, row + 3, column), load_row(e, plane, row + 7, column));
+    let p4 = transform_rows(r4, load_row(e, plane, row + 8, column));
+    let p5 = transform_rows(r5, load_row(e, plane, row + 9, column));
+    let step = e.channels * blocks;
+    store(transform(p0.a, p1.a, p2.a, p3.a, p4.a, p5.a), index, step);
+    store(transform(p0.b, p1.b, p2.b, p3.b, p4.b, p5.b), index + step, step);
+    store(transform(p0.c, p1.c, p2.c, p3.c, p4.c, p5.c), index + step * 2u, step);
+    store(transform(p0.d, p1.d, p2.d, p3.d, p4.d, p5.d), index + step * 3u, step);
+    store(transform(p0.e, p1.e, p2.e, p3.e, p4.e, p5.e), index + step * 4u, step);
+    store(transform(p0.f, p1.f, p2.f, p3.f, p4.f, p5.f), index + step * 5u, step);
+}

@@ -1,0 +1,98 @@
+// y = bias + A' x product x A for every tile of 4x4 outputs
+//
+// The output's transform of a Winograd convolution F(4x4, 3x3); see winograd_input.wgsl.
+//
+// One invocation computes four tiles of one output channel. Width is a multiple of 4. Grid: ceil(batch * out_channels *
+// blocks_y * blocks_x / 64) workgroups of 64, folded into y past 65,535.
+
+override HAS_BIAS: bool;
+
+struct Extents {
+    batch: u32,
+    channels: u32,  // of y
+    height: u32,
+    width: u32,
+    blocks_y: u32,
+    blocks_x: u32,
+}
+
+@group(0) @binding(0) var<storage, read> product: array<vec4f>;  // [36, channels, batch, blocks_y, blocks_x] by fours
+@group(0) @binding(1) var<storage, read> bias: array<f32>;       // [channels]; anything where HAS_BIAS is false
+@group(0) @binding(2) var<storage, read> extents: Extents;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;  // [batch, channels, height, width] by fours
+
+const ROOT = 1.4142135623730951;
+const HALF_ROOT = 0.7071067811865476;
+
+struct Four { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
+
+// A', whose columns are the powers 0 to 3 of the points; the last is (0, 0, 0, 1).
+fn transform(a: vec4f, b: vec4f, c: vec4f, d: vec4f, e: vec4f, f: vec4f) -> Four {
+    let even_0 = b + c;
+    let odd_0 = (b - c) * ROOT;
+    let even_1 = d + e;
+    let odd_1 = (d - e) * HALF_ROOT;
+    return Four(
+        a + even_0 + even_1, odd_0 + odd_1, fma(even_0, vec4f(2.0), 0.5 * even_1), f + fma(odd_0, vec4f(2.0), 0.5 * odd_1),
+    );
+}
+
+fn add(s: Four, start: vec4f) -> Four {
+    return Four(s.a + start, s.b + start, s.c + start, s.d + start);
+}
+
+// A column of A' x product.
+fn load_column(at: u32, step: u32) -> Four {
+    return transform(
+        product[at], product[at + step * 6u], product[at + step * 12u],
+        product[at + step * 18u], product[at + step * 24u], product[at + step * 30u],
+    );
+}
+
+fn store_row(e: Extents, near: vec4f, far: vec4f, plane: u32, row: u32, column: u32) {
+    if row < e.height {
+        let at = (plane + row * e.width + column) / 4u;
+        y[at] = near;
+        if column + 4u < e.width {
+            y[at + 1u] = far;
+        }
+    }
+}
+
+// A row of the upper two tiles and of the lower two.
+fn store(e: Extents, s: Four, plane: u32, row: u32, column: u32) {
+    store_row(e, vec4f(s.a.x, s.b.x, s.c.x, s.d.x), vec4f(s.a.y, s.b.y, s.c.y, s.d.y), plane, row, column);
+    store_row(e, vec4f(s.a.z, s.b.z, s.c.z, s.d.z), vec4f(s.a.w, s.b.w, s.c.w, s.d.w), plane, row + 4u, column);
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let e = extents;
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
+    let area = e.blocks_y * e.blocks_x;
+    let blocks = e.batch * area;
+    if index >= blocks * e.channels {
+        return;
+    }
+    let block = index % blocks;
+    let channel = index / blocks;
+    let step = e.channels * blocks;
+    let c0 = load_column(index, step);
+    let c1 = load_column(index + step, step);
+    let c2 = load_column(index + step * 2u, step);
+    let c3 = load_column(index + step * 3u, step);
+    let c4 = load_column(index + step * 4u, step);
+    let c5 = load_column(index + step * 5u, step);
+    let start = vec4f(select(0.0, bias[select(0u, channel, HAS_BIAS)], HAS_BIAS));
+    let plane = (block / area * e.channels + channel) * e.height * e.width;
+    let row = block / e.blocks_x % e.blocks_y * 8u;
+    let column = block % e.blocks_x * 8u;
+    store(e, add(transform(c0.a, c1.a, c2.a, c3.a, c4.a, c5.a), start), plane, row, column);
+    store(e, add(transform(c0.b, c1.b, c2.b, c3.b, c4.b, c5.b), start), plane, row + 1u, column);
+    store(e, add(transform(c0.c, c1.c, c2.c, c3.c, c4.c, c5.c), start), plane, row + 2u, column);
+    store(e, add(transform(c0.d, c1.d, c2.d, c3.d, c4.d, c5.d), start), plane, row + 3u, column);
+}

@@ -1,0 +1,96 @@
+// dweight = G' x (sum over the parts of product) x G for every output and channel
+//
+// The last step of the weight's gradient by Winograd F(4x4, 3x3): the transpose of winograd_weight.wgsl.
+//
+// One invocation computes the weights of one output from four channels. Grid: ceil(out_channels * ceil(channels / 4) / 64)
+// workgroups of 64, folded into y past 65,535.
+
+struct Extents {
+    channels: u32,
+    out_channels: u32,
+    parts: u32,
+}
+
+@group(0) @binding(0) var<storage, read> product: array<vec4f>;      // [parts, 36, out_channels, channels] by fours, padded with anything
+@group(0) @binding(1) var<storage, read> extents: Extents;
+@group(0) @binding(2) var<storage, read_write> dweight: array<f32>;  // [out_channels, channels, 3, 3]
+
+const ROOT = 1.4142135623730951;
+const HALF_ROOT = 0.7071067811865476;
+
+struct Three { a: vec4f, b: vec4f, c: vec4f }
+
+fn transform(a: vec4f, b: vec4f, c: vec4f, d: vec4f, e: vec4f, f: vec4f) -> Three {
+    let even_0 = (b + c) / 6.0;
+    let odd_0 = (b - c) * (ROOT / 6.0);
+    let even_1 = (d + e) / -1.5;
+    let odd_1 = (d - e) * (HALF_ROOT / -1.5);
+    return Three(a + even_0 + even_1, odd_0 + odd_1, f + fma(even_0, vec4f(2.0), 0.5 * even_1));
+}
+
+fn load(e: Extents, at: u32, step: u32) -> vec4f {
+    var sum = product[at];
+    for (var part = 1u; part < e.parts; part++) {
+        sum += product[at + part * step * 36u];
+    }
+    return sum;
+}
+
+// A column of G' x product.
+fn load_column(e: Extents, at: u32, step: u32) -> Three {
+    return transform(
+        load(e, at, step), load(e, at + step * 6u, step), load(e, at + step * 12u, step),
+        load(e, at + step * 18u, step), load(e, at + step * 24u, step), load(e, at + step * 30u, step),
+    );
+}
+
+// Stores a row of the taps of a weight.
+fn store_row(a: f32, b: f32, c: f32, at: u32) {
+    dweight[at] = a;
+    dweight[at + 1u] = b;
+    dweight[at + 2u] = c;
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let e = extents;
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
+    let quads = (e.channels + 3u) / 4u;
+    let step = e.out_channels * quads;
+    if index >= step {
+        return;
+    }
+    let c0 = load_column(e, index, step);
+    let c1 = load_column(e, index + step, step);
+    let c2 = load_column(e, index + step * 2u, step);
+    let c3 = load_column(e, index + step * 3u, step);
+    let c4 = load_column(e, index + step * 4u, step);
+    let c5 = load_column(e, index + step * 5u, step);
+    let top = transform(c0.a, c1.a, c2.a, c3.a, c4.a, c5.a);
+    let middle = transform(c0.b, c1.b, c2.b, c3.b, c4.b, c5.b);
+    let bottom = transform(c0.c, c1.c, c2.c, c3.c, c4.c, c5.c);
+    let channel = index % quads * 4u;
+    let at = 9u * (index / quads * e.channels + channel);
+    store_row(top.a.x, top.b.x, top.c.x, at);
+    store_row(middle.a.x, middle.b.x, middle.c.x, at + 3u);
+    store_row(bottom.a.x, bottom.b.x, bottom.c.x, at + 6u);
+    if channel + 1u < e.channels {
+        store_row(top.a.y, top.b.y, top.c.y, at + 9u);
+        store_row(middle.a.y, middle.b.y, middle.c.y, at + 12u);
+        store_row(bottom.a.y, bottom.b.y, bottom.c.y, at + 15u);
+    }
+    if channel + 2u < e.channels {
+        store_row(top.a.z, top.b.z, top.c.z, at + 18u);
+        store_row(middle.a.z, middle.b.z, middle.c.z, at + 21u);
+        store_row(bottom.a.z, bottom.b.z, bottom.c.z, at + 24u);
+    }
+    if channel + 3u < e.channels {
+        store_row(top.a.w, top.b.w, top.c.w, at + 27u);
+        store_row(middle.a.w, middle.b.w, middle.c.w, at + 30u);
+        store_row(bottom.a.w, bottom.b.w, bottom.c.w, at + 33u);
+    }
+}

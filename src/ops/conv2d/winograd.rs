@@ -1,0 +1,173 @@
+//! 3x3 convolutions by Winograd F(4x4, 3x3): tiles of 4x4 outputs, and transforms between which a product of matrices at
+//! each of 36 frequencies does with 2 1/4 multiply-adds an output what takes 9 otherwise.
+//!
+//! The points are 0, +-sqrt(2), +-sqrt(1/2) and infinity: with 0, +-1 and +-2 the error is five times as large.
+
+use super::geometry::Geometry;
+use super::kernels::{
+    WINOGRAD_GRADIENT, WINOGRAD_INPUT, WINOGRAD_OUTPUT, WINOGRAD_PRODUCT, WINOGRAD_WEIGHT, WINOGRAD_WEIGHT_GRADIENT,
+    flag, lanes,
+};
+use crate::gpu::Argument::{Input, Output, Scratch, Table};
+use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
+use crate::ir::Variant;
+
+const NAME: &str = "winograd";
+const FREQUENCIES: usize = 36;
+
+/// Tiles of dw in a part: few enough additions in a row for the transforms, which amplify their error.
+const TILES_A_PART: usize = 512;
+
+fn takes(g: &Geometry) -> bool {
+    let [_, width] = g.size;
+    g.kernel == [3, 3] && g.stride == [1, 1] && g.padding == [1, 1] && g.groups == 1 && width.is_multiple_of(4)
+}
+
+/// Whether it is faster than the other kernels, as measured on lavapipe: where products of 32 x 32 and more outweigh
+/// the transforms, and a picture fills most of a tile of the products.
+pub(super) fn pays(g: &Geometry, capabilities: &Capabilities) -> bool {
+    capabilities.is_cpu && g.channels.min(g.out_channels) >= 32 && blocks(g) >= 8
+}
+
+/// The same for dw, whose kernel for 3x3 gains more from its sliding rows.
+pub(super) fn pays_for_weight(g: &Geometry, capabilities: &Capabilities) -> bool {
+    capabilities.is_cpu && g.channels.min(g.out_channels) >= 64 && blocks(g) >= 8
+}
+
+/// y from x, weight and perhaps bias; or dx from dy and weight, where `g` is turned. None where it does not take it.
+pub(super) fn forward(
+    g: &Geometry,
+    input_gradient: bool,
+    bias: Option<Argument>,
+    capabilities: &Capabilities,
+) -> Option<Variant> {
+    if !takes(g) {
+        return None;
+    }
+    let product =
+        Product { parts: 1, depth: g.channels, depth_quads: false, rows: g.out_channels, columns: 4 * blocks(g) };
+    let weight = one_each(
+        &WINOGRAD_WEIGHT,
+        vec![("INPUT_GRADIENT", flag(input_gradient))],
+        vec![Input(1), Table(1), Scratch(0)],
+        g.channels * g.out_channels.div_ceil(4),
+    );
+    let output = one_each(
+        &WINOGRAD_OUTPUT,
+        vec![("HAS_BIAS", flag(bias.is_some()))],
+        vec![Scratch(2), bias.unwrap_or(Input(1)), Table(3), Output(0)],
+        g.out_channels * blocks(g),
+    );
+    let tables =
+        vec![tiles(g, g.channels), words(&[g.channels, g.out_channels]), product.table(), tiles(g, g.out_channels)];
+    let dispatches = vec![input_transform(g, 0), weight, product.dispatch(Table(2), capabilities), output];
+    product.variant(dispatches, tables, capabilities)
+}
+
+/// dweight from dy and x, as a sum over parts of the tiles. None where it does not take it.
+pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Option<Variant> {
+    if !takes(g) {
+        return None;
+    }
+    let depth = 4 * blocks(g);
+    let parts = depth.div_ceil(TILES_A_PART);
+    let product = Product { parts, depth, depth_quads: true, rows: g.out_channels, columns: g.channels };
+    let gradient =
+        one_each(&WINOGRAD_GRADIENT, Vec::new(), vec![Input(0), Table(1), Scratch(0)], g.out_channels * blocks(g));
+    let weight = one_each(
+        &WINOGRAD_WEIGHT_GRADIENT,
+        Vec::new(),
+        vec![Scratch(2), Table(3), Output(0)],
+        g.out_channels * g.channels.div_ceil(4),
+    );
+    let tables = vec![
+        tiles(g, g.channels),
+        tiles(g, g.out_channels),
+        product.table(),
+        words(&[g.channels, g.out_channels, parts]),
+    ];
+    let dispatches = vec![input_transform(g, 1), gradient, product.dispatch(Table(2), capabilities), weight];
+    product.variant(dispatches, tables, capabilities)
+}
+
+/// The frequencies of input number `input`, into scratch 1.
+fn input_transform(g: &Geometry, input: usize) -> Dispatch {
+    let bindings = vec![Input(input), Input(input), Table(0), Scratch(1)];
+    one_each(&WINOGRAD_INPUT, Vec::new(), bindings, g.channels * blocks(g))
+}
+
+/// The products at all frequencies: left, `depth` x `rows` and turned, times right, `depth` x `columns`.
+struct Product {
+    parts: usize,
+    depth: usize,
+    /// Whether the matrices lie by fours along `depth`, and not along `rows` and `columns`.
+    depth_quads: bool,
+    rows: usize,
+    columns: usize,
+}
+
+impl Product {
+    /// From scratch 0 and 1 to scratch 2.
+    fn dispatch(&self, table: Argument, capabilities: &Capabilities) -> Dispatch {
+        let workgroup = lanes(self.rows.div_ceil(4), capabilities);
+        let blocks = self.columns.div_ceil(64) * self.rows.div_ceil(4 * workgroup);
+        Dispatch {
+            kernel: &WINOGRAD_PRODUCT,
+            constants: vec![("DEPTH_QUADS", flag(self.depth_quads)), ("WORKGROUP", workgroup as f64)],
+            bindings: vec![Scratch(0), Scratch(1), table, Scratch(2)],
+            workgroups: folded(self.parts * FREQUENCIES * blocks),
+        }
+    }
+
+    fn table(&self) -> Vec<u32> {
+        words(&[self.parts, FREQUENCIES, self.depth, self.rows, self.columns])
+    }
+
+    /// Elements of left, right and the product.
+    fn scratch(&self) -> Vec<usize> {
+        let fours = |rows: usize| rows.next_multiple_of(4);
+        vec![
+            FREQUENCIES * self.depth * fours(self.rows),
+            FREQUENCIES * self.depth * fours(self.columns),
+            FREQUENCIES * self.parts * self.rows * fours(self.columns),
+        ]
+    }
+
+    /// The variant, where the matrices fit bindings.
+    fn variant(
+        &self,
+        dispatches: Vec<Dispatch>,
+        tables: Vec<Vec<u32>>,
+        capabilities: &Capabilities,
+    ) -> Option<Variant> {
+        let limit = capabilities.max_binding_bytes.min(capabilities.max_buffer_bytes);
+        let fits = self.scratch().into_iter().all(|elements| 4 * elements as u64 <= limit);
+        fits.then(|| Variant::new(NAME, dispatches).with_scratch(self.scratch()).with_tables(tables))
+    }
+}
+
+/// Blocks of 8x8 outputs, four tiles each.
+fn blocks(g: &Geometry) -> usize {
+    g.batch * g.size[0].div_ceil(8) * g.size[1].div_ceil(8)
+}
+
+/// The extents of a tensor of so many channels and its tiles.
+fn tiles(g: &Geometry, channels: usize) -> Vec<u32> {
+    let [height, width] = g.size;
+    words(&[g.batch, channels, height, width, height.div_ceil(8), width.div_ceil(8)])
+}
+
+fn words(values: &[usize]) -> Vec<u32> {
+    // Operators refuse tensors that do not fit a binding, and bindings stay below 2^32 bytes.
+    values.iter().map(|&value| value as u32).collect()
+}
+
+/// A dispatch of one invocation an item in workgroups of 64.
+fn one_each(
+    kernel: &'static Kernel,
+    constants: Vec<(&'static str, f64)>,
+    bindings: Vec<Argument>,
+    items: usize,
+) -> Dispatch {
+    Dispatch { kernel, constants, bindings, workgroups: folded(items.div_ceil(64)) }
+}
