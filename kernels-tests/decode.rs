@@ -23,13 +23,48 @@ proptest! {
         let elements = shape.iter().product::<usize>() as u64;
         let level = |index: u64| (index ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
         let maps = (0..elements).map(|index| (level(index) % u64::from(levels)) as f32 / 64.0 - 0.25).collect();
-        values_agree(&OperatorCase::new(Decode, &[shape]).fill(0, Fill::Given(maps)), 0);
+        values_agree(&OperatorCase::new(Decode::Quarter, &[shape]).fill(0, Fill::Given(maps)), 0);
+    }
+}
+
+#[test]
+fn hills_of_any_size_and_at_any_edge_agree_with_the_twin() {
+    for shape in [[1, 40, 5, 5], [2, 33, 6, 19], [3, 7, 24, 4], [1, 64, 12, 13]] {
+        values_agree(&OperatorCase::new(Decode::Dark, &[shape]).fill(0, Fill::Given(decode::hills(shape))), 0);
+    }
+}
+
+#[test]
+fn dark_finds_the_top_of_a_gaussian_between_the_pixels() {
+    let (x, y) = (20.37, 14.82);
+    let value = |pixel: usize| {
+        let (dx, dy) = ((pixel % 48) as f64 - x, (pixel / 48) as f64 - y);
+        0.7 * (-(dx * dx + dy * dy) / 8.0).exp()
+    };
+    let map: Vec<f64> = (0..64 * 48).map(value).collect();
+    let point = |decode: Decode| decode.reference(&[&Shape::from([1, 1, 64, 48])], &[&map]).remove(0);
+    let dark = point(Decode::Dark);
+    // The smoothing window ends at 2.5 deviations, so that the smoothed map is not quite a Gaussian.
+    assert!((dark[0] - x).abs() < 0.01 && (dark[1] - y).abs() < 0.01, "{dark:?}");
+    assert_eq!(point(Decode::Quarter)[..2], [20.25, 14.75]);
+}
+
+#[test]
+fn dark_stays_on_the_pixel_within_two_of_the_edge() {
+    for (x, y, moved) in [(1, 4, false), (2, 4, true), (5, 4, true), (6, 4, false), (4, 1, false), (4, 6, false)] {
+        let mut map = vec![0.1; 64];
+        map[y * 8 + x] = 0.9;
+        map[y * 8 + x + 1] = 0.5;
+        let point = Decode::Dark.reference(&[&Shape::from([1, 1, 8, 8])], &[&map]).remove(0);
+        assert_eq!(point[..2] != [x as f64, y as f64], moved, "{x}, {y}: {point:?}");
     }
 }
 
 #[test]
 fn more_than_65535_maps_fold_into_y() {
-    values_agree(&OperatorCase::new(Decode, &[[5, 13_109, 2, 2]]), 0);
+    let shape = [5, 13_109, 5, 5];
+    values_agree(&OperatorCase::new(Decode::Dark, &[shape]).fill(0, Fill::Given(decode::hills(shape))), 0);
+    values_agree(&OperatorCase::new(Decode::Quarter, &[[5, 13_109, 2, 2]]), 0);
 }
 
 /// The twin's point of a 6x8 map that is 0 but for these pixels.
@@ -38,7 +73,7 @@ fn decoded(pixels: &[(usize, usize, f64)]) -> Vec<f64> {
     for &(x, y, value) in pixels {
         map[y * 8 + x] = value;
     }
-    Decode.reference(&[&Shape::from([1, 1, 6, 8])], &[&map]).remove(0)
+    Decode::Quarter.reference(&[&Shape::from([1, 1, 6, 8])], &[&map]).remove(0)
 }
 
 #[test]

@@ -110,7 +110,7 @@ impl Protocol {
         let targets = JointTargets { height: rows, width: columns, sigma: 2.0 };
         let targets = graph.apply(targets, &[on_map]).expect(fits);
         let merged = graph.apply_one(FlipMerge { partner: skeleton.flipped_joints() }, &[maps, mirrored]).expect(fits);
-        let decoded = graph.apply_one(Decode, &[merged]).expect(fits);
+        let decoded = graph.apply_one(Decode::Quarter, &[merged]).expect(fits);
         let outputs = [image, targets[0], targets[1], decoded];
         let plan = Plan::new(graph, &outputs, gpu.capabilities()).expect("it fits the adapter");
         let session = Session::new(gpu, plan, &mut Store::new(gpu)).expect("it fits the adapter");
@@ -199,6 +199,54 @@ fn compare(expected: &Expected, person: impl Fn(usize, &ExpectedPerson) -> Perso
     // Points are rounded to 1/32 pixel, and float32 rounds some the other way: up to 8 grey levels at the hardest edge.
     // In the project's own samples no value may differ by more than 3.
     assert!(over * 50_000 <= compared, "{over} of {compared} values differ by more than 3");
+}
+
+/// What OpenCV and NumPy decode from noisy hills.
+#[derive(Deserialize)]
+struct Decoded {
+    /// Width and height of the maps.
+    size: [usize; 2],
+    /// x, y in pixels of the map, and the largest value.
+    points: Vec<[f64; 3]>,
+}
+
+/// Gaussians anywhere on the map under a little noise, as the script makes them.
+fn noisy_hills(count: usize, [width, height]: [usize; 2]) -> Vec<f32> {
+    let numbers: Vec<f64> = noise(0, 3 * count).map(f64::from).collect();
+    let (tops, _) = numbers.as_chunks::<3>();
+    let rough = noise(3 * count, count * width * height).map(f64::from);
+    let place = |index: usize| (index / (width * height), index / width % height, index % width);
+    let value = |(index, rough): (usize, f64)| {
+        let (map, row, column) = place(index);
+        let [x, y, top] = tops[map];
+        let (dx, dy) = (column as f64 - x * width as f64, row as f64 - y * height as f64);
+        ((0.2 + 0.8 * top) * (-(dx * dx + dy * dy) / 8.0).exp() + 0.02 * rough) as f32
+    };
+    rough.enumerate().map(value).collect()
+}
+
+#[test]
+fn dark_decodes_noisy_hills_as_opencv_and_numpy_do() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protocol/dark.json");
+    let text = std::fs::read_to_string(path).expect("the file is part of the project");
+    let Decoded { size, points } = serde_json::from_str(&text).expect("the script's file is whole");
+    let gpu = Gpu::open(&AdapterChoice::default()).expect("there is an adapter");
+    let mut graph = Graph::new();
+    let maps = graph.input("maps", [1, points.len(), size[1], size[0]]);
+    let decoded = graph.apply_one(Decode::Dark, &[maps]).expect("the shapes fit");
+    let plan = Plan::new(graph, &[decoded], gpu.capabilities()).expect("it fits the adapter");
+    let session = Session::new(&gpu, plan, &mut Store::new(&gpu)).expect("it fits the adapter");
+    session.write(maps, &noisy_hills(points.len(), size)).expect("the device works");
+    session.run().expect("the device works");
+    let ours = session.read(decoded).expect("the device works");
+    let mut worst = 0.0_f64;
+    for (map, (ours, truth)) in ours.as_chunks::<3>().0.iter().zip(&points).enumerate() {
+        for (ours, truth) in ours.iter().zip(truth) {
+            worst = worst.max((f64::from(*ours) - truth).abs());
+            assert!((f64::from(*ours) - truth).abs() < TOLERANCE, "map {map}: {ours}, not {truth}");
+        }
+    }
+    println!("{} maps: points differ by {worst:.1e} at most", points.len());
 }
 
 /// The person of a set with this box, with the picture.

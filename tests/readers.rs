@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use ditn::data::mat;
+use ditn::data::coco::Annotations;
+use ditn::data::{Coco, Dataset, Mpii, mat};
+use ditn::metrics::files::{score_coco, score_mpii};
 use ditn::nn::{Matching, Shapes, WeightFile};
 use ditn::predict::boxes::BoxEntry;
 use ditn::train::checkpoint::{self, Checkpoint, Header, Progress, State};
@@ -196,37 +198,40 @@ fn dumps_of_the_reference() {
     });
 }
 
-/// A MATLAB 5 file with one array of doubles `a` of this shape.
-fn matlab(shape: &[i32]) -> Vec<u8> {
+/// A MATLAB 5 file with arrays of doubles of these names and shapes.
+fn matlab(arrays: &[(&str, &[i32])]) -> Vec<u8> {
     let element = |kind: u32, data: &[u8]| -> Vec<u8> {
         let mut element = [kind.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
         element.extend(data);
         element.resize(element.len().next_multiple_of(8), 0);
         element
     };
-    let shape_bytes: Vec<u8> = shape.iter().flat_map(|extent| extent.to_le_bytes()).collect();
-    let count = shape.iter().product::<i32>() as usize;
-    let array = [
-        element(6, &[6, 0, 0, 0, 0, 0, 0, 0]),
-        element(5, &shape_bytes),
-        element(1, b"a"),
-        element(9, &1.5_f64.to_le_bytes().repeat(count)),
-    ];
+    let array = |(name, shape): &(&str, &[i32])| {
+        let shape_bytes: Vec<u8> = shape.iter().flat_map(|extent| extent.to_le_bytes()).collect();
+        let count = shape.iter().product::<i32>() as usize;
+        let parts = [
+            element(6, &[6, 0, 0, 0, 0, 0, 0, 0]),
+            element(5, &shape_bytes),
+            element(1, name.as_bytes()),
+            element(9, &1.5_f64.to_le_bytes().repeat(count)),
+        ];
+        element(14, &parts.concat())
+    };
     let mut file = b"MATLAB 5.0 MAT-file, made by a test".to_vec();
     file.resize(124, b' ');
     file.extend([0, 1, b'I', b'M']);
-    file.extend(element(14, &array.concat()));
+    file.extend(arrays.iter().flat_map(array));
     file
 }
 
 #[test]
 fn matlab_files() {
     let path = std::env::temp_dir().join(format!("ditn-readers-{}.mat", std::process::id()));
-    std::fs::write(&path, matlab(&[3, 2, 4])).expect("the temporary folder is writable");
+    std::fs::write(&path, matlab(&[("a", &[3, 2, 4])])).expect("the temporary folder is writable");
     let numbers = mat::read(&path, "a", "").expect("the test writes what MATLAB writes");
     assert_eq!((numbers.shape, numbers.values), (vec![3, 2, 4], vec![1.5; 24]));
     std::fs::remove_file(&path).expect("it has just been written");
-    survives("joints.mat", &[matlab(&[3, 2, 4]), matlab(&[5, 1])], MOST, |path| {
+    survives("joints.mat", &[matlab(&[("a", &[3, 2, 4])]), matlab(&[("a", &[5, 1])])], MOST, |path| {
         mat::read(path, "a", "").ok();
     });
 }
@@ -270,5 +275,108 @@ fn files_of_boxes() {
     survives("boxes.json", &[file.to_vec()], MOST, |path| {
         let text = std::fs::read(path).expect("it has just been written");
         serde_json::from_slice::<Vec<BoxEntry>>(&text).ok();
+    });
+}
+
+/// MPII's people as the public HRNet code writes them.
+fn mpii_people() -> Vec<u8> {
+    let person = |name: &str| {
+        serde_json::json!({
+            "image": name, "center": [101.0, 201.0], "scale": 2.0, "joints": vec![[1.5, 1.5]; 16],
+            "joints_vis": vec![1; 16],
+        })
+    };
+    serde_json::json!([person("a.jpg"), person("b.jpg")]).to_string().into_bytes()
+}
+
+/// Opens the annotations `path` of MPII and looks at everyone.
+fn read_mpii(path: &Path) {
+    let (folder, name) = (path.parent().expect("it lies in a folder"), path.file_name().expect("it is a file"));
+    std::fs::create_dir_all(folder.join("images")).expect("the temporary folder is writable");
+    if let Ok(set) = Mpii::open(folder, Path::new(name)) {
+        look_at_everyone(&set);
+    }
+}
+
+fn look_at_everyone(set: &dyn Dataset) {
+    for person in 0..set.len() {
+        set.annotation(0, person).ok();
+        set.load(0, person).ok();
+    }
+}
+
+#[test]
+fn people_of_mpii_as_json() {
+    survives("train.json", &[mpii_people()], MOST, read_mpii);
+}
+
+#[test]
+fn people_of_mpii_as_released() {
+    survives("release.mat", &bytes_of(&["tests/mpii/release.mat"]), MOST, read_mpii);
+}
+
+/// The arrays of `gt_valid.mat` for two people.
+fn mpii_truth() -> Vec<u8> {
+    matlab(&[("jnt_missing", &[16, 2]), ("pos_gt_src", &[16, 2, 2]), ("headboxes_src", &[2, 2, 2])])
+}
+
+#[test]
+fn the_truth_of_mpii() {
+    survives("gt_valid.mat", &[mpii_truth()], MOST, |path| {
+        let folder = path.parent().expect("it lies in a folder");
+        std::fs::create_dir_all(folder.join("images")).expect("the temporary folder is writable");
+        std::fs::write(folder.join("valid.json"), mpii_people()).expect("the temporary folder is writable");
+        if let Ok(set) = Mpii::open(folder, Path::new("valid.json")).and_then(|set| set.with_truth(path)) {
+            look_at_everyone(&set);
+        }
+        std::fs::write(folder.join("results.json"), mpii_results()).expect("the temporary folder is writable");
+        score_mpii(path, &folder.join("results.json"), None).ok();
+    });
+}
+
+fn mpii_results() -> Vec<u8> {
+    serde_json::json!(vec![vec![[3.5, 4.0]; 16]; 2]).to_string().into_bytes()
+}
+
+#[test]
+fn results_on_mpii() {
+    survives("results.json", &[mpii_results()], MOST, |path| {
+        let truth = path.with_file_name("gt_valid.mat");
+        std::fs::write(&truth, mpii_truth()).expect("the temporary folder is writable");
+        score_mpii(&truth, path, None).ok();
+        score_mpii(&truth, path, Some(1)).ok();
+    });
+}
+
+#[test]
+fn people_of_coco() {
+    let results = in_repository("tests/oks/results.json");
+    survives("person_keypoints_val.json", &bytes_of(&["tests/oks/truth.json"]), MOST, |path| {
+        let (folder, name) = (path.parent().expect("it lies in a folder"), path.file_name().expect("it is a file"));
+        std::fs::create_dir_all(folder.join("val")).expect("the temporary folder is writable");
+        if let Ok(set) = Coco::open(folder, Path::new(name), None) {
+            look_at_everyone(&set);
+        }
+        score_coco(path, &results).ok();
+    });
+}
+
+#[test]
+fn results_on_coco() {
+    let truth = in_repository("tests/oks/truth.json");
+    survives("results.json", &bytes_of(&["tests/oks/results.json"]), MOST, |path| {
+        score_coco(&truth, path).ok();
+    });
+}
+
+/// A person and something else in pictures of tests/oks/truth.json.
+const BOXES: &[u8] = br#"[{"image_id": 64, "category_id": 1, "bbox": [1.5, 2, 30, 4e1], "score": 0.9},
+                          {"image_id": 1, "category_id": 3, "bbox": [0, 0, 5, 5], "score": 0.1}]"#;
+
+#[test]
+fn boxes_of_a_detector() {
+    let truth = Annotations::read(&in_repository("tests/oks/truth.json")).expect("the file is whole");
+    survives("boxes.json", &[BOXES.to_vec()], MOST, |path| {
+        truth.read_boxes(path).ok();
     });
 }

@@ -92,6 +92,45 @@ def decode(maps):
     return places, scores
 
 
+def decode_dark(maps):
+    """One Newton step on the log of the smoothed maps, as the public DARK code takes it."""
+    places, scores = np.zeros((len(maps), 2)), maps.reshape(len(maps), -1).max(1)
+    for j, map in enumerate(maps):
+        height, width = map.shape
+        x, y = int(map.argmax()) % width, int(map.argmax()) // width
+        places[j] = x, y
+        # Ten pixels of zeros on each side: the filter's own border rule is out of reach.
+        smoothed = cv2.GaussianBlur(np.pad(map.astype(np.float64), 10), (11, 11), 0)[10:-10, 10:-10]
+        log = np.log(np.maximum(smoothed * (map.max() / smoothed.max()), 1e-10))
+        if 1 < x < width - 2 and 1 < y < height - 2:
+            dx, dy = (log[y, x + 1] - log[y, x - 1]) / 2, (log[y + 1, x] - log[y - 1, x]) / 2
+            dxx = (log[y, x + 2] - 2 * log[y, x] + log[y, x - 2]) / 4
+            dyy = (log[y + 2, x] - 2 * log[y, x] + log[y - 2, x]) / 4
+            dxy = (log[y + 1, x + 1] - log[y - 1, x + 1] - log[y + 1, x - 1] + log[y - 1, x - 1]) / 4
+            places[j] -= np.linalg.solve([[dxx, dxy], [dxy, dyy]], [dx, dy])
+    return places, scores
+
+
+def noisy_hills(count, size):
+    """Gaussians anywhere on the map under a little noise; tests/protocol.rs makes the same."""
+    width, height = size
+    row, column = np.mgrid[0:height, 0:width]
+    tops = noise(0, 3 * count).astype(np.float64).reshape(count, 3)
+    hills = [
+        (0.2 + 0.8 * top) * np.exp(-((column - x * width) ** 2 + (row - y * height) ** 2) / (2 * SIGMA * SIGMA))
+        for x, y, top in tops
+    ]
+    rough = noise(3 * count, count * width * height).astype(np.float64).reshape(count, height, width)
+    return (np.stack(hills) + 0.02 * rough).astype(np.float32)
+
+
+def write_dark(path, count=200, size=(48, 64)):
+    places, scores = decode_dark(noisy_hills(count, size))
+    points = [[*map(float, place), float(score)] for place, score in zip(places, scores)]
+    path.write_text(json.dumps({"size": size, "points": points}, separators=(",", ":")) + "\n")
+    print(path, count, "maps,", path.stat().st_size, "bytes")
+
+
 def flip_test(maps, mirrored, pairs):
     """The mean of the maps and those of the mirrored picture, mirrored back and shifted one pixel to the right."""
     back = mirrored[:, :, ::-1].copy()
@@ -191,6 +230,7 @@ if __name__ == "__main__":
     everyone = sys.argv[3:] == ["all"]
     samples = None if everyone else 500
     out.mkdir(parents=True, exist_ok=True)
+    write_dark(out / "dark.json")
     write(out / "synthetic.json", "mpii", (256, 256), synthetic_people(), samples)
     write(out / "mpii.json", "mpii", (256, 256), mpii_people(data / "mpii"), samples)
     for split in ["train2017", "val2017"]:

@@ -22,14 +22,21 @@ use crate::train::{self, Outcome};
 /// Below a table.
 const MARK: &str = "Differences are from the first row; * marks those beyond the spread of the seeds.";
 
-/// The configuration of `--data lsp`.
-const LSP: &str = include_str!("../../datasets/lsp/ditn_small.toml");
+/// Configurations by the names that `--data` takes, with the files they come from.
+const NAMED: [(&str, &str, &str); 4] = [
+    ("synthetic", "datasets/synthetic/ditn_tiny.toml", include_str!("../../datasets/synthetic/ditn_tiny.toml")),
+    ("lsp", "datasets/lsp/ditn_small.toml", include_str!("../../datasets/lsp/ditn_small.toml")),
+    ("mpii", "datasets/mpii/ditn_w32_256x256.toml", include_str!("../../datasets/mpii/ditn_w32_256x256.toml")),
+    ("coco", "datasets/coco/ditn_w32_256x192.toml", include_str!("../../datasets/coco/ditn_w32_256x192.toml")),
+];
 
 const EXAMPLES: &str = "\
 Examples:
   ditn ablation table5                                the rows on synthetic people, three seeds
   ditn ablation table7 --data lsp --budget 6000 --seeds 5
-  ditn ablation table5 --data datasets/mpii/ditn_w32_256x256.toml --seeds 1 --out mpii_table5
+  ditn ablation table5 --data mpii --seeds 1           the paper's own experiment: days on one GPU
+  ditn ablation table6 --data mpii --set model.kind=ditn-resnet --seeds 1
+  ditn ablation table5 --data my.toml --out my_table5
 
 Each row is a run of the same configuration with the row's change, once for every seed; rows of one seed see the same
 people in the same order. OUT/ROW/seed_N is such a run's folder. Calling the command again goes on where it was stopped
@@ -46,8 +53,9 @@ pub struct Arguments {
     /// Table 5 (the parts of DITN), 6 (the losses) or 7 (the weight of the bones' loss)
     #[arg(value_parser = TABLES.each_ref().map(|table| table.name))]
     table: String,
-    /// `synthetic`, `lsp` (both with a small network), or a configuration of a DITN
-    #[arg(long, value_name = "synthetic|lsp|CONFIG.toml", default_value = "synthetic")]
+    /// `synthetic`, `lsp` (both with a small network), `mpii`, `coco` (DITN-W32 with the paper's schedule), or a
+    /// configuration of a DITN
+    #[arg(long, value_name = "synthetic|lsp|mpii|coco|CONFIG.toml", default_value = "synthetic")]
     data: String,
     /// Training pictures a run [default: as many as the configuration says]
     #[arg(long, value_name = "PICTURES", value_parser = clap::value_parser!(u32).range(1..))]
@@ -171,10 +179,9 @@ fn runs_of(table: &Table, base: &Config, seeds: u16, out: &Path) -> anyhow::Resu
 }
 
 fn base_config(table: &Table, data: &str, budget: Option<u32>, overrides: &[String]) -> anyhow::Result<Config> {
-    let base = match data {
-        "synthetic" => config::embedded()?,
-        "lsp" => config::from_text(LSP, "datasets/lsp/ditn_small.toml")?,
-        path => config::from_file(Path::new(path))?,
+    let base = match NAMED.iter().find(|(name, ..)| *name == data) {
+        Some((_, file, text)) => config::from_text(text, file)?,
+        None => config::from_file(Path::new(data))?,
     };
     let mut base = config::with_overrides(base, overrides)?;
     if let Some(pictures) = budget {

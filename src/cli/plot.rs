@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{Common, Status, print, print_json};
 use crate::plot::{Chart, Level, Line, svg};
@@ -16,16 +17,18 @@ Examples:
   ditn plot runs/ditn_tiny-001 runs/hrnet_tiny-001 --label DITN --label HRNet --out curves.svg
   ditn eval --checkpoint runs/ditn_tiny-001/best.safetensors --json > ditn.json
   ditn plot ditn.json --out thresholds.svg
+  ditn score mpii --truth mpii/annot/gt_valid.mat --results results.json --json > scores.json
+  ditn plot scores.json ditn.json
 
 Of runs, finished or under way, the score and the training loss of the joints are drawn over the epochs (Figure 9 of the
-paper); the mean pose's score is a dashed line. Of what `ditn eval --json` printed, the score by threshold is drawn. The
-picture is SVG, which every browser shows.";
+paper); the mean pose's score is a dashed line. Of what `ditn eval --json` or `ditn score --json` printed, the
+score by threshold is drawn; AP has none. The picture is SVG, which every browser shows.";
 
 /// Arguments of `ditn plot`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Folders of runs, or files that `ditn eval --json` printed
+    /// Folders of runs, or files that `ditn eval --json` or `ditn score --json` printed
     #[arg(required = true, value_name = "RUN|FILE")]
     inputs: Vec<PathBuf>,
     /// The picture to write
@@ -65,12 +68,33 @@ impl Abscissa {
     }
 }
 
-/// What is needed of what `ditn eval --json` prints.
+/// What is needed of what `ditn eval --json` or `ditn score --json` prints.
 #[derive(Deserialize)]
 struct Scored {
-    metric: SummaryMetric,
+    /// Of an evaluation.
+    metric: Option<SummaryMetric>,
+    /// Of `ditn score mpii`.
+    #[serde(rename = "pckh@0.5")]
+    pckh: Option<IgnoredAny>,
+    /// Of `ditn score lsp`.
+    #[serde(rename = "pck@0.2")]
+    pck: Option<IgnoredAny>,
+    /// Of `ditn score coco`.
+    #[serde(rename = "AP")]
+    ap: Option<f64>,
     /// Thresholds and scores in percent.
+    #[serde(default)]
     curve: Vec<[f64; 2]>,
+}
+
+impl Scored {
+    /// The metric's name, where it is one of ours.
+    fn metric(&self) -> Option<&str> {
+        let Scored { metric, pckh, pck, ap, .. } = self;
+        let scored = [(pckh.is_some(), "PCKh"), (pck.is_some(), "PCK"), (ap.is_some(), "AP")];
+        let evaluated = metric.as_ref().and_then(|metric| metric.name.split('@').next());
+        evaluated.or_else(|| scored.into_iter().find(|(is_there, _)| *is_there).map(|(_, name)| name))
+    }
 }
 
 /// Draws the charts.
@@ -133,15 +157,16 @@ impl Charts {
 
     /// The score by threshold.
     fn add_curve(&mut self, series: usize, path: &Path) -> anyhow::Result<()> {
-        let Scored { metric, curve } = read_scored(path)?;
-        anyhow::ensure!(!curve.is_empty(), "{} has no score by threshold", path.display());
-        let (kind, length) = match metric.name.split_once('@') {
-            Some(("PCKh", _)) => ("PCKh", "head sizes"),
-            Some(("PCK", _)) => ("PCK", "torso lengths"),
-            _ => anyhow::bail!("{}: {} has no curve by threshold", path.display(), metric.name),
+        let scored = read_scored(path)?;
+        let (kind, length) = match scored.metric() {
+            Some("PCKh") => ("PCKh", "head sizes"),
+            Some("PCK") => ("PCK", "torso lengths"),
+            Some(name) => anyhow::bail!("{}: {name} has no curve by threshold", path.display()),
+            None => anyhow::bail!("{} is not what `ditn eval --json` or `ditn score --json` prints", path.display()),
         };
+        anyhow::ensure!(!scored.curve.is_empty(), "{} has no score by threshold", path.display());
         let chart = self.chart(&format!("{kind} by threshold"), &format!("threshold ({length})"), "percent");
-        chart.lines.push(Line { series, points: curve });
+        chart.lines.push(Line { series, points: scored.curve });
         Ok(())
     }
 
@@ -157,7 +182,8 @@ impl Charts {
 fn read_scored(path: &Path) -> anyhow::Result<Scored> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("{} is neither the folder of a run nor a file that can be read", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not what `ditn eval --json` prints", path.display()))
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} is not what `ditn eval --json` or `ditn score --json` prints", path.display()))
 }
 
 fn name_of(input: &Path) -> String {

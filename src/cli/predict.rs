@@ -11,6 +11,7 @@ use super::{Common, Status, print, print_json, save_picture};
 use crate::data::augmentation::Placement;
 use crate::data::skeleton::COCO;
 use crate::data::{Batch, Joint, Person, Size, Skeleton};
+use crate::ops::decode::Decode;
 use crate::predict::boxes::{BoxEntry, PersonBox, boxes_of};
 use crate::predict::pictures::{coco_number, find, stems};
 use crate::predict::predictor::Predictor;
@@ -74,9 +75,30 @@ pub struct Arguments {
     /// People that the network looks at together
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
+    /// How a heat map becomes a point [default: as the checkpoint's run was evaluated]
+    #[arg(long, value_enum)]
+    decode: Option<Rule>,
     /// Draw also what lies behind each person's pose: bone maps and attention
     #[arg(long)]
     explain: bool,
+}
+
+/// Names of [`Decode`].
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Rule {
+    /// The largest value, a quarter pixel towards its larger neighbours
+    Quarter,
+    /// The maximum of the log of the smoothed map
+    Dark,
+}
+
+impl From<Rule> for Decode {
+    fn from(rule: Rule) -> Decode {
+        match rule {
+            Rule::Quarter => Decode::Quarter,
+            Rule::Dark => Decode::Dark,
+        }
+    }
 }
 
 /// Forms of `poses.json`.
@@ -118,7 +140,10 @@ struct CocoResult {
 /// Predicts, draws and reports.
 pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let Checkpoint { header, state } = checkpoint::load(&arguments.checkpoint)?;
-    let config = header.config;
+    let mut config = header.config;
+    if let Some(rule) = arguments.decode {
+        config.evaluate.decode = rule.into();
+    }
     let skeleton = skeleton_of(config.data.kind);
     let paths = find(&arguments.pictures)?;
     check_format(arguments.format, skeleton, &paths)?;

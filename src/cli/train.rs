@@ -22,7 +22,8 @@ Examples:
 
 A run's folder holds last.safetensors and best.safetensors (checkpoints), log.jsonl (a line an epoch), config.toml,
 sheets/ and sheet.png (predicted beside true skeletons), events.out.tfevents.* (`tensorboard --logdir runs` shows them
-while the run goes on), and summary.json once it is done.
+while the run goes on), and once it is done summary.json and results.json, the joints that the last network found, as
+`ditn score` and the data set's public tools read them.
 Ctrl-C saves and stops with exit status 130; --resume goes on from there to the same bits. A second Ctrl-C stops at once.";
 
 /// Arguments of `ditn train`.
@@ -125,7 +126,7 @@ waiting for pictures     {waiting:>8.1} %
 parameters               {parameters:>8}
 adapter                  {adapter_name} ({backend}, {driver} {driver_info})
 
-Written to {folder}: summary.json, log.jsonl, sheet.png, best.safetensors, last.safetensors
+Written to {folder}: summary.json, results.json, log.jsonl, sheet.png, best.safetensors, last.safetensors
 Try it:  ditn predict --checkpoint {folder}/best.safetensors PICTURE
 ",
         name = metric.name,

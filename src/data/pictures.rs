@@ -49,6 +49,11 @@ impl Pictures {
 
     /// Decodes the picture `file`; its EXIF rotation is ignored. `name` is the person's, for messages.
     ///
+    /// A JPEG's pixels are not quite those that libjpeg-turbo (OpenCV, Pillow) makes of it: on COCO's 57 pictures, which
+    /// store all colours (4:4:4), they differ by 0.012 grey levels on average and 3 at most, which is the inverse cosine
+    /// transform and the colour conversion; where a quarter of the colours is stored (4:2:0), by 0.11 and 4 on MPII's four
+    /// and 0.21 and 12 on 200 of Leeds Sports Pose, of which all but 0.01 is how colours are interpolated.
+    ///
     /// In a zip file it lies at the top, or in a folder named like the zip file.
     ///
     /// # Errors

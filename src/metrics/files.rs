@@ -63,6 +63,8 @@ pub struct LspScores {
     /// At a fifth of the torso.
     #[serde(rename = "pck@0.2")]
     pub fifth: PckScores,
+    /// Threshold and mean at 0, 0.01, ... 0.5.
+    pub curve: Vec<[f64; 2]>,
 }
 
 /// Scores \[people\]\[16\]\[x, y\] in 1-based pixels against `gt_valid.mat`: all of its people, or the first `people`.
@@ -97,7 +99,7 @@ pub fn score_lsp(truth: &Path, results: &Path, people: Option<usize>) -> Result<
         let pose: Vec<[f32; 2]> = pose.iter().map(|place| place.map(|v| v as f32)).collect();
         pck.add(truth, &pose).map_err(|source| FilesError::Metric { path: results.to_path_buf(), person, source })?;
     }
-    Ok(LspScores { fifth: pck.at(0.2) })
+    Ok(LspScores { fifth: pck.at(0.2), curve: pck.curve() })
 }
 
 /// Scores results in COCO's format against `person_keypoints_*.json`.

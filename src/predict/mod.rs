@@ -7,7 +7,7 @@ pub mod pictures;
 pub mod predictor;
 pub mod sheet;
 
-pub use predictor::{NetworkError, Predictor};
+pub use predictor::{NetworkError, Predictor, Reading};
 
 use crate::data::crop::heat_map_to_picture;
 use crate::data::{BatchPerson, Size};

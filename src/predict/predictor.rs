@@ -39,6 +39,15 @@ pub enum NetworkError {
     Missing(String),
 }
 
+/// How joints are read from a network's heat maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The heat maps are the mean of the picture's and the mirrored picture's.
+    pub flip_test: bool,
+    /// How a map becomes a point.
+    pub decode: Decode,
+}
+
 /// A network with running statistics, its crop and its decoding, planned for one batch size.
 pub struct Predictor {
     session: Session,
@@ -65,7 +74,7 @@ pub struct Explanation {
 
 impl Predictor {
     /// A predictor with weights of its own, zero until [`Predictor::load`]. `size` is the network's input (height,
-    /// width); with `flip_test` the heat maps are the mean of the picture's and the mirrored picture's.
+    /// width).
     ///
     /// # Errors
     /// [`NetworkError`] where the network does not fit the size or the adapter.
@@ -74,10 +83,10 @@ impl Predictor {
         model: &ModelConfig,
         size: [usize; 2],
         batch: usize,
-        flip_test: bool,
+        reading: Reading,
     ) -> Result<Self, NetworkError> {
         let mut store = Store::new(gpu);
-        let predictor = Self::sharing(gpu, model, size, batch, flip_test, &mut store)?;
+        let predictor = Self::sharing(gpu, model, size, batch, reading, &mut store)?;
         Ok(Self { store: Some(store), ..predictor })
     }
 
@@ -90,19 +99,19 @@ impl Predictor {
         model: &ModelConfig,
         size: [usize; 2],
         batch: usize,
-        flip_test: bool,
+        reading: Reading,
         store: &mut Store,
     ) -> Result<Self, NetworkError> {
         let mut net = Network::new(Mode::Inference);
         let (pictures, image) = net.pictures(batch, size)?;
         let mut maps = model.build(&mut net, image)?;
-        if flip_test {
+        if reading.flip_test {
             let mirrored = net.graph.apply_one(FlipHorizontal, &[image])?;
             let mirrored = model.build(&mut net, mirrored)?.joints;
             let merge = FlipMerge { partner: model.skeleton.flipped_joints() };
             maps.joints = net.graph.apply_one(merge, &[maps.joints, mirrored])?;
         }
-        let decoded = net.graph.apply_one(Decode, &[maps.joints])?;
+        let decoded = net.graph.apply_one(reading.decode, &[maps.joints])?;
         let kept = [Some(decoded), Some(maps.joints), maps.bones, maps.gates.channel, maps.gates.spatial];
         let outputs: Vec<ValueId> = kept.into_iter().flatten().collect();
         fuse(&mut net.graph, &outputs);
@@ -123,8 +132,8 @@ impl Predictor {
         }
     }
 
-    /// Joints of each sample of the batch, padding included: x and y in heat-map pixels with the quarter-pixel rule, and
-    /// the value of the heat map there. `[N][J]`.
+    /// Joints of each sample of the batch, padding included: x and y in heat-map pixels, and the largest value of the
+    /// heat map. `[N][J]`.
     ///
     /// # Errors
     /// [`NetworkError::Batch`] for a batch of another size; device errors.

@@ -19,7 +19,9 @@ use crate::data::synthetic::SyntheticOptions;
 use crate::models::{Body, Depth, Ditn, Head, HrNet, ModelConfig, ResNet};
 use crate::nn::Weights;
 use crate::ops::adamw::AdamWSettings;
+use crate::ops::decode::Decode;
 use crate::ops::loss::LossKind;
+use crate::predict::Reading;
 
 pub use read::{ConfigError, embedded, from_file, from_text, with_overrides};
 
@@ -289,6 +291,8 @@ pub struct EvaluateConfig {
     pub people: usize,
     /// Average the heat maps with those of the mirrored picture.
     pub flip_test: bool,
+    /// How a heat map becomes a point: "quarter" of a pixel towards the larger neighbours, or "dark".
+    pub decode: Decode,
     /// Which people.
     pub split: Split,
 }
@@ -388,7 +392,14 @@ impl Default for ScheduleConfig {
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { every: 1, people: 0, flip_test: true, split: Split::HeldOut }
+        Self { every: 1, people: 0, flip_test: true, decode: Decode::Quarter, split: Split::HeldOut }
+    }
+}
+
+impl EvaluateConfig {
+    /// How joints are read from heat maps.
+    pub fn reading(&self) -> Reading {
+        Reading { flip_test: self.flip_test, decode: self.decode }
     }
 }
 

@@ -13,7 +13,6 @@ use super::run::{TrainError, Watcher};
 use crate::data::augmentation::Placement;
 use crate::data::{Batch, BatchPerson, Size, Skeleton};
 use crate::gpu::Gpu;
-use crate::metrics::Score;
 use crate::predict::predictor::{NetworkError, Predictor};
 use crate::predict::{Pose, places, poses_in_pictures, sheet};
 
@@ -36,7 +35,7 @@ pub fn predictor_of(
     let expected = model.shapes(config.train.size).map_err(NetworkError::from)?;
     let state = network_only(state);
     check_fits(path, &expected, &state)?;
-    let mut predictor = Predictor::new(gpu, &model, config.train.size, batch, config.evaluate.flip_test)?;
+    let mut predictor = Predictor::new(gpu, &model, config.train.size, batch, config.evaluate.reading())?;
     predictor.load(&state)?;
     Ok(predictor)
 }
@@ -79,20 +78,6 @@ impl Evaluator {
         Self { config: config.clone(), input: config.input_size(), predictor }
     }
 
-    /// Predicts and scores the whole split; `None` where it was asked to stop.
-    ///
-    /// # Errors
-    /// A broken picture, a failing adapter, a person that cannot be scored.
-    pub fn score(
-        &mut self,
-        people: &People,
-        watcher: &mut dyn Watcher,
-        stop: &AtomicBool,
-    ) -> Result<Option<Score>, TrainError> {
-        let Some(predictions) = self.predict(people, watcher, stop)? else { return Ok(None) };
-        Ok(Some(people.score(&poses_of(&predictions), self.input)?.score))
-    }
-
     /// Predicts the whole split, in its order; `None` where it was asked to stop.
     ///
     /// # Errors
@@ -121,7 +106,7 @@ impl Evaluator {
     /// The first people of the split, each with the predicted skeleton and the true one beside it.
     ///
     /// # Errors
-    /// As [`score`](Self::score).
+    /// As [`predict`](Self::predict).
     pub fn sheet(&mut self, people: &People) -> Result<RgbImage, TrainError> {
         let set = people.evaluation();
         let skeleton = set.skeleton();

@@ -131,6 +131,11 @@ impl RunFolder {
         self.path.join("summary.json")
     }
 
+    /// The joints found at the end, as the data set's public tools read them.
+    pub fn results(&self) -> PathBuf {
+        self.path.join("results.json")
+    }
+
     /// The configuration with all overrides applied and all defaults filled in.
     pub fn config(&self) -> PathBuf {
         self.path.join("config.toml")

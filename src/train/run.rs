@@ -10,7 +10,7 @@ use image::{ImageFormat, RgbImage};
 
 use super::checkpoint::{self, Checkpoint, CheckpointError, EpochSums, Header, Progress, Score};
 use super::config::{Config, ConfigError, TrainConfig};
-use super::evaluate::Evaluator;
+use super::evaluate::{Evaluator, poses_of};
 use super::events::EventFile;
 use super::folder::{FolderError, RunFolder};
 use super::init::{InitError, InitialWeights};
@@ -257,7 +257,7 @@ impl<'a> Run<'a> {
             .map_err(|error| TrainError::Record { path: folder.config(), error })?;
 
         let batches = people.training_batches(&config, progress.step)?;
-        let evaluator = Evaluator::new(&config, trainer.predictor(config.evaluate.flip_test)?);
+        let evaluator = Evaluator::new(&config, trainer.predictor(config.evaluate.reading())?);
         let parameters = trainer.parameters();
         let events = config.output.tensorboard.then(|| EventFile::new(folder.path(), progress.step + 1));
         watcher.opened(&Opening {
@@ -397,9 +397,16 @@ impl<'a> Run<'a> {
         let epochs = self.config.train.epochs as u64;
         let due = epoch.is_multiple_of(self.config.evaluate.every as u64) || epoch == epochs;
         if due {
-            let Some(score) = self.evaluator.score(&self.people, watcher, stop)? else {
+            let Some(predictions) = self.evaluator.predict(&self.people, watcher, stop)? else {
                 return Ok(false);
             };
+            let (poses, input) = (poses_of(&predictions), self.config.input_size());
+            let score = self.people.score(&poses, input)?.score;
+            if epoch == epochs {
+                let path = self.folder.results();
+                let written = self.people.results(&poses, input)?.write(&path);
+                written.map_err(|error| TrainError::Record { path, error })?;
+            }
             self.progress.score = Some(Score { epoch, name: score.name().into(), value: score.value() });
         }
         let line = self.epoch_line(epoch, due);

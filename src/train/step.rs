@@ -12,6 +12,7 @@ use crate::models::ModelConfig;
 use crate::nn::{Mode, Network, PictureInputs};
 use crate::ops::adamw::AdamWSettings;
 use crate::ops::targets::{BoneTargets, JointTargets};
+use crate::predict::Reading;
 use crate::predict::predictor::{NetworkError, Predictor, upload};
 
 /// Steps that may be on their way on the device before [`Trainer::submit`] waits for the oldest.
@@ -224,9 +225,9 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Predictor::new`].
-    pub fn predictor(&mut self, flip_test: bool) -> Result<Predictor, NetworkError> {
+    pub fn predictor(&mut self, reading: Reading) -> Result<Predictor, NetworkError> {
         let &StepConfig { size, batch, .. } = &self.config;
-        Predictor::sharing(&self.gpu, &self.model, size, batch, flip_test, &mut self.store)
+        Predictor::sharing(&self.gpu, &self.model, size, batch, reading, &mut self.store)
     }
 
     /// Runs the last step once more with time stamps (and so updates the parameters): seconds of each dispatch.

@@ -87,6 +87,28 @@ fn eval_draws_the_worst_people_and_gives_the_curve_that_plot_draws() {
 }
 
 #[test]
+fn what_score_prints_is_drawn_by_threshold_and_ap_has_no_curve() {
+    let folder = Folder::new("plot-scores");
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("the folder is writable");
+    let curve = r#""curve": [[0.0, 1.0], [0.5, 60.0]]"#;
+    write("pckh.json", &format!(r#"{{"pckh@0.5": {{"head": 1.0}}, {curve}}}"#));
+    write("pck.json", &format!(r#"{{"pck@0.2": {{"mean": 1.0}}, {curve}}}"#));
+    let output = succeed(&mut ditn(&folder, &["plot", "pckh.json", "pck.json", "--json"]));
+    let plotted: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    for (chart, title) in ["PCKh by threshold", "PCK by threshold"].into_iter().enumerate() {
+        assert_eq!(plotted["charts"][chart]["title"], title);
+        assert_eq!(plotted["charts"][chart]["lines"][0]["points"], serde_json::json!([[0.0, 1.0], [0.5, 60.0]]));
+    }
+    write("ap.json", r#"{"AP": 0.4}"#);
+    write("else.json", r#"{"people": []}"#);
+    for (name, message) in [("ap.json", "AP has no curve by threshold"), ("else.json", "is not what `ditn eval")] {
+        let output = run(&mut ditn(&folder, &["plot", name]));
+        assert_eq!(status(&output), 2);
+        assert!(errors(&output).contains(message), "{}", errors(&output));
+    }
+}
+
+#[test]
 fn compare_scores_two_networks_on_the_same_people_and_draws_them_side_by_side() {
     let folder = Folder::new("compare");
     succeed(&mut train(&folder, &["--out", "a", "--set", "train.epochs=1", "--set", "model.kind=hrnet"]));

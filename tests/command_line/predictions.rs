@@ -42,6 +42,22 @@ fn predict_writes_a_pose_for_each_box_and_a_drawn_picture() {
 }
 
 #[test]
+fn predict_decodes_as_the_run_was_evaluated_unless_told_otherwise() {
+    let folder = Folder::new("decode");
+    succeed(&mut train(&folder, &["--out", "run", "--set", "train.epochs=1", "--set", "evaluate.decode=dark"]));
+    image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([4 * x as u8, y as u8, 90]))
+        .save(folder.join("one.png"))
+        .unwrap();
+    let poses = |more: &[&str]| {
+        let mut command = ditn(&folder, &["predict", "--checkpoint", "run/last.safetensors", "one.png", "--json"]);
+        succeed(command.args(more)).stdout
+    };
+    let (run, dark, quarter) = (poses(&[]), poses(&["--decode", "dark"]), poses(&["--decode", "quarter"]));
+    assert_eq!(run, dark);
+    assert_ne!(run, quarter);
+}
+
+#[test]
 fn a_picture_that_cannot_be_read_is_named_before_anything_is_written() {
     let folder = Folder::new("unreadable");
     succeed(&mut train(&folder, &["--out", "run", "--set", "train.epochs=1"]));

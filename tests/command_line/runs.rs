@@ -59,7 +59,12 @@ fn a_run_leaves_log_summary_sheets_and_checkpoints() {
         assert!(sheet.width() > 64 && sheet.height() > 64, "{picture} is {}x{}", sheet.width(), sheet.height());
     }
 
-    let last = checkpoint::load(&out.join("last.safetensors")).expect("a checkpoint");
+    let last = out.join("last.safetensors");
+    let arguments = ["eval", "--results", "again.json", "--checkpoint"];
+    succeed(ditn(&folder, &arguments).arg(&last));
+    assert_eq!(json(&out.join("results.json")), json(&folder.join("again.json")), "the joints of the last network");
+
+    let last = checkpoint::load(&last).expect("a checkpoint");
     assert_eq!(last.header.progress.step, STEPS);
     let parameters: usize = last
         .state
