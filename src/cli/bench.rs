@@ -119,10 +119,11 @@ fn read(path: &Path) -> anyhow::Result<Report> {
 /// Holds the shares of the ceiling against a baseline's.
 fn check(baseline: &Report, report: &Report, common: &Common) -> anyhow::Result<Status> {
     let found = compare(baseline, report);
-    if baseline.adapter.name != report.adapter.name {
-        eprintln!("note: the baseline is of {}, this is {}", baseline.adapter.name, report.adapter.name);
+    let same_adapter = baseline.adapter.name == report.adapter.name;
+    if !same_adapter {
+        eprintln!("note: nothing is held against the baseline, which is of {}", baseline.adapter.name);
     }
-    let is_slower = |found: &&Comparison| found.share_ratio.is_some_and(|ratio| ratio < REGRESSION);
+    let is_slower = |found: &&Comparison| same_adapter && found.share_ratio.is_some_and(|ratio| ratio < REGRESSION);
     let slower: Vec<&Comparison> = found.iter().filter(is_slower).collect();
     if common.json {
         print_json(&found)?;

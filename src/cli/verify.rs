@@ -5,8 +5,17 @@ use std::path::PathBuf;
 use super::{Common, Status, print, print_json};
 use crate::verify::{Report, verify};
 
+const NOTES: &str = "\
+Dumps are made by tools/ditn_torch.py; tests/dumps/ holds small ones. The allowances come from each dump's own noise: what
+PyTorch's float32 errs against float64, summing in one order.
+
+Where `grad` alone exceeds its allowance, a ReLU may stand within rounding of zero: in another order of summation it passes
+what it stopped. `python tools/relu_ties.py DUMP.safetensors` prints how far PyTorch's own gradients move when it sums
+otherwise.";
+
 /// What `ditn verify` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = NOTES)]
 pub(super) struct Arguments {
     /// A dump of the PyTorch reference
     #[arg(value_name = "DUMP.safetensors")]

@@ -43,7 +43,7 @@ pub struct Tuned {
     pub case: String,
     /// Seconds of each variant that was measured, the operator's own choice first.
     pub seconds: Vec<(String, f64)>,
-    /// The fastest.
+    /// The operator's own choice, or the fastest where that is clearly faster.
     pub chosen: String,
 }
 
@@ -95,6 +95,8 @@ pub fn tune(
 ) -> Result<Vec<Tuned>, CheckError> {
     const SAMPLES: usize = 3;
     const LEAST: Duration = Duration::from_millis(5);
+    /// Another variant must take less than this part of the time of the operator's own choice; the rest is noise.
+    const CLEARLY: f64 = 0.95;
     let start = Instant::now();
     choices.adapter = gpu.describe();
     let mut cases: BTreeMap<String, Isolated> = BTreeMap::new();
@@ -124,7 +126,8 @@ pub fn tune(
             let session = isolated.session(gpu, number)?;
             seconds.push((variants[number].name.to_string(), seconds_a_run(gpu, &session, SAMPLES, LEAST)?));
         }
-        let Some((chosen, _)) = seconds.iter().min_by(|a, b| a.1.total_cmp(&b.1)).cloned() else { continue };
+        let Some(fastest) = seconds.iter().min_by(|a, b| a.1.total_cmp(&b.1)) else { continue };
+        let chosen = if fastest.1 < CLEARLY * seconds[0].1 { fastest.0.clone() } else { seconds[0].0.clone() };
         choices.variants.insert(case.clone(), chosen.clone());
         tuned.push(Tuned { case, seconds, chosen });
     }

@@ -1,0 +1,53 @@
+"""How far PyTorch's own float32 gradients of a dump move when it only sums in another order.
+
+    python tools/relu_ties.py DUMP.safetensors
+
+A ReLU whose input is within rounding of zero passes its gradient in one order of summation and stops it in another. A dump
+holds the error of one order; this prints that of several others: other memory layouts, other kernels, and inputs changed by
+half a unit in the last place. Where they differ by much, so may any correct implementation, in the group `grad` alone.
+
+Needs: pip install torch safetensors numpy.
+"""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import torch
+from safetensors import safe_open
+
+import ditn_torch
+
+
+def main():
+    dump = safe_open(sys.argv[1], "pt")
+    options = SimpleNamespace(**{key: json.loads(value) for key, value in dump.metadata().items()})
+    tensors = {key: dump.get_tensor(key) for key in dump.keys()}
+    inputs = {key: tensor for key, tensor in tensors.items() if key.split(".")[0] in ("input", "target", "weight")}
+    image = inputs["input.image"]
+
+    def error(changed_image, layout):
+        model = ditn_torch.build(options).to(memory_format=layout)
+        start = {key.removeprefix("param."): tensor for key, tensor in tensors.items() if key.startswith("param.")}
+        model.load_state_dict(start, strict=False)
+        x = {**inputs, "input.image": changed_image.contiguous(memory_format=layout)}
+        ditn_torch.total_loss(model.train(), x, options)[-1].backward()
+        difference = norm = 0.0
+        for name, parameter in model.named_parameters():
+            expected = tensors[f"grad.{name}"].double()
+            difference += (parameter.grad.double() - expected).square().sum().item()
+            norm += expected.square().sum().item()
+        return (difference / norm) ** 0.5
+
+    layouts = {"planes": torch.contiguous_format, "channels last": torch.channels_last}
+    for name, layout in layouts.items():
+        print(f"{error(image, layout):.1e}  oneDNN, {name}")
+        with torch.backends.mkldnn.flags(enabled=False):
+            print(f"{error(image, layout):.1e}  without oneDNN, {name}")
+    for seed in range(4):
+        noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed))
+        print(f"{error(image * (1 + 6e-8 * noise), torch.contiguous_format):.1e}  input rounded otherwise, seed {seed}")
+
+
+if __name__ == "__main__":
+    main()
