@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 
 use super::{Common, Status, print, print_json};
-use crate::bench::{Comparison, Report, Settings, compare, roofline, run as measure};
+use crate::bench::{Comparison, KernelTime, Report, Settings, compare, roofline, run as measure};
 use crate::models::NAMES;
 
 const EXAMPLES: &str = "\
@@ -17,10 +17,13 @@ Examples:
   ditn bench hrnet-w32 --batch 8 --json > a.json  for other tools, and to compare later
   ditn bench --compare a.json b.json              two adapters, or two versions
   ditn bench --check benches/baseline.json        measure what the baseline did; exit status 1 where a kernel's share of
-                                                  the adapter's ceiling has fallen under half of the baseline's";
+                                                  the adapter's ceiling stays under half of the baseline's";
 
 /// A kernel whose share of the ceiling falls under this part of the baseline's has become slower; the rest is noise.
 const REGRESSION: f64 = 0.5;
+
+/// It has if it does so in each of so many runs: other work on the machine slows some of them.
+const ATTEMPTS: usize = 4;
 
 /// Arguments of `ditn bench`.
 #[derive(Debug, clap::Args)]
@@ -95,7 +98,15 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
     };
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
-    let report = measure(&gpu, &settings, |next| bar.set_message(next.to_string()))?;
+    let mut report = measure(&gpu, &settings, |next| bar.set_message(next.to_string()))?;
+    if let Some(baseline) = &baseline {
+        for _ in 1..ATTEMPTS {
+            if slower(baseline, &report).is_empty() {
+                break;
+            }
+            keep_best(&mut report, measure(&gpu, &settings, |next| bar.set_message(next.to_string()))?);
+        }
+    }
     bar.finish_and_clear();
     if let Some(path) = &arguments.roofline {
         std::fs::write(path, roofline(&report)).with_context(|| format!("cannot write '{}'", path.display()))?;
@@ -116,20 +127,37 @@ fn read(path: &Path) -> anyhow::Result<Report> {
     serde_json::from_str(&text).with_context(|| format!("'{}' is no report of `ditn bench --json`", path.display()))
 }
 
+/// What reaches less of the ceiling than the baseline did; nothing on another adapter than the baseline's.
+fn slower(baseline: &Report, report: &Report) -> Vec<Comparison> {
+    let mut found = compare(baseline, report);
+    let is_same = baseline.adapter.name == report.adapter.name;
+    found.retain(|row| is_same && row.share_ratio.is_some_and(|ratio| ratio < REGRESSION));
+    found
+}
+
+/// Puts the kernels that did better in `other` in place of those of `report`.
+fn keep_best(report: &mut Report, other: Report) {
+    for again in other.kernels {
+        let name = |kernel: &KernelTime| (kernel.pass.clone(), kernel.case.clone(), kernel.variant.clone());
+        match report.kernels.iter_mut().find(|kernel| name(kernel) == name(&again)) {
+            Some(kernel) if kernel.share < again.share => *kernel = again,
+            _ => {}
+        }
+    }
+}
+
 /// Holds the shares of the ceiling against a baseline's.
 fn check(baseline: &Report, report: &Report, common: &Common) -> anyhow::Result<Status> {
     let found = compare(baseline, report);
-    let same_adapter = baseline.adapter.name == report.adapter.name;
-    if !same_adapter {
+    if baseline.adapter.name != report.adapter.name {
         eprintln!("note: nothing is held against the baseline, which is of {}", baseline.adapter.name);
     }
-    let is_slower = |found: &&Comparison| same_adapter && found.share_ratio.is_some_and(|ratio| ratio < REGRESSION);
-    let slower: Vec<&Comparison> = found.iter().filter(is_slower).collect();
     if common.json {
         print_json(&found)?;
     } else {
         print(&comparison_table(&found))?;
     }
+    let slower = slower(baseline, report);
     for slow in &slower {
         let share = slow.share_ratio.unwrap_or_default();
         eprintln!("slower: {} reaches {:.2} of the baseline's share of the ceiling", slow.what, share);
