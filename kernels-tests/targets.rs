@@ -29,7 +29,9 @@ proptest! {
         let peaks = OperatorCase::new(JointTargets { height, width, sigma }, &[[samples, 6, 3]]);
         let ridges = OperatorCase::new(BoneTargets { height, width, sigma, bones }, &[[samples, 6, 3]]);
         values_agree(&peaks.fill(0, Fill::Given(joints.clone())), 0);
-        values_agree(&ridges.fill(0, Fill::Given(joints)), 0);
+        // Places up to 50 pixels away carry 4e-6 pixels of rounding, a distance from them several times; at sigma 0.7 the
+        // ridge falls by 0.87 of its height a pixel.
+        values_agree(&ridges.fill(0, Fill::Given(joints)).tolerance(1e-5), 0);
     }
 }
 
