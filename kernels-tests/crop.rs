@@ -4,12 +4,18 @@ use ditn::data::skeleton::LSP;
 use ditn::data::{Batch, Joint, Person, Size};
 use ditn::graph::{Plan, Session, Store};
 use ditn::ir::{Graph, Shape};
-use ditn::ops::crop::{self, AffineCrop, DEVIATION, MEAN};
+use ditn::ops::crop::{self, AffineCrop, DEVIATION, MEAN, lattice};
 use ditn::ops::{Fill, OperatorCase};
 use image::{Rgb, RgbImage};
 use proptest::prelude::*;
 
 use crate::harness::{gpus, table_agrees, values_agree};
+
+/// The lattices of some maps as words.
+fn lattices(maps: &[[f64; 6]], height: usize, width: usize) -> Fill {
+    let points = maps.iter().flat_map(|map| lattice(*map, width as u32, height as u32).into_flattened());
+    Fill::Words(points.map(i32::cast_unsigned).collect())
+}
 
 #[test]
 fn the_table_of_cases_agrees_with_the_twin() {
@@ -23,8 +29,7 @@ proptest! {
     fn random_pictures_and_transforms_agree_with_the_twin(
         (height, width) in (1..30_usize, 1..30_usize),
         sizes in prop::collection::vec((1..20_u32, 1..20_u32), 1..4),
-        // Multiples of 1/4096 that float32 adds and multiplies exactly.
-        numerators in prop::collection::vec(prop::array::uniform6(-8192..8192_i32), 3),
+        maps in prop::collection::vec(prop::array::uniform6(-2.0..2.0), 3),
         words in prop::collection::vec(any::<u32>(), 3 * 400),
     ) {
         let mut pictures = Vec::new();
@@ -34,12 +39,11 @@ proptest! {
             offset += columns * rows;
         }
         let samples = pictures.len();
-        let transforms = numerators[..samples].concat().into_iter().map(|n| n as f32 / 4096.0).collect();
-        let shapes: [Shape; 3] = [[words.len()].into(), [samples, 4].into(), [samples, 6].into()];
+        let shapes: [Shape; 3] = [[words.len()].into(), [samples, 4].into(), [samples, width + height, 2].into()];
         let case = OperatorCase::new(AffineCrop { height, width }, &shapes)
             .fill(0, Fill::Words(words))
             .fill(1, Fill::Words(pictures.concat()))
-            .fill(2, Fill::Given(transforms));
+            .fill(2, lattices(&maps[..samples], height, width));
         values_agree(&case, 0);
     }
 }
@@ -50,7 +54,7 @@ fn crops_are_those_of_opencv() {
     let expected = image::load_from_memory(include_bytes!("crop_opencv.png")).expect("it is a PNG").into_rgb8();
     let (height, width) = (expected.height() as usize / SAMPLES, expected.width() as usize);
     // As in crop_opencv.py, in 4096ths.
-    let transforms: [[i32; 6]; SAMPLES] = [
+    let maps: [[i32; 6]; SAMPLES] = [
         [4096, 0, 0, 0, 4096, 0],
         [2901, -2897, 40_961, 2897, 2901, -20_483],
         [-3547, 2051, 81_937, 2049, 3551, -10_001],
@@ -59,11 +63,12 @@ fn crops_are_those_of_opencv() {
         [-4096, 0, 126_976, 0, 4096, -2048],
     ];
     let pixels = (0..32 * 28).map(|index: u32| index.wrapping_mul(0x9e37_79b1) ^ 0x5bd1_e995).collect();
-    let shapes: [Shape; 3] = [[32 * 28].into(), [SAMPLES, 4].into(), [SAMPLES, 6].into()];
+    let shapes: [Shape; 3] = [[32 * 28].into(), [SAMPLES, 4].into(), [SAMPLES, width + height, 2].into()];
+    let maps = maps.map(|map| map.map(|numerator| f64::from(numerator) / 4096.0));
     let case = OperatorCase::new(AffineCrop { height, width }, &shapes)
         .fill(0, Fill::Words(pixels))
         .fill(1, Fill::Words([[0, 32, 28, 0]; SAMPLES].concat()))
-        .fill(2, Fill::Given(transforms.concat().into_iter().map(|n| n as f32 / 4096.0).collect()));
+        .fill(2, lattices(&maps, height, width));
     values_agree(&case, 0);
 
     let inputs = case.exact(&case.draw(0));
@@ -81,19 +86,20 @@ fn crops_are_those_of_opencv() {
 
 #[test]
 fn more_than_65535_workgroups_fold_into_y() {
-    let operator = AffineCrop { height: 2048, width: 2049 };
-    let case = OperatorCase::new(operator, &[[12_usize].into(), [1, 4].into(), Shape::from([1, 6])])
+    let (height, width) = (2048, 2049);
+    let shapes = [[12_usize].into(), [1, 4].into(), Shape::from([1, width + height, 2])];
+    let case = OperatorCase::new(AffineCrop { height, width }, &shapes)
         .fill(0, Fill::Words((0..12).map(|word| word * 0x0015_1107).collect()))
         .fill(1, Fill::Words(vec![0, 4, 3, 0]))
-        .fill(2, Fill::Given(vec![1.0 / 1024.0, 0.0, 0.5, 0.0, 1.0 / 1024.0, 0.25]));
+        .fill(2, lattices(&[[1.0 / 1024.0, 0.0, 0.5, 0.0, 1.0 / 1024.0, 0.25]], height, width));
     values_agree(&case, 0);
 }
 
-/// A picture that changes slowly and fades to black, so that rounding a point to 1/32 pixel hardly moves a value.
-fn smooth_picture(seed: u32) -> RgbImage {
+/// A picture whose every pixel differs from its neighbours.
+fn noisy_picture(seed: u32) -> RgbImage {
     RgbImage::from_fn(120, 90, |x, y| {
-        let edge = x.min(y).min(119 - x).min(89 - y);
-        Rgb([edge * (x + seed) / 60, edge * y / 30, 3 * edge].map(|v| v as u8))
+        let [red, green, blue, _] = (seed + 120 * y + x).wrapping_mul(0x9e37_79b1).to_le_bytes();
+        Rgb([red, green, blue])
     })
 }
 
@@ -105,7 +111,7 @@ fn crops_of_a_batch_show_what_its_view_shows() {
         let joint = Joint { x: 50.0, y: 40.0, labelled: true, visible: true };
         let person = Person {
             name: "one".to_string(),
-            picture: smooth_picture(40 * sample as u32),
+            picture: noisy_picture(40 * sample as u32),
             joints: vec![joint; LSP.joints.len()],
             center: [55.0, 40.0],
             scale: [0.3, 0.4],
@@ -119,14 +125,14 @@ fn crops_of_a_batch_show_what_its_view_shows() {
         let mut graph = Graph::new();
         let pixels = graph.input("pixels", [1]);
         let pictures = graph.input("pictures", [3, 4]);
-        let transforms = graph.input("transforms", [3, 6]);
-        let image = graph.apply_one(AffineCrop { height, width }, &[pixels, pictures, transforms]).expect("they fit");
+        let lattice = graph.input("lattice", [3, width + height, 2]);
+        let image = graph.apply_one(AffineCrop { height, width }, &[pixels, pictures, lattice]).expect("they fit");
         let plan = Plan::new(graph, &[image], gpu.capabilities()).expect("it fits");
         let mut session = Session::new(gpu, plan, &mut Store::new(gpu)).expect("it fits");
         session.grow(pixels, batch.pixels.len()).expect("it fits");
         session.write(pixels, &batch.pixels).expect("it fits");
         session.write(pictures, &batch.pictures).expect("it fits");
-        session.write(transforms, &batch.transforms).expect("it fits");
+        session.write(lattice, &batch.lattice).expect("it fits");
         session.run().expect("the device works");
         let image = session.read(image).expect("it is an output");
         for sample in 0..3 {
@@ -136,7 +142,7 @@ fn crops_of_a_batch_show_what_its_view_shows() {
                     let place = ((sample * 3 + channel) * height + y as usize) * width + x as usize;
                     let value = (f64::from(image[place]) * DEVIATION[channel] + MEAN[channel]) * 255.0;
                     assert!(
-                        (value - f64::from(*colour)).abs() <= 1.001,
+                        (value - f64::from(*colour)).abs() <= 1e-3,
                         "sample {sample}, ({x}, {y}), channel {channel}: {value}, not {colour}"
                     );
                 }

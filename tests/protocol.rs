@@ -48,6 +48,8 @@ struct ExpectedPerson {
 
 /// Largest difference of targets and joints.
 const TOLERANCE: f64 = 1e-4;
+/// Largest difference between what two decoders make of a JPEG, in grey levels. Crops of the same pixels are the same.
+const OF_JPEG: f64 = 3.0;
 
 fn expected(name: &str) -> Option<Expected> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protocol");
@@ -101,12 +103,12 @@ impl Protocol {
         let mut graph = Graph::new();
         let pixels = graph.input("pixels", [1]);
         let pictures = graph.input("pictures", [1, 4]);
-        let transforms = graph.input("transforms", [1, 6]);
+        let lattice = graph.input("lattice", [1, width + height, 2]);
         let on_map = graph.input("joints", [1, joints, 3]);
         let maps = graph.input("maps", [1, joints, rows, columns]);
         let mirrored = graph.input("mirrored", [1, joints, rows, columns]);
         let fits = "the shapes fit";
-        let image = graph.apply_one(AffineCrop { height, width }, &[pixels, pictures, transforms]).expect(fits);
+        let image = graph.apply_one(AffineCrop { height, width }, &[pixels, pictures, lattice]).expect(fits);
         let targets = JointTargets { height: rows, width: columns, sigma: 2.0 };
         let targets = graph.apply(targets, &[on_map]).expect(fits);
         let merged = graph.apply_one(FlipMerge { partner: skeleton.flipped_joints() }, &[maps, mirrored]).expect(fits);
@@ -114,17 +116,17 @@ impl Protocol {
         let outputs = [image, targets[0], targets[1], decoded];
         let plan = Plan::new(graph, &outputs, gpu.capabilities()).expect("it fits the adapter");
         let session = Session::new(gpu, plan, &mut Store::new(gpu)).expect("it fits the adapter");
-        Protocol { session, inputs: [pixels, pictures, transforms, on_map, maps, mirrored], outputs }
+        Protocol { session, inputs: [pixels, pictures, lattice, on_map, maps, mirrored], outputs }
     }
 
     /// Image, target maps, their weights, decoded joints in heat-map pixels.
     fn run(&mut self, batch: &Batch, maps: &[f32], mirrored: &[f32]) -> [Vec<f32>; 4] {
         let works = "the device works";
-        let [pixels, pictures, transforms, on_map, maps_input, mirrored_input] = self.inputs;
+        let [pixels, pictures, lattice, on_map, maps_input, mirrored_input] = self.inputs;
         self.session.grow(pixels, batch.pixels.len()).expect(works);
         self.session.write(pixels, &batch.pixels).expect(works);
         self.session.write(pictures, batch.pictures.as_flattened()).expect(works);
-        self.session.write(transforms, batch.transforms.as_flattened()).expect(works);
+        self.session.write(lattice, batch.lattice.as_flattened()).expect(works);
         self.session.write(on_map, batch.joints.as_flattened()).expect(works);
         self.session.write(maps_input, maps).expect(works);
         self.session.write(mirrored_input, mirrored).expect(works);
@@ -133,8 +135,9 @@ impl Protocol {
     }
 }
 
-/// Compares everyone with a person of ours; `person` gives those by the picture's name and the number in the file.
-fn compare(expected: &Expected, person: impl Fn(usize, &ExpectedPerson) -> Person) {
+/// Compares everyone with a person of ours; `person` gives those by the picture's name and the number in the file. No
+/// value of a crop may differ by more than `most` grey levels.
+fn compare(expected: &Expected, most: f64, person: impl Fn(usize, &ExpectedPerson) -> Person) {
     let skeleton = Skeleton::by_name(&expected.skeleton).expect("it is one of ours");
     let size = Size { width: expected.size[0], height: expected.size[1] };
     let heat_map = size.heat_map();
@@ -142,7 +145,7 @@ fn compare(expected: &Expected, person: impl Fn(usize, &ExpectedPerson) -> Perso
     let count = skeleton.joints.len() * area;
     let gpu = Gpu::open(&AdapterChoice::default()).expect("there is an adapter");
     let mut protocol = Protocol::new(&gpu, skeleton, size);
-    let (mut sum, mut compared, mut largest, mut over) = (0.0, 0, 0.0_f64, 0);
+    let (mut compared, mut different, mut sum, mut largest) = (0, 0, 0.0, 0.0_f64);
     let mut worst_joint = 0.0_f64;
     for (number, truth) in expected.people.iter().enumerate() {
         let who = &truth.picture;
@@ -160,8 +163,8 @@ fn compare(expected: &Expected, person: impl Fn(usize, &ExpectedPerson) -> Perso
                 let at = (channel * size.height as usize + place.1 as usize) * size.width as usize + place.0 as usize;
                 let level = (f64::from(image[at]) * DEVIATION[channel] + MEAN[channel]) * 255.0;
                 let difference = (level - f64::from(*colour)).abs();
-                (sum, compared, largest) = (sum + difference, compared + 1, largest.max(difference));
-                over += i32::from(difference > 3.01);
+                (compared, sum, largest) = (compared + 1, sum + difference, largest.max(difference));
+                different += i32::from(difference > 0.5);
             }
         }
         for (joint, (ours, truth)) in batch.joints.iter().zip(&truth.on_map).enumerate() {
@@ -191,14 +194,11 @@ fn compare(expected: &Expected, person: impl Fn(usize, &ExpectedPerson) -> Perso
     }
     let mean = sum / f64::from(compared);
     println!(
-        "{} people: crops differ by {mean:.4} grey levels on average, by {largest:.2} at most, {over} of {compared} values \
-         by more than 3; joints by {worst_joint:.1e}",
+        "{} people: {different} of {compared} values of the crops differ, by {mean:.4} grey levels on average and \
+         {largest:.2} at most; joints by {worst_joint:.1e}",
         expected.people.len()
     );
-    assert!(mean < 0.5, "{mean}");
-    // Points are rounded to 1/32 pixel, and float32 rounds some the other way: up to 8 grey levels at the hardest edge.
-    // In the project's own samples no value may differ by more than 3.
-    assert!(over * 50_000 <= compared, "{over} of {compared} values differ by more than 3");
+    assert!(mean < 0.1 && largest < most + 0.01, "{mean} grey levels on average, {largest} at most");
 }
 
 /// What OpenCV and NumPy decode from noisy hills.
@@ -272,7 +272,7 @@ fn generated_pictures_become_what_opencv_and_numpy_make_of_them() {
     let wave = |v: u32| (255 - (v % 510).abs_diff(255)) as u8;
     let colours = |x: u32, y: u32| [x * y / 400, 3 * x + y, x + 2 * y].map(wave);
     let picture = RgbImage::from_fn(640, 480, |x, y| Rgb(colours(x, y)));
-    compare(&expected, |_, truth| Person {
+    compare(&expected, 0.0, |_, truth| Person {
         name: truth.picture.clone(),
         picture: picture.clone(),
         joints: truth
@@ -281,7 +281,7 @@ fn generated_pictures_become_what_opencv_and_numpy_make_of_them() {
             .map(|&[x, y, flag]| Joint { x: x as f32, y: y as f32, labelled: flag == 1.0, visible: true })
             .collect(),
         center: truth.center.map(|v| v as f32),
-        scale: truth.scale.map(|v| v as f32),
+        scale: truth.scale,
         head_size: None,
     });
 }
@@ -290,7 +290,7 @@ fn generated_pictures_become_what_opencv_and_numpy_make_of_them() {
 fn people_of_mpii_become_what_opencv_and_numpy_make_of_them() {
     let (Some(folder), Some(expected)) = (data("mpii"), expected("mpii.json")) else { return };
     let set = Mpii::open(&folder, Path::new("annot/sample.json")).expect("the sample is whole");
-    compare(&expected, |number, truth| person_of(&set, number, truth));
+    compare(&expected, OF_JPEG, |number, truth| person_of(&set, number, truth));
 }
 
 #[test]
@@ -300,6 +300,6 @@ fn people_of_coco_become_what_opencv_and_numpy_make_of_them() {
         let Some(expected) = expected(&format!("coco_{split}.json")) else { continue };
         let file = format!("annotations/person_keypoints_{split}.json");
         let set = Coco::open(&folder, Path::new(&file), None).expect("the split is whole");
-        compare(&expected, |number, truth| person_of(&set, number, truth));
+        compare(&expected, OF_JPEG, |number, truth| person_of(&set, number, truth));
     }
 }

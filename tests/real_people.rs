@@ -119,7 +119,7 @@ fn nearly_right(people: &People) -> Vec<Pose> {
     let pose = |index: usize| {
         let person = set.annotation(0, index).expect("it is in range");
         let keypoint = |(number, joint): (usize, &ditn::data::Joint)| {
-            let off = person.scale[0] * [0.5, 1.0, 2.0, 5.0, 9.0, 30.0][(5 * index + 7 * number) % 6];
+            let off = person.scale[0] as f32 * [0.5, 1.0, 2.0, 5.0, 9.0, 30.0][(5 * index + 7 * number) % 6];
             let [x, y] = if joint.labelled { [joint.x + off, joint.y - off] } else { person.center };
             Keypoint { x, y, score: 1.0 - 0.01 * ((3 * index + number) % 50) as f32 }
         };

@@ -34,7 +34,7 @@ def noise(start, count):
 
 
 def synthetic_picture():
-    """Slopes and waves of colour, 640 by 480, without steps: a crop's points are rounded to 1/32 pixel."""
+    """Slopes and waves of colour, 640 by 480."""
     y, x = np.mgrid[0:480, 0:640]
     wave = lambda v: 255 - np.abs(v % 510 - 255)
     return np.stack([wave(x * y // 400), wave(3 * x + y), wave(x + 2 * y)], axis=-1).astype(np.uint8)
@@ -141,7 +141,7 @@ def flip_test(maps, mirrored, pairs):
 
 
 def person(skeleton, number, picture, center, scale, joints, size, samples):
-    center, scale = np.asarray(center, float), np.asarray(scale, float)
+    """Centre and scale are arrays of the type in which the public code holds them."""
     to_input = affine(center, scale, size)
     crop = cv2.warpAffine(picture, to_input, size, flags=cv2.INTER_LINEAR)
     heat = size[0] // STRIDE, size[1] // STRIDE
@@ -177,11 +177,11 @@ def read(path):
 
 def mpii_people(folder):
     for record in json.loads((folder / "annot/sample.json").read_text()):
-        center, scale = np.array(record["center"]), record["scale"]
+        center, scale = np.array(record["center"], float), record["scale"]
         center[1] += 15 * scale
         joints = np.array(record["joints"]) - 1
         joints = [(x, y, flag) for (x, y), flag in zip(joints, record["joints_vis"])]
-        yield record["image"], read(folder / "images" / record["image"]), center - 1, [scale * 1.25] * 2, joints
+        yield record["image"], read(folder / "images" / record["image"]), center - 1, np.array([scale * 1.25] * 2), joints
 
 
 def coco_people(folder, split, aspect, everyone):
@@ -203,7 +203,8 @@ def coco_people(folder, split, aspect, everyone):
             k = record["keypoints"]
             joints = [(k[i], k[i + 1], min(k[i + 2], 1)) for i in range(0, 51, 3)]
             picture = read(folder / split / image["file_name"])
-            yield image["file_name"], picture, center, [w / 200 * 1.25, h / 200 * 1.25], joints
+            scale = np.array([w / 200, h / 200], np.float32) * np.float32(1.25)
+            yield image["file_name"], picture, np.array(center, np.float32), scale, joints
             if not everyone:
                 break
 
@@ -213,7 +214,7 @@ def synthetic_people():
     for number in range(4):
         center, scale = rng.uniform(100, 400, 2), rng.uniform(0.5, 2.5)
         joints = [(*(center + rng.uniform(-90, 90, 2) * scale), int(rng.random() > 0.2)) for _ in range(16)]
-        yield f"synthetic {number}", synthetic_picture(), center, [scale] * 2, joints
+        yield f"synthetic {number}", synthetic_picture(), np.float32(center), np.float32([scale] * 2), joints
 
 
 def write(path, skeleton, size, people, samples):

@@ -186,10 +186,11 @@ mod tests {
         let mut flipped = Placement { flip: true, ..upright };
         flipped.crop.center[0] = 300.0 - flipped.crop.center[0];
         let (plain, mirrored) = (upright.to_picture(INPUT, 301), flipped.to_picture(INPUT, 301));
-        // The crop is symmetric about (width / 2, height / 2): x in one is width - x in the other.
+        // The crop is symmetric about (width / 2, height / 2): x in one is width - x in the other. Float32 holds the
+        // points that a map is made from.
         for point in [[0.0, 0.0], [10.0, 77.0], [95.0, 127.0]] {
             let (a, b) = (plain.apply(point), mirrored.apply([96.0 - point[0], point[1]]));
-            assert!((a[0] - b[0]).abs() < 1e-9 && (a[1] - b[1]).abs() < 1e-9, "{a:?} {b:?}");
+            assert!((a[0] - b[0]).abs() < 1e-5 && (a[1] - b[1]).abs() < 1e-5, "{a:?} {b:?}");
         }
     }
 

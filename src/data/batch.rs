@@ -3,6 +3,7 @@
 use super::augmentation::Placement;
 use super::crop::{Affine, input_to_heat_map};
 use super::{DataError, Joint, Person, Size, Skeleton};
+use crate::ops::crop::lattice;
 use image::{Rgb, RgbImage};
 
 /// One person of a [`Batch`]: what decoding and scoring need.
@@ -15,7 +16,7 @@ pub struct BatchPerson {
     /// Centre of the person's box in picture pixels, before augmentation.
     pub center: [f32; 2],
     /// Width and height of the box in units of 200 pixels, before augmentation.
-    pub scale: [f32; 2],
+    pub scale: [f64; 2],
     /// The true joints in picture pixels, before augmentation.
     pub joints: Vec<Joint>,
     /// The length that PCKh measures errors by, in picture pixels.
@@ -25,7 +26,7 @@ pub struct BatchPerson {
 /// N people of a data set, ready for the device.
 ///
 /// A batch always has the size that was asked for: the last of an evaluation repeats its last person, and
-/// [`people`](Self::people) is then shorter than [`transforms`](Self::transforms).
+/// [`people`](Self::people) is then shorter than [`pictures`](Self::pictures).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// The epoch.
@@ -39,9 +40,9 @@ pub struct Batch {
     pub pixels: Vec<u32>,
     /// \[N\]: where a picture begins in `pixels` (in words), its width, its height, and 0.
     pub pictures: Vec<[u32; 4]>,
-    /// \[N\]: a, b, c, d, e, f of the map from an input pixel (x, y) to the pixel (a x + b y + c, d x + e y + f) of the
-    /// stored picture; augmentation and flip are folded in. What lies outside the picture is black.
-    pub transforms: Vec<[f32; 6]>,
+    /// \[N (W + H)\]: the [`lattice`] of points at which a stored picture is sampled; augmentation and flip are folded in.
+    /// What lies outside the picture is black.
+    pub lattice: Vec<[i32; 2]>,
     /// \[N J\]: x and y in heat-map pixels after augmentation (mirrored ones already under their new names), and 1
     /// where the joint is labelled, else 0.
     pub joints: Vec<[f32; 3]>,
@@ -50,12 +51,12 @@ pub struct Batch {
 impl Batch {
     /// Number of samples, padding included.
     pub fn len(&self) -> usize {
-        self.transforms.len()
+        self.pictures.len()
     }
 
     /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
-        self.transforms.is_empty()
+        self.pictures.is_empty()
     }
 
     /// Appends a person of the data set, cropped as placed.
@@ -83,8 +84,7 @@ impl Batch {
             .map_err(|_| DataError::Unsuitable("a batch of more than 2^32 pixels".to_string()))?;
         window.append(&person.picture, &mut self.pixels);
         self.pictures.push([offset, window.width, window.height, 0]);
-        let shift = Affine::translation(-f64::from(window.left), -f64::from(window.top));
-        self.transforms.push(to_picture.then(&shift).to_f32());
+        self.lattice.extend(window.points_of(placement, input, person.picture.width()));
 
         for (place, partner) in skeleton.flipped_joints().into_iter().enumerate() {
             let joint = person.joints[if placement.flip { partner } else { place }];
@@ -103,55 +103,43 @@ impl Batch {
     /// Repeats the last sample until there are `batch`; [`people`](Self::people) keeps its length.
     pub fn pad(&mut self, batch: usize, skeleton: &Skeleton) {
         let joints = skeleton.joints.len();
-        while let (true, Some(&picture), Some(&transform)) =
-            (self.len() < batch, self.pictures.last(), self.transforms.last())
-        {
+        let lines = self.lattice.len() / self.len().max(1);
+        while let (true, Some(&picture)) = (self.len() < batch, self.pictures.last()) {
             self.pictures.push(picture);
-            self.transforms.push(transform);
+            self.lattice.extend_from_within(self.lattice.len() - lines..);
             self.joints.extend_from_within(self.joints.len() - joints..);
         }
     }
 
-    /// The transforms of the mirrored inputs, for the flip test: input pixel x shows what width - 1 - x showed.
-    pub fn mirrored_transforms(&self, input: Size) -> Vec<[f32; 6]> {
-        let mirror = |&[a, b, c, d, e, f]: &[f32; 6]| {
-            let last = (input.width - 1) as f32;
-            [-a, b, a * last + c, -d, e, d * last + f]
-        };
-        self.transforms.iter().map(mirror).collect()
-    }
-
-    /// Sample `n` as the network sees it, before normalisation: bilinear, black outside the picture.
+    /// Sample `n` as the network sees it, before normalisation: see [`AffineCrop`](crate::ops::crop::AffineCrop).
     pub fn view(&self, n: usize, input: Size) -> RgbImage {
         let [offset, width, height, _] = self.pictures[n];
-        let [a, b, c, d, e, f] = self.transforms[n];
-        let channels = |x: i64, y: i64| -> [f32; 3] {
-            if x < 0 || y < 0 || x >= i64::from(width) || y >= i64::from(height) {
-                return [0.0; 3];
-            }
+        let lines = (input.width + input.height) as usize;
+        let (columns, rows) = self.lattice[n * lines..(n + 1) * lines].split_at(input.width as usize);
+        let channels = |x: i32, y: i32| -> [u32; 3] {
+            let inside = |v: i32, length: u32| u32::try_from(v).ok().filter(|v| *v < length);
+            let Some((x, y)) = inside(x, width).zip(inside(y, height)) else { return [0; 3] };
             let word = self.pixels[offset as usize + y as usize * width as usize + x as usize];
-            [word, word >> 8, word >> 16].map(|v| (v & 255) as f32)
+            [word, word >> 8, word >> 16].map(|v| v & 255)
         };
         RgbImage::from_fn(input.width, input.height, |x, y| {
-            let (x, y) = (x as f32, y as f32);
-            let (u, v) = (a * x + b * y + c, d * x + e * y + f);
-            let (left, top) = (u.floor(), v.floor());
-            let (right, low) = (u - left, v - top);
-            let (left, top) = (left as i64, top as i64);
+            let (column, row) = (columns[x as usize], rows[y as usize]);
+            let [u, v] = [0, 1].map(|axis| (column[axis] + row[axis] + 16) >> 5);
+            let (right, low) = ((u & 31) as u32, (v & 31) as u32);
             let corners = [
-                (0, 0, (1.0 - right) * (1.0 - low)),
-                (1, 0, right * (1.0 - low)),
-                (0, 1, (1.0 - right) * low),
+                (0, 0, (32 - right) * (32 - low)),
+                (1, 0, right * (32 - low)),
+                (0, 1, (32 - right) * low),
                 (1, 1, right * low),
             ];
-            let mut sum = [0.0; 3];
+            let mut sum = [0; 3];
             for (dx, dy, weight) in corners {
-                let corner = channels(left + dx, top + dy);
+                let corner = channels((u >> 5) + dx, (v >> 5) + dy);
                 for (total, value) in sum.iter_mut().zip(corner) {
                     *total += weight * value;
                 }
             }
-            Rgb(sum.map(|v| (v + 0.5) as u8))
+            Rgb(sum.map(|v| ((v + 512) >> 10) as u8))
         })
     }
 }
@@ -180,6 +168,22 @@ impl Window {
         };
         let ((left, width), (top, height)) = (range(0, picture.width()), range(1, picture.height()));
         Window { left, top, width, height }
+    }
+
+    /// The lattice of a placement in a picture `width` pixels wide, from the window's corner.
+    fn points_of(&self, placement: &Placement, input: Size, width: u32) -> Vec<[i32; 2]> {
+        let mut points = lattice(placement.crop.to_picture(input).0, input.width, input.height);
+        let (columns, rows) = points.split_at_mut(input.width as usize);
+        if placement.flip {
+            columns.iter_mut().for_each(|[x, _]| *x = -*x);
+            // One less: of two points between 32nds the left one is rounded right, and its mirror image left.
+            rows.iter_mut().for_each(|[x, _]| *x = 1024 * (width as i32 - 1) - 1 - *x);
+        }
+        for [x, y] in rows {
+            *x -= 1024 * self.left as i32;
+            *y -= 1024 * self.top as i32;
+        }
+        points
     }
 
     fn append(&self, picture: &RgbImage, pixels: &mut Vec<u32>) {
@@ -234,10 +238,9 @@ mod tests {
             whole.pixels.clear();
             Window { left: 0, top: 0, width: 90, height: 70 }.append(&person.picture, &mut whole.pixels);
             whole.pictures[0] = [0, 90, 70, 0];
-            whole.transforms[0] = placement.to_picture(INPUT, 90).to_f32();
-            let (a, b) = (batch.view(0, INPUT), whole.view(0, INPUT));
-            let worst = a.as_raw().iter().zip(b.as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
-            assert!(worst.is_some_and(|worst| worst <= 1), "{x} {y} {rotation} {flip}: {worst:?}");
+            let window = Window { left: 0, top: 0, width: 90, height: 70 };
+            whole.lattice = window.points_of(&placement, INPUT, 90);
+            assert!(batch.view(0, INPUT) == whole.view(0, INPUT), "{x} {y} {rotation} {flip}");
             assert!(batch.pixels.len() < whole.pixels.len());
         }
     }
@@ -284,15 +287,12 @@ mod tests {
     }
 
     #[test]
-    fn mirrored_transforms_show_the_mirrored_view() {
+    fn a_flip_shows_the_mirrored_picture_to_the_bit() {
         let person = person(40.0, 30.0);
-        let placement =
-            Placement { crop: Crop { rotation: 20.0, ..Crop::new(person.center, person.scale, INPUT) }, flip: false };
-        let batch = push(placement, person);
-        let mirrored = Batch { transforms: batch.mirrored_transforms(INPUT), ..batch.clone() };
-        let expected = image::imageops::flip_horizontal(&batch.view(0, INPUT));
-        let view = mirrored.view(0, INPUT);
-        assert!(view.as_raw().iter().zip(expected.as_raw()).all(|(a, b)| a.abs_diff(*b) <= 1));
+        let crop = Crop { rotation: 20.0, ..Crop::new(person.center, person.scale, INPUT) };
+        let mirrored = Person { picture: image::imageops::flip_horizontal(&person.picture), ..person.clone() };
+        let flipped = push(Placement { crop, flip: true }, person);
+        assert!(flipped.view(0, INPUT) == push(Placement { crop, flip: false }, mirrored).view(0, INPUT));
     }
 
     #[test]

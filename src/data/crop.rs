@@ -2,6 +2,9 @@
 
 use super::{Joint, STRIDE, Size};
 
+/// What a person's box is enlarged by.
+pub const MARGIN: f64 = 1.25;
+
 /// (x, y) -> (a x + b y + c, d x + e y + f), held as \[a, b, c, d, e, f\].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine(pub [f64; 6]);
@@ -40,13 +43,46 @@ impl Affine {
         if determinant == 0.0 || !determinant.is_finite() {
             return None;
         }
-        let [a, b, d, e] = [e, -b, -d, a].map(|v| v / determinant);
-        Some(Affine([a, b, -(a * c + b * f), d, e, -(d * c + e * f)]))
+        let factor = 1.0 / determinant;
+        let [a, b, d, e] = [e * factor, b * -factor, d * -factor, a * factor];
+        Some(Affine([a, b, -a * c - b * f, d, e, -d * c - e * f]))
     }
 
-    /// The coefficients in single precision, as a [`Batch`](super::Batch) holds them.
-    pub fn to_f32(self) -> [f32; 6] {
-        self.0.map(|v| v as f32)
+    /// The map that takes three points, which do not lie on a line, to three others. Its coefficients are not finite
+    /// where they do.
+    ///
+    /// The unknowns and equations are in the order of OpenCV's `getAffineTransform`, and are solved as it does, by
+    /// elimination with pivots: points of a crop often lie on the edge between two 1024ths of a pixel, where the last
+    /// bit of a coefficient decides.
+    fn through(from: [[f32; 2]; 3], to: [[f32; 2]; 3]) -> Affine {
+        const UNKNOWNS: usize = 6;
+        let mut rows = [[0.0; UNKNOWNS + 1]; UNKNOWNS];
+        for (point, ([x, y], to)) in from.into_iter().zip(to).enumerate() {
+            for (axis, to) in to.into_iter().enumerate() {
+                let row = &mut rows[2 * point + axis];
+                row[3 * axis..3 * axis + 3].copy_from_slice(&[f64::from(x), f64::from(y), 1.0]);
+                row[UNKNOWNS] = f64::from(to);
+            }
+        }
+        for step in 0..UNKNOWNS {
+            let size = |row: usize| rows[row][step].abs();
+            let largest = (step + 1..UNKNOWNS).fold(step, |best, row| if size(row) > size(best) { row } else { best });
+            rows.swap(step, largest);
+            let pivot = rows[step];
+            for row in &mut rows[step + 1..] {
+                let factor = row[step] * (-1.0 / pivot[step]);
+                for (value, above) in row[step + 1..].iter_mut().zip(&pivot[step + 1..]) {
+                    *value += factor * above;
+                }
+            }
+        }
+        let mut solution = [0.0; UNKNOWNS];
+        for (step, row) in rows.iter().enumerate().rev() {
+            let known = row[step + 1..UNKNOWNS].iter().zip(&solution[step + 1..]);
+            let rest = known.fold(row[UNKNOWNS], |rest, (factor, value)| rest - factor * value);
+            solution[step] = rest / row[step];
+        }
+        Affine(solution)
     }
 }
 
@@ -62,35 +98,42 @@ pub struct Crop {
 }
 
 impl Crop {
-    /// The upright crop around a person for an input of that aspect ratio. `scale` is in units of 200 pixels and is
-    /// grown in one direction where its aspect ratio is another.
-    pub fn new(center: [f32; 2], scale: [f32; 2], input: Size) -> Crop {
-        let size = scale.map(|s| f64::from(s) * 200.0);
-        Crop { center: center.map(f64::from), size: grow(size, input), rotation: 0.0 }
+    /// The upright crop around a person for an input of that aspect ratio. `scale` is in units of 200 pixels, with the
+    /// margin of [`MARGIN`], and is grown in one direction where its aspect ratio is another.
+    ///
+    /// A box that had to be grown is rounded as the public code rounds COCO's, which it holds in float32 before the
+    /// margin is added and after; another is not, like the squares of MPII, which it holds in float64.
+    pub fn new(center: [f32; 2], scale: [f64; 2], input: Size) -> Crop {
+        let rounded = |side: f64| f64::from((side / MARGIN) as f32 * MARGIN as f32 * 200.0);
+        let grown = grow(scale, input);
+        let size = if grown == scale { scale.map(|side| side * 200.0) } else { grown.map(rounded) };
+        Crop { center: center.map(f64::from), size, rotation: 0.0 }
     }
 
     /// The map from pixels of a `target` of the crop's aspect ratio (an input, or its heat maps) to the picture's.
     ///
-    /// HRNet's `get_affine_transform` with `inv=1`: a similarity that takes (width / 2, height / 2) to the centre, and
-    /// `target.width` pixels to the crop's width.
+    /// A similarity that takes (width / 2, height / 2) to the centre, and `target.width` pixels to the crop's width: the
+    /// inverse of HRNet's `get_affine_transform`, with its roundings to float32. Its coefficients are not finite where
+    /// the crop has no extent.
     pub fn to_picture(&self, target: Size) -> Affine {
-        let factor = self.size[0] / f64::from(target.width);
         let (sin, cos) = self.rotation.to_radians().sin_cos();
-        let (half_width, half_height) = (f64::from(target.width) / 2.0, f64::from(target.height) / 2.0);
-        let [a, b, d, e] = [factor * cos, -factor * sin, factor * sin, factor * cos];
-        Affine([
-            a,
-            b,
-            self.center[0] - a * half_width - b * half_height,
-            d,
-            e,
-            self.center[1] - d * half_width - e * half_height,
-        ])
+        let half = self.size[0] * 0.5;
+        let [x, y] = self.center;
+        let (column, row) = (target.width as f32 / 2.0, target.height as f32 / 2.0);
+        let in_picture = with_third([x as f32, y as f32], [(x + half * sin) as f32, (y - half * cos) as f32]);
+        let in_target = with_third([column, row], [column, row - column]);
+        Affine::through(in_picture, in_target).inverse().unwrap_or(Affine([f64::NAN; 6]))
     }
 }
 
+/// Two points and the corner of the right angle over them, at the second.
+fn with_third(first: [f32; 2], second: [f32; 2]) -> [[f32; 2]; 3] {
+    let third = [second[0] - (first[1] - second[1]), second[1] + (first[0] - second[0])];
+    [first, second, third]
+}
+
 /// The map from heat-map pixels to picture pixels of a person cropped without augmentation, for an input of that size.
-pub fn heat_map_to_picture(center: [f32; 2], scale: [f32; 2], input: Size) -> Affine {
+pub fn heat_map_to_picture(center: [f32; 2], scale: [f64; 2], input: Size) -> Affine {
     Crop::new(center, scale, input).to_picture(input.heat_map())
 }
 
@@ -100,9 +143,9 @@ pub fn grow([width, height]: [f64; 2], input: Size) -> [f64; 2] {
     if width > aspect * height { [width, width / aspect] } else { [height * aspect, height] }
 }
 
-/// Centre in pixels and scale in units of 200 pixels of the box around the labelled joints, 1.25 times as large;
+/// Centre in pixels and scale in units of 200 pixels of the box around the labelled joints, [`MARGIN`] times as large;
 /// `square` takes the longer side for both. `None` where no joint is labelled.
-pub fn box_of_joints(joints: &[Joint], square: bool) -> Option<([f32; 2], [f32; 2])> {
+pub fn box_of_joints(joints: &[Joint], square: bool) -> Option<([f32; 2], [f64; 2])> {
     let mut labelled = joints.iter().filter(|joint| joint.labelled).peekable();
     labelled.peek()?;
     let mut low = [f32::INFINITY; 2];
@@ -119,7 +162,7 @@ pub fn box_of_joints(joints: &[Joint], square: bool) -> Option<([f32; 2], [f32; 
     }
     let center = [(low[0] + high[0]) / 2.0, (low[1] + high[1]) / 2.0];
     // A single labelled joint has a box of no size; one pixel keeps the transform invertible.
-    Some((center, size.map(|side| side.max(1.0) / 200.0 * 1.25)))
+    Some((center, size.map(|side| f64::from(side.max(1.0)) / 200.0 * MARGIN)))
 }
 
 /// From input pixels to heat-map pixels.
@@ -139,7 +182,7 @@ mod tests {
         (a[0] - b[0]).abs() <= tolerance && (a[1] - b[1]).abs() <= tolerance
     }
 
-    /// Written out from the three point pairs of HRNet's `get_affine_transform`.
+    /// Written out from the three point pairs of HRNet's `get_affine_transform`, before they are rounded.
     fn three_points(crop: &Crop, target: Size) -> [([f64; 2], [f64; 2]); 3] {
         let (sin, cos) = crop.rotation.to_radians().sin_cos();
         let (width, height) = (f64::from(target.width), f64::from(target.height));
@@ -160,7 +203,8 @@ mod tests {
             for target in [SIZE, SIZE.heat_map()] {
                 let to_picture = crop.to_picture(target);
                 for (from, to) in three_points(&crop, target) {
-                    prop_assert!(close(to_picture.apply(from), to, 1e-9 * (1.0 + x.abs() + y.abs() + side)));
+                    // Float32 holds the points in the picture.
+                    prop_assert!(close(to_picture.apply(from), to, 2e-7 * (1.0 + x.abs() + y.abs() + side)));
                 }
             }
         }

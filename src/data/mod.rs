@@ -76,7 +76,7 @@ pub struct Annotation {
     /// Centre of the person's box in picture pixels.
     pub center: [f32; 2],
     /// Width and height of the box to be cropped in units of 200 pixels, its margin included.
-    pub scale: [f32; 2],
+    pub scale: [f64; 2],
     /// The length that PCKh measures errors by, in picture pixels: 0.6 of the head box's diagonal.
     pub head_size: Option<f32>,
 }
@@ -93,7 +93,7 @@ pub struct Person {
     /// Centre of the person's box in picture pixels.
     pub center: [f32; 2],
     /// Width and height of the box to be cropped in units of 200 pixels, its margin included.
-    pub scale: [f32; 2],
+    pub scale: [f64; 2],
     /// The length that PCKh measures errors by, in picture pixels: 0.6 of the head box's diagonal.
     pub head_size: Option<f32>,
 }

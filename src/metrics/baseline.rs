@@ -34,7 +34,7 @@ impl MeanPose {
     }
 
     /// The mean pose in the box of a person, picture pixels.
-    pub fn place(&self, center: [f32; 2], scale: [f32; 2]) -> Vec<[f32; 2]> {
+    pub fn place(&self, center: [f32; 2], scale: [f64; 2]) -> Vec<[f32; 2]> {
         let crop = Crop::new(center, scale, self.input);
         let place = |joint: &[f64; 2]| [0, 1].map(|axis| (crop.center[axis] + joint[axis] * crop.size[axis]) as f32);
         self.joints.iter().map(place).collect()

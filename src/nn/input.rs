@@ -11,8 +11,8 @@ pub struct PictureInputs {
     pub pixels: ValueId,
     /// `[N, 4]`: first pixel, width, height, 0.
     pub pictures: ValueId,
-    /// `[N, 6]`: the affine map from input pixels to picture pixels.
-    pub transforms: ValueId,
+    /// `[N, W + H, 2]`: where the picture is sampled; see [`lattice`](crate::ops::crop::lattice).
+    pub lattice: ValueId,
 }
 
 impl Network {
@@ -25,9 +25,9 @@ impl Network {
         let inputs = PictureInputs {
             pixels: self.graph.input("pixels", [batch * height * width]),
             pictures: self.graph.input("pictures", [batch, 4]),
-            transforms: self.graph.input("transforms", [batch, 6]),
+            lattice: self.graph.input("lattice", [batch, width + height, 2]),
         };
-        let from = [inputs.pixels, inputs.pictures, inputs.transforms];
+        let from = [inputs.pixels, inputs.pictures, inputs.lattice];
         self.graph.enter("crop");
         let image = self.graph.apply_one(AffineCrop { height, width }, &from);
         self.graph.leave();

@@ -6,10 +6,10 @@ use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, V
 
 use super::OperatorCase;
 
-/// Bilinear samples of the pictures along affine maps, normalised.
+/// Bilinear samples of the pictures on lattices of points, normalised.
 pub static FORWARD: Kernel = Kernel {
     name: "crop/forward",
-    summary: "image = (picture sampled at (a x + b y + c, d x + e y + f) / 255 - mean) / deviation",
+    summary: "image = (picture sampled at column[x] + row[y] / 255 - mean) / deviation",
     source: include_str!("../../shaders/crop/forward.wgsl"),
     subgroups: false,
 };
@@ -19,17 +19,15 @@ pub const MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 /// Standard deviations of red, green and blue over ImageNet, for values from 0 to 1.
 pub const DEVIATION: [f64; 3] = [0.229, 0.224, 0.225];
 
-/// (pixels \[capacity\], pictures \[N, 4\], transforms \[N, 6\]) -> image \[N, 3, height, width\].
+/// (pixels \[capacity\], pictures \[N, 4\], lattice \[N, width + height, 2\]) -> image \[N, 3, height, width\].
 ///
-/// `pixels` and `pictures` hold words: pixels 0xAABBGGRR row by row, and for each sample the number of its picture's
-/// first word in `pixels`, the picture's width, its height, and 0. Only `transforms` holds numbers: a, b, c, d, e, f
-/// of the map from an input pixel (x, y) to the picture's pixel (a x + b y + c, d x + e y + f); a flip is folded in.
-/// The buffer of `pixels` may be longer than its shape says.
+/// All inputs hold words: pixels 0xAABBGGRR row by row; for each sample the number of its picture's first word in
+/// `pixels`, the picture's width, its height, and 0; and a [`lattice`]. The buffer of `pixels` may be longer than its
+/// shape says.
 ///
 /// image = (v / 255 - mean) / deviation with ImageNet's mean and deviation; v is what OpenCV 4's `warpAffine` gives with
-/// bilinear interpolation and a black border: a x and b y + c are rounded to 1/1024 pixel, half to even, their sum to
-/// 1/32 pixel and the value to a whole number, half up. Where float32 rounds a point across the edge between two
-/// 32nds, v may differ from OpenCV's, which works in float64. It has no gradient.
+/// bilinear interpolation and a black border: the points are rounded to 1/32 pixel and the values to whole numbers, half
+/// up. It has no gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AffineCrop {
     /// Rows of the image.
@@ -44,13 +42,16 @@ impl Operator for AffineCrop {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [pixels, pictures, transforms] = super::take(self.name(), inputs)?;
+        let [pixels, pictures, lattice] = super::take(self.name(), inputs)?;
         ShapeError::unless(pixels.extents().len() == 1, self.name(), || format!("pixels {pixels} are not [capacity]"))?;
         let &[samples, 4] = pictures.extents() else {
             return Err(ShapeError::new(self.name(), format!("pictures {pictures} are not [N, 4]")));
         };
-        ShapeError::unless(transforms.extents() == [samples, 6], self.name(), || {
-            format!("transforms {transforms} are not [{samples}, 6], one for each picture")
+        let lines = self.width + self.height;
+        ShapeError::unless(lattice.extents() == [samples, lines, 2], self.name(), || {
+            format!(
+                "lattice {lattice} is not [{samples}, {lines}, 2]: a point for each column and each row of a picture"
+            )
         })?;
         Ok(vec![[samples, 3, self.height, self.width].into()])
     }
@@ -72,17 +73,16 @@ impl Operator for AffineCrop {
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let samples = shapes[1].extents()[0];
-        let area = self.height * self.width;
+        let (area, lines) = (self.height * self.width, self.width + self.height);
         let mut image = vec![0.0; samples * 3 * area];
         for sample in 0..samples {
-            let &[a, b, c, d, e, f] = &inputs[2][6 * sample..6 * sample + 6] else { unreachable!("six numbers") };
+            // A signed number's bits.
+            let along =
+                |line: usize, axis: usize| f64::from(inputs[2][2 * (sample * lines + line) + axis] as u32 as i32);
             let picture = &inputs[1][4 * sample..4 * sample + 4];
             for place in 0..area {
-                let (x, y) = ((place % self.width) as f64, (place / self.width) as f64);
-                let point = [[a * x, b * y + c], [d * x, e * y + f]].map(|parts| {
-                    let [along_row, start] = parts.map(|part| (1024.0 * part).round_ties_even());
-                    ((along_row + start + 16.0) / 32.0).floor() / 32.0
-                });
+                let (column, row) = (place % self.width, self.width + place / self.width);
+                let point = [0, 1].map(|axis| ((along(column, axis) + along(row, axis) + 16.0) / 32.0).floor() / 32.0);
                 let corner = point.map(f64::floor);
                 let share = [point[0] - corner[0], point[1] - corner[1]];
                 for (channel, (mean, deviation)) in MEAN.iter().zip(DEVIATION).enumerate() {
@@ -103,6 +103,19 @@ impl Operator for AffineCrop {
     }
 }
 
+/// The points of an affine crop in 1024ths of a pixel, as signed words: for each of `width` columns what it adds, (a x,
+/// d x), and then for each of `height` rows where it begins, (b y + c, e y + f). Input pixel (x, y) shows the picture at
+/// (a x + b y + c, d x + e y + f), with \[a, b, c, d, e, f\] the map.
+///
+/// Rounded from float64 as OpenCV's `warpAffine` does, half to even; what lies more than 2^19 pixels away is kept there.
+pub fn lattice([a, b, c, d, e, f]: [f64; 6], width: u32, height: u32) -> Vec<[i32; 2]> {
+    const FAR: f64 = (1 << 29) as f64;
+    let fixed = |v: f64| (1024.0 * v).round_ties_even().clamp(-FAR, FAR) as i32;
+    let columns = (0..width).map(f64::from).map(|x| [fixed(a * x), fixed(d * x)]);
+    let rows = (0..height).map(f64::from).map(|y| [fixed(b * y + c), fixed(e * y + f)]);
+    columns.chain(rows).collect()
+}
+
 /// A channel of the picture's pixel in this column and row; 0 outside.
 fn pixel(pixels: &[f64], picture: &[f64], column: f64, row: f64, channel: usize) -> f64 {
     let (first, width, height) = (picture[0], picture[1], picture[2]);
@@ -115,19 +128,19 @@ fn pixel(pixels: &[f64], picture: &[f64], column: f64, row: f64, channel: usize)
 
 /// The cases of this file's operators.
 pub fn cases() -> Vec<OperatorCase> {
-    use super::Fill::{Given, Words};
+    use super::Fill::Words;
     // Noise: every pixel and channel differs from its neighbours.
     let noise = |count: u32| Words((0..count).map(|index| index.wrapping_mul(0x9e37_79b1) ^ 0x5bd1_e995).collect());
-    let case = |operator, pixels: u32, pictures: &[[u32; 4]], transforms: &[[f32; 6]]| {
+    let case = |operator: AffineCrop, pixels: u32, pictures: &[[u32; 4]], maps: &[[f64; 6]]| {
+        let AffineCrop { height, width } = operator;
         let samples = pictures.len();
-        let shapes: [Shape; 3] = [[pixels as usize].into(), [samples, 4].into(), [samples, 6].into()];
+        let shapes: [Shape; 3] = [[pixels as usize].into(), [samples, 4].into(), [samples, width + height, 2].into()];
+        let points = maps.iter().flat_map(|map| lattice(*map, width as u32, height as u32).into_flattened());
         OperatorCase::new(operator, &shapes)
             .fill(0, noise(pixels))
             .fill(1, Words(pictures.concat()))
-            .fill(2, Given(transforms.concat()))
+            .fill(2, Words(points.map(i32::cast_unsigned).collect()))
     };
-    // Multiples of 1/4096: the points are exact in float32 too, else a point on the edge between two 32nds would be
-    // rounded differently from the twin's.
     vec![
         case(
             AffineCrop { height: 9, width: 13 },

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::crop::MARGIN;
 use crate::data::{Joint, Person, Skeleton};
 use image::RgbImage;
 
@@ -46,7 +47,7 @@ impl PersonBox {
             picture,
             joints: vec![Joint::default(); skeleton.joints.len()],
             center: [self.x + self.width / 2.0, self.y + self.height / 2.0],
-            scale: [self.width, self.height].map(|side| side / 200.0 * 1.25),
+            scale: [self.width, self.height].map(|side| f64::from(side) / 200.0 * MARGIN),
             head_size: None,
         }
     }

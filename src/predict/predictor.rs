@@ -187,5 +187,5 @@ pub fn upload(session: &mut Session, inputs: &PictureInputs, batch: &Batch) -> R
     session.grow(inputs.pixels, batch.pixels.len())?;
     session.write(inputs.pixels, &batch.pixels)?;
     session.write(inputs.pictures, batch.pictures.as_flattened())?;
-    session.write(inputs.transforms, batch.transforms.as_flattened())
+    session.write(inputs.lattice, batch.lattice.as_flattened())
 }

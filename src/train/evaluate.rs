@@ -53,7 +53,7 @@ impl Prediction {
     /// The mean distance of the labelled joints from where they were found, as a share of the longer side of the
     /// person's box; 0 where no joint is labelled. It orders people of any skeleton, whatever their metric.
     pub fn error(&self) -> f64 {
-        let [width, height] = self.person.scale.map(|scale| f64::from(scale) * 200.0);
+        let [width, height] = self.person.scale.map(|scale| scale * 200.0);
         let labelled = || self.person.joints.iter().zip(&self.pose).filter(|(joint, _)| joint.labelled);
         let sum: f64 = labelled().map(|(joint, found)| f64::from((joint.x - found.x).hypot(joint.y - found.y))).sum();
         sum / labelled().count().max(1) as f64 / width.max(height)

@@ -3,6 +3,7 @@
 
 pub mod annotations;
 
+use super::crop::MARGIN;
 use super::pictures::Pictures;
 use super::skeleton::{COCO, Skeleton};
 use super::{Annotation, DataError, Dataset, Joint, Person};
@@ -14,9 +15,6 @@ pub use annotations::{Annotations, DetectedBox, KeypointResult, LabelledPerson, 
 
 const ADVICE: &str =
     "expected the pictures of the release (train2017.zip, val2017.zip at https://cocodataset.org/#download)";
-
-/// A person's crop is this much larger than the box.
-const MARGIN: f64 = 1.25;
 
 /// The people of a split of COCO: those with labelled joints in their own boxes, or whoever a detector found.
 ///
@@ -37,7 +35,7 @@ struct BoxedPerson {
     label: String,
     joints: Vec<Joint>,
     center: [f32; 2],
-    scale: [f32; 2],
+    scale: [f64; 2],
     /// The detector's score; 1 for a true box.
     score: f64,
 }
@@ -90,9 +88,9 @@ fn split_of(file: &Path) -> String {
 }
 
 /// Centre and scale of a box \[left, top, width, height\].
-fn center_and_scale([left, top, width, height]: [f64; 4]) -> ([f32; 2], [f32; 2]) {
+fn center_and_scale([left, top, width, height]: [f64; 4]) -> ([f32; 2], [f64; 2]) {
     let center = [left + width * 0.5, top + height * 0.5].map(|v| v as f32);
-    (center, [width, height].map(|side| (side / 200.0 * MARGIN) as f32))
+    (center, [width, height].map(|side| side / 200.0 * MARGIN))
 }
 
 fn labelled_people(annotations: &Annotations) -> Vec<BoxedPerson> {
@@ -218,7 +216,7 @@ mod tests {
         assert_eq!(labels, ["person 1", "person 2"]);
         // The public code's boxes end at the last pixel: one less than width and height.
         assert_eq!(people[0].center, [10.0 + 29.5, 20.0 + 39.5]);
-        assert_eq!(people[0].scale, [59.0, 79.0].map(|side: f64| (side / 200.0 * 1.25) as f32));
+        assert_eq!(people[0].scale, [59.0, 79.0].map(|side| side / 200.0 * 1.25));
         assert_eq!(people[1].center, [180.0 + 9.5, 39.5]);
         let joint = |i: usize| (people[0].joints[i].labelled, people[0].joints[i].visible);
         assert_eq!([joint(0), joint(1), joint(2)], [(true, true), (false, false), (true, false)]);

@@ -26,7 +26,7 @@ struct AnnotatedPerson {
     picture: String,
     joints: Vec<Joint>,
     center: [f32; 2],
-    scale: f32,
+    scale: f64,
     head_size: Option<f32>,
 }
 
@@ -37,7 +37,7 @@ impl AnnotatedPerson {
     fn new(picture: String, joints: Vec<Joint>, center: [f64; 2], scale: f64, head_size: Option<f32>) -> Self {
         let (down, larger) = if center[0] == -1.0 { (0.0, 1.0) } else { (15.0 * scale, 1.25) };
         let center = [center[0] - 1.0, center[1] + down - 1.0].map(|v| v as f32);
-        AnnotatedPerson { picture, joints, center, scale: (scale * larger) as f32, head_size }
+        AnnotatedPerson { picture, joints, center, scale: scale * larger, head_size }
     }
 }
 

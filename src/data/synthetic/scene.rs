@@ -6,6 +6,7 @@ use super::figure::{Figure, Outfit, View, clothes_colour};
 use super::paint::{Canvas, Ellipsoid, Panel, Shape, Skin, Sleeve, Tube};
 use super::random::{between, chance, pick, spread};
 use super::surface::{Cloth, Colour, Pattern, blots, mix};
+use crate::data::crop::MARGIN;
 use crate::data::{Annotation, Joint};
 use image::RgbImage;
 use rand::Rng;
@@ -178,7 +179,7 @@ impl Scene {
             name,
             joints: joints.to_vec(),
             center,
-            scale: [longer * self.jitter[2] / 200.0 * 1.25; 2],
+            scale: [f64::from(longer * self.jitter[2]) / 200.0 * MARGIN; 2],
             head_size: Some(0.6 * (r - l).hypot(b - t)),
         }
     }
