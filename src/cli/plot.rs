@@ -20,8 +20,9 @@ Examples:
   ditn score mpii --truth mpii/annot/gt_valid.mat --results results.json --json > scores.json
   ditn plot scores.json ditn.json
 
-Of runs, finished or under way, the score and the training loss of the joints are drawn over the epochs (Figure 9 of the
-paper); the mean pose's score is a dashed line. Of what `ditn eval --json` or `ditn score --json` printed, the
+Of runs, finished or under way, the score, the accuracy on the training pictures and the training loss of the joints are
+drawn over the epochs (Figure 9 of the paper); the mean pose's score is a dashed line. The accuracy is the share of joints
+found within a twentieth of the heat map in the training steps themselves, so of augmented pictures. Of what `ditn eval --json` or `ditn score --json` printed, the
 score by threshold is drawn; AP has none. The picture is SVG, which every browser shows.";
 
 /// Arguments of `ditn plot`.
@@ -129,7 +130,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
 struct Charts(Vec<Chart>);
 
 impl Charts {
-    /// The score and the loss of a run's epochs.
+    /// The score, the training accuracy and the loss of a run's epochs.
     fn add_run(&mut self, series: usize, folder: &Path, by: Abscissa) -> anyhow::Result<()> {
         let path = folder.join("log.jsonl");
         let epochs = log::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -146,6 +147,13 @@ impl Charts {
                     chart.levels.push(level);
                 }
             }
+        }
+        let accuracies: Vec<[f64; 2]> =
+            epochs.iter().filter_map(|line| Some([by.of(line), line.training_accuracy?])).collect();
+        // Logs of earlier versions have none.
+        if !accuracies.is_empty() {
+            let chart = self.chart("Accuracy on the training pictures", by.label(), "percent");
+            chart.lines.push(Line { series, points: accuracies });
         }
         // Of the joints alone, which networks with and without bones have in common.
         let chart = self.chart("Training loss of the joints", by.label(), "mean over the epoch");

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::accuracy::Accuracy;
 use super::config::Config;
 use crate::graph::Tensor;
 use crate::nn::{OPTIMIZER, Shapes};
@@ -29,7 +30,7 @@ pub struct Progress {
     pub step: u64,
     /// Epochs done, scored and logged.
     pub epochs: u64,
-    /// Losses of the epoch that is under way.
+    /// Losses and found joints of the epoch that is under way.
     pub epoch: EpochSums,
     /// The last score, with its epoch.
     pub score: Option<Score>,
@@ -57,6 +58,9 @@ pub struct EpochSums {
     pub bones: f64,
     /// Total losses.
     pub total: f64,
+    /// Joints found in the training pictures.
+    #[serde(default)]
+    pub accuracy: Accuracy,
     /// Seconds of training.
     pub seconds: f64,
     /// Seconds of these in which no batch was ready.

@@ -305,7 +305,7 @@ pub struct OutputConfig {
     pub checkpoint_steps: u64,
     /// About how many pictures of predicted skeletons are written over the run, besides the last one.
     pub sheets: usize,
-    /// Write TensorBoard's event files as well: losses, learning rate, scores, and a sheet an evaluation.
+    /// Write TensorBoard's event files as well: losses, learning rate, accuracy, scores, and a sheet an evaluation.
     pub tensorboard: bool,
 }
 

@@ -24,6 +24,10 @@ pub struct EpochLine {
     pub joint_loss: f64,
     /// Mean bone loss; 0 for a network without bone maps.
     pub bone_loss: f64,
+    /// Labelled joints of the training pictures that were found within a twentieth of the map, in percent: see
+    /// [`Accuracy`](super::accuracy::Accuracy).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_accuracy: Option<f64>,
     /// Learning rate of the epoch's last step.
     pub learning_rate: f64,
     /// Pictures a second in training, evaluation left out.
@@ -151,6 +155,7 @@ mod tests {
             loss: 0.5,
             joint_loss: 0.4,
             bone_loss: 1.0,
+            training_accuracy: (epoch > 1).then_some(62.5),
             learning_rate: 1e-3,
             pictures_per_second: 3.0,
             waiting_share: 0.25,

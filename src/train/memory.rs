@@ -43,6 +43,7 @@ pub fn training_memory(model: &ModelConfig, config: &StepConfig, gpu: &Gpu) -> R
 /// # Errors
 /// As [`training_memory`].
 pub fn training_plan(model: &ModelConfig, config: &StepConfig, gpu: &Gpu) -> Result<Plan, NetworkError> {
-    let StepGraph { net, losses, .. } = StepGraph::new(model, config)?;
-    Ok(Plan::on(gpu, net.graph, &losses.values())?)
+    let step = StepGraph::new(model, config)?;
+    let outputs = step.outputs();
+    Ok(Plan::on(gpu, step.net.graph, &outputs)?)
 }

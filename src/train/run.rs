@@ -343,6 +343,7 @@ impl<'a> Run<'a> {
         sums.joints += f64::from(loss.joints);
         sums.bones += f64::from(loss.bones);
         sums.total += f64::from(loss.total);
+        sums.accuracy.add(loss.accuracy);
         if self.progress.step.is_multiple_of(EVENT_STEPS) {
             let scalars = [("step/loss", f64::from(loss.total)), ("step/learning_rate", step.learning_rate)];
             self.show(self.progress.step, &scalars)?;
@@ -459,6 +460,7 @@ impl<'a> Run<'a> {
             loss: sums.total / steps,
             joint_loss: sums.joints / steps,
             bone_loss: sums.bones / steps,
+            training_accuracy: sums.accuracy.percent(),
             learning_rate: self.schedule.learning_rate(step - 1),
             pictures_per_second: steps * self.config.train.batch as f64 / sums.seconds,
             waiting_share: sums.waiting_seconds / sums.seconds,
@@ -496,6 +498,7 @@ impl<'a> Run<'a> {
 
     fn show_epoch(&mut self, line: &EpochLine) -> Result<(), TrainError> {
         let score = line.metric.as_ref().map(|metric| (format!("epoch/{}", metric.name), metric.value));
+        let accuracy = line.training_accuracy.map(|accuracy| ("epoch/training_accuracy", accuracy));
         let numbers = [
             ("epoch/loss", line.loss),
             ("epoch/joint_loss", line.joint_loss),
@@ -503,7 +506,7 @@ impl<'a> Run<'a> {
             ("epoch/pictures_per_second", line.pictures_per_second),
         ];
         let score = score.as_ref().map(|(tag, value)| (tag.as_str(), *value));
-        self.show(line.step, &numbers.into_iter().chain(score).collect::<Vec<_>>())
+        self.show(line.step, &numbers.into_iter().chain(accuracy).chain(score).collect::<Vec<_>>())
     }
 
     /// Seconds of the whole run, pauses between processes left out.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::accuracy::Accuracy;
 use super::objective::{Losses, Objective, Targets, append_gradients, append_optimizer};
 use crate::data::Batch;
 use crate::gpu::{Gpu, Readback};
@@ -11,6 +12,7 @@ use crate::ir::{ShapeError, ValueId};
 use crate::models::ModelConfig;
 use crate::nn::{Mode, Network, PictureInputs};
 use crate::ops::adamw::AdamWSettings;
+use crate::ops::decode::Decode;
 use crate::ops::targets::{BoneTargets, JointTargets};
 use crate::predict::Reading;
 use crate::predict::predictor::{NetworkError, Predictor, upload};
@@ -35,7 +37,7 @@ pub struct StepConfig {
     pub optimizer: AdamWSettings,
 }
 
-/// The losses of one step.
+/// The losses of one step, and what its network had learnt before it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepLoss {
     /// Number of the step, from 0.
@@ -46,6 +48,8 @@ pub struct StepLoss {
     pub bones: f32,
     /// joints + bone_weight * bones.
     pub total: f32,
+    /// The joints found in its pictures.
+    pub accuracy: Accuracy,
 }
 
 /// One training step as a graph, with the values through which the host speaks to it.
@@ -56,6 +60,8 @@ pub(super) struct StepGraph {
     pub joints: ValueId,
     pub hyper: ValueId,
     pub losses: Losses,
+    /// `[N, J, 3]`: the joints found in the maps.
+    pub found: ValueId,
 }
 
 impl StepGraph {
@@ -73,11 +79,21 @@ impl StepGraph {
             let bones = model.skeleton.bones.to_vec();
             Ok(targets_of(&graph.apply(BoneTargets { height, width, sigma, bones }, &[joints])?))
         })?;
-        fuse(graph, &losses.values());
+        let found = graph.apply_one(Decode::Quarter, &[maps.joints])?;
+        fuse(graph, &outputs(&losses, found));
         let gradients = append_gradients(graph, &losses)?;
         let hyper = append_optimizer(graph, &gradients)?;
-        Ok(Self { net, pictures, joints, hyper, losses })
+        Ok(Self { net, pictures, joints, hyper, losses, found })
     }
+
+    /// What the host reads of a step.
+    pub fn outputs(&self) -> Vec<ValueId> {
+        outputs(&self.losses, self.found)
+    }
+}
+
+fn outputs(losses: &Losses, found: ValueId) -> Vec<ValueId> {
+    losses.values().into_iter().chain([found]).collect()
 }
 
 /// A network in training on a device.
@@ -91,16 +107,20 @@ pub struct Trainer {
     joints: ValueId,
     hyper: ValueId,
     losses: Losses,
+    found: ValueId,
     step: u64,
     pending: VecDeque<PendingLoss>,
     finished: Vec<StepLoss>,
 }
 
-/// Losses on their way to the host.
+/// Losses and found joints on their way to the host.
 struct PendingLoss {
     step: u64,
     joints: Readback,
     bones: Option<Readback>,
+    found: Readback,
+    /// The joints to be found.
+    truth: Vec<[f32; 3]>,
 }
 
 impl Trainer {
@@ -109,10 +129,12 @@ impl Trainer {
     /// # Errors
     /// [`NetworkError`] where the network does not fit the size or the step does not fit the adapter.
     pub fn new(gpu: &Arc<Gpu>, model: &ModelConfig, config: &StepConfig, seed: u64) -> Result<Self, NetworkError> {
-        let StepGraph { net, pictures, joints, hyper, losses } = StepGraph::new(model, config)?;
+        let step = StepGraph::new(model, config)?;
+        let outputs = step.outputs();
+        let StepGraph { net, pictures, joints, hyper, losses, found } = step;
         let initial = net.initial().clone();
         let mut store = Store::new(gpu);
-        let plan = Plan::on(gpu, net.graph, &losses.values())?;
+        let plan = Plan::on(gpu, net.graph, &outputs)?;
         let session = Session::new(gpu, plan, &mut store)?;
         for (name, initial) in initial {
             let elements = store.elements(&name)?;
@@ -131,6 +153,7 @@ impl Trainer {
             joints,
             hyper,
             losses,
+            found,
             step: 0,
             pending: VecDeque::new(),
             finished: Vec::new(),
@@ -167,19 +190,24 @@ impl Trainer {
             step: self.step,
             joints: self.session.read_later(self.losses.joints)?,
             bones: self.losses.bones.map(|loss| self.session.read_later(loss)).transpose()?,
+            found: self.session.read_later(self.found)?,
+            truth: batch.joints.clone(),
         });
         self.step += 1;
         Ok(())
     }
 
     fn finish_oldest(&mut self) -> Result<(), NetworkError> {
-        let Some(PendingLoss { step, joints, bones }) = self.pending.pop_front() else { return Ok(()) };
+        let Some(PendingLoss { step, joints, bones, found, truth }) = self.pending.pop_front() else { return Ok(()) };
         let first = |readback: Readback| -> Result<f32, SessionError> {
             Ok(readback.wait()?.first().copied().unwrap_or(f32::NAN))
         };
         let joints = first(joints)?;
         let bones = bones.map(first).transpose()?.unwrap_or(0.0);
-        self.finished.push(StepLoss { step, joints, bones, total: self.config.objective.total(joints, bones) });
+        let found: Vec<f32> = found.wait().map_err(SessionError::from)?;
+        let accuracy = Accuracy::of(found.as_chunks::<3>().0, &truth, self.config.size.map(|side| side / 4));
+        let total = self.config.objective.total(joints, bones);
+        self.finished.push(StepLoss { step, joints, bones, total, accuracy });
         Ok(())
     }
 

@@ -2,10 +2,10 @@
 
 use super::{Folder, ditn, errors, run, status, succeed, train};
 
-/// A log line as runs write it; every second epoch is scored.
+/// A log line as runs write it; every second epoch is scored, and its training pictures are counted.
 fn line(epoch: u32, score: f64) -> String {
     let metric = if epoch.is_multiple_of(2) {
-        format!(r#","metric":{{"name":"PCKh@0.5","value":{score}}}"#)
+        format!(r#","training_accuracy":{},"metric":{{"name":"PCKh@0.5","value":{score}}}"#, score / 2.0)
     } else {
         String::new()
     };
@@ -32,8 +32,9 @@ fn two_runs_are_drawn_into_one_picture_by_what_was_asked_for() {
     let output = succeed(&mut ditn(&folder, &arguments));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
     assert_eq!(report["series"], serde_json::json!(["DITN", "HRNet"]));
-    let [score, loss] = [&report["charts"][0], &report["charts"][1]];
+    let [score, accuracy, loss] = [0, 1, 2].map(|chart| &report["charts"][chart]);
     assert_eq!(score["lines"][1]["points"], serde_json::json!([[160.0, 20.0], [320.0, 40.0]]));
+    assert_eq!(accuracy["lines"][1]["points"], serde_json::json!([[160.0, 10.0], [320.0, 20.0]]));
     assert_eq!(score["levels"], serde_json::json!([{ "name": "mean pose", "y": 26.7 }]));
     assert_eq!(loss["lines"][0]["points"].as_array().map(Vec::len), Some(6), "a run's loss has every epoch");
     let picture = std::fs::read_to_string(folder.join("plot.svg")).expect("the picture is there");

@@ -53,6 +53,10 @@ fn a_run_leaves_log_summary_sheets_and_checkpoints() {
     let metrics: Vec<bool> = log.iter().map(|line| line.get("metric").is_some()).collect();
     assert_eq!(metrics, [false, true, false, true, true], "every second epoch and the last are scored");
     assert_eq!(log[4]["metric"]["value"], summary["metric"]["value"]);
+    for line in &log {
+        let accuracy = line["training_accuracy"].as_f64();
+        assert!(accuracy.is_some_and(|accuracy| (0.0..=100.0).contains(&accuracy)), "{line}");
+    }
     assert_eq!((&log[4]["step"], &log[4]["pictures"]), (&STEPS.into(), &(2 * STEPS).into()));
     for picture in ["sheet.png", "sheets/epoch_003.png"] {
         let sheet = image::open(out.join(picture)).unwrap_or_else(|error| panic!("{picture}: {error}"));
@@ -190,6 +194,10 @@ fn a_network_fits_eight_people_completely() {
     let summary = json(&folder.join("run/summary.json"));
     assert_eq!(summary["metric"]["value"], 100.0, "{summary}");
     assert!(summary["metric"]["mean_pose_baseline"].as_f64().is_some_and(|value| value < 60.0), "{summary}");
+    let accuracies: Vec<f64> =
+        log(&folder.join("run")).iter().filter_map(|line| line["training_accuracy"].as_f64()).collect();
+    assert!(accuracies.first().is_some_and(|first| *first < 60.0), "{accuracies:?}");
+    assert!(accuracies.last().is_some_and(|last| *last > 95.0), "{accuracies:?}");
 }
 
 #[test]
