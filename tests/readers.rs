@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ditn::data::coco::Annotations;
+use ditn::data::mpii::truth;
 use ditn::data::{Coco, Dataset, Mpii, mat};
 use ditn::metrics::files::{score_coco, score_mpii};
 use ditn::nn::{Matching, Shapes, WeightFile};
@@ -303,6 +304,22 @@ fn look_at_everyone(set: &dyn Dataset) {
         set.annotation(0, person).ok();
         set.load(0, person).ok();
     }
+}
+
+#[test]
+fn files_of_people_are_read_where_nothing_happened_to_them() {
+    let folder = std::env::temp_dir().join(format!("ditn-readers-whole-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("images")).expect("the temporary folder is writable");
+    let files = [("train.json", mpii_people()), ("gt_valid.mat", mpii_truth()), ("boxes.json", BOXES.to_vec())];
+    for (name, bytes) in files {
+        std::fs::write(folder.join(name), bytes).expect("the temporary folder is writable");
+    }
+    assert_eq!(Mpii::open(&folder, Path::new("train.json")).map(|set| set.len()).ok(), Some(2));
+    assert_eq!(truth::read(&folder.join("gt_valid.mat")).map(|people| people.len()).ok(), Some(2));
+    let annotations = Annotations::read(&in_repository("tests/oks/truth.json")).expect("the file is whole");
+    let boxes = annotations.read_boxes(&folder.join("boxes.json")).expect("the file is whole");
+    assert_eq!(boxes.len(), 1, "only people are kept");
+    std::fs::remove_dir_all(&folder).ok();
 }
 
 #[test]

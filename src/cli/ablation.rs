@@ -33,10 +33,12 @@ const NAMED: [(&str, &str, &str); 4] = [
 const EXAMPLES: &str = "\
 Examples:
   ditn ablation table5                                the rows on synthetic people, three seeds
-  ditn ablation table7 --data lsp --budget 6000 --seeds 5
+  ditn ablation table7 --data lsp --set data.root=DIR --budget 6000 --seeds 5
   ditn ablation table5 --data mpii --seeds 1           the paper's own experiment: days on one GPU
   ditn ablation table6 --data mpii --set model.kind=ditn-resnet --seeds 1
   ditn ablation table5 --data my.toml --out my_table5
+
+Real people are in the folder DIR of --set data.root=DIR, or in that of the environment variable DITN_DATA.
 
 Each row is a run of the same configuration with the row's change, once for every seed; rows of one seed see the same
 people in the same order. OUT/ROW/seed_N is such a run's folder. Calling the command again goes on where it was stopped
@@ -115,6 +117,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let out = out.unwrap_or_else(|| Path::new("runs").join(format!("{}-{data}", table.name)));
     // Whatever is wrong with a row is said before hours of training.
     let runs = runs_of(table, &base, seeds, &out)?;
+    let pictures = pictures(&base, &People::open(&base)?);
     let gpu = common.gpu()?;
     let stop = stop_on_interrupt()?;
 
@@ -131,7 +134,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         metric = Some(found);
     }
     let metric = metric.context("no run")?;
-    let here = format!("{data}, {} pictures a run, seeds 1 to {seeds}, {}", pictures(&base)?, network(&base));
+    let here = format!("{data}, {pictures} pictures a run, seeds 1 to {seeds}, {}", network(&base));
     let rows = report_rows(table, scores);
     let report = Report {
         table: table.name,
@@ -181,7 +184,14 @@ fn runs_of(table: &Table, base: &Config, seeds: u16, out: &Path) -> anyhow::Resu
 fn base_config(table: &Table, data: &str, budget: Option<u32>, overrides: &[String]) -> anyhow::Result<Config> {
     let base = match NAMED.iter().find(|(name, ..)| *name == data) {
         Some((_, file, text)) => config::from_text(text, file)?,
-        None => config::from_file(Path::new(data))?,
+        None => {
+            anyhow::ensure!(
+                !Path::new(data).is_dir(),
+                "{data} is a folder; --data takes synthetic, lsp, mpii, coco or a configuration, and --set data.root={data} \
+                 says where the pictures are"
+            );
+            config::from_file(Path::new(data))?
+        }
     };
     let mut base = config::with_overrides(base, overrides)?;
     if let Some(pictures) = budget {
@@ -228,12 +238,12 @@ fn score_of(
 }
 
 /// Training pictures that a run sees.
-fn pictures(config: &Config) -> anyhow::Result<usize> {
+fn pictures(config: &Config, people: &People) -> usize {
     let an_epoch = match config.train.pictures_per_epoch {
-        0 => People::open(config)?.training().len(),
+        0 => people.training().len(),
         pictures => pictures,
     };
-    Ok(config.train.epochs * (an_epoch / config.train.batch) * config.train.batch)
+    config.train.epochs * (an_epoch / config.train.batch) * config.train.batch
 }
 
 /// A network with a single convolution as its head makes every map a weighted sum of the features' channels: with fewer
@@ -361,4 +371,22 @@ fn markdown(report: &Report) -> String {
     }
     let caution = caution.as_ref().map_or(String::new(), |caution| format!("\n{caution}\n"));
     text + &format!("\n{conclusion} {MARK}\n{caution}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_named_configuration_makes_every_table() {
+        for (name, file, _) in NAMED {
+            for table in &TABLES {
+                let base = base_config(table, name, None, &[]).unwrap_or_else(|error| panic!("{file}: {error}"));
+                assert_eq!(spelled(&base.data.kind).as_deref(), Some(name));
+            }
+        }
+        let resnet = ["model.kind=ditn-resnet".to_owned()];
+        base_config(&TABLES[1], "mpii", None, &resnet).expect("the paper's Table 6 is of a ResNet");
+        assert!(base_config(&TABLES[0], "mpii", None, &resnet).is_err(), "its Table 5 is not");
+    }
 }

@@ -274,8 +274,8 @@ fn data_root(configured: Option<&Path>) -> Result<PathBuf, DataError> {
         (Some(root), _) => Ok(root.to_owned()),
         (None, Some(root)) if !root.is_empty() => Ok(root.into()),
         _ => Err(DataError::Unsuitable(format!(
-            "this configuration needs pictures from disk, and no folder is given: use --data DIR, data.root in the \
-             configuration, or the environment variable {DATA_VARIABLE}"
+            "this configuration needs pictures from disk, and no folder is given: use --set data.root=DIR, data.root \
+             in the configuration, or the environment variable {DATA_VARIABLE}"
         ))),
     }
 }

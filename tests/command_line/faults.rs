@@ -50,7 +50,9 @@ fn a_configuration_that_is_not_there_is_named() {
 fn a_missing_data_folder_is_named_and_without_one_the_ways_to_give_it_are() {
     let folder = Folder::new("no-data");
     let lsp = ["--set", "data.kind=lsp"];
-    refused(&mut train(&folder, &lsp), &["--data DIR", "data.root", "DITN_DATA"]);
+    refused(&mut train(&folder, &lsp), &["--set data.root=DIR", "DITN_DATA"]);
+    refused(&mut ditn(&folder, &["ablation", "table5", "--data", "lsp"]), &["--set data.root=DIR", "DITN_DATA"]);
+    refused(&mut ditn(&folder, &["ablation", "table5", "--data", "."]), &[". is a folder", "--set data.root=."]);
     refused(train(&folder, &lsp).args(["--data", "nowhere"]), &["nowhere/lsp", "not found"]);
     refused(train(&folder, &lsp).env("DITN_DATA", "elsewhere"), &["elsewhere/lsp", "not found"]);
     assert!(!folder.join("runs").exists(), "a refused run leaves no folder");
