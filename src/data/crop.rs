@@ -13,11 +13,6 @@ impl Affine {
     /// Leaves every point where it is.
     pub const IDENTITY: Affine = Affine([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
 
-    /// The map that moves every point by (x, y).
-    pub fn translation(x: f64, y: f64) -> Affine {
-        Affine([1.0, 0.0, x, 0.0, 1.0, y])
-    }
-
     /// The map that mirrors a picture `width` pixels wide: x becomes width - 1 - x.
     pub fn mirror(width: u32) -> Affine {
         Affine([-1.0, 0.0, f64::from(width) - 1.0, 0.0, 1.0, 0.0])
@@ -36,7 +31,7 @@ impl Affine {
         Affine([p * a + q * d, p * b + q * e, p * c + q * f + r, s * a + t * d, s * b + t * e, s * c + t * f + u])
     }
 
-    /// The map back; `None` where this one is not invertible.
+    /// The map back, computed as OpenCV's `warpAffine` does; `None` where this one is not invertible.
     pub fn inverse(&self) -> Option<Affine> {
         let [a, b, c, d, e, f] = self.0;
         let determinant = a * e - b * d;
