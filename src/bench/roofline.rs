@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use super::Report;
+use crate::plot::escaped;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 440.0;
@@ -108,8 +109,4 @@ pub fn roofline(report: &Report) -> String {
         (TOP + HEIGHT - BOTTOM) / 2.0
     );
     text
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -33,7 +33,7 @@ pub fn fuse(graph: &mut Graph, keep: &[ValueId]) {
 }
 
 /// The operator as the type `T`, if it is one.
-fn as_type<T: Operator>(node: &Node) -> Option<&T> {
+pub(super) fn as_type<T: Operator>(node: &Node) -> Option<&T> {
     let operator: &dyn Any = node.operator.as_ref();
     operator.downcast_ref()
 }

@@ -5,9 +5,9 @@
 //! need it). The second follows from the first, the batch's statistics and the residual in one elementwise pass. So it
 //! is not kept over the forward pass but computed again, to the same bits, just before the backward pass first reads it.
 
-use std::any::Any;
 use std::collections::HashMap;
 
+use super::fuse::as_type;
 use crate::ir::{Graph, Node, ShapeError, ValueId};
 use crate::ops::batch_norm::{BatchNorm, BatchNormInference};
 
@@ -22,7 +22,7 @@ use crate::ops::batch_norm::{BatchNorm, BatchNormInference};
 pub fn recompute(graph: &mut Graph, forward: usize) -> Result<(), ShapeError> {
     let nodes = graph.nodes().to_vec();
     let (forward, backward) = nodes.split_at(forward.min(nodes.len()));
-    let normalised = forward.iter().filter(|node| as_batch_norm(node).is_some());
+    let normalised = forward.iter().filter(|node| as_type::<BatchNorm>(node).is_some());
     let mut again = Again {
         sources: normalised.map(|node| (node.outputs[0], node)).collect(),
         known: HashMap::new(),
@@ -38,11 +38,6 @@ pub fn recompute(graph: &mut Graph, forward: usize) -> Result<(), ShapeError> {
     let nodes = again.nodes;
     graph.set_nodes(nodes);
     Ok(())
-}
-
-fn as_batch_norm(node: &Node) -> Option<&BatchNorm> {
-    let operator: &dyn Any = node.operator.as_ref();
-    operator.downcast_ref()
 }
 
 struct Again<'a> {
@@ -61,7 +56,7 @@ impl Again<'_> {
             return Ok(known);
         }
         let Some(&node) = self.sources.get(&value) else { return Ok(value) };
-        let Some(&BatchNorm { eps, epilogue }) = as_batch_norm(node) else { return Ok(value) };
+        let Some(&BatchNorm { eps, epilogue }) = as_type::<BatchNorm>(node) else { return Ok(value) };
         let mut inputs = vec![node.inputs[0], node.inputs[1], node.inputs[2], node.outputs[1], node.outputs[2]];
         if epilogue.residual {
             inputs.push(self.value(graph, node.inputs[3])?);
