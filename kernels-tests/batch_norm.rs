@@ -1,5 +1,6 @@
 use ditn::ir::Shape;
-use ditn::ops::batch_norm::{self, BatchNorm, BatchNormGradient, Epilogue};
+use ditn::ops::Epilogue;
+use ditn::ops::batch_norm::{self, BatchNorm, BatchNormGradient};
 use ditn::ops::{Fill, OperatorCase};
 use proptest::prelude::*;
 

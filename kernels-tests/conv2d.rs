@@ -1,6 +1,6 @@
 use ditn::ir::{Operator, Shape};
-use ditn::ops::OperatorCase;
 use ditn::ops::conv2d::{self, Conv2d, Conv2dBiasGradient, Conv2dInputGradient, Conv2dWeightGradient};
+use ditn::ops::{Epilogue, OperatorCase};
 use proptest::prelude::*;
 
 use crate::harness::{adjoint_holds, table_agrees, values_agree};
@@ -43,7 +43,7 @@ impl Extents {
         if bias {
             shapes.push([self.outputs].into());
         }
-        OperatorCase::new(Conv2d { stride, padding, groups, bias }, &shapes)
+        OperatorCase::new(Conv2d { stride, padding, groups, bias, epilogue: Epilogue::NONE }, &shapes)
     }
 
     fn input_gradient(&self) -> OperatorCase {
@@ -232,7 +232,7 @@ fn shapes_that_do_not_fit_are_refused() {
         let inputs: Vec<&Shape> = inputs.iter().collect();
         operator.output_shapes(&inputs).unwrap_err().to_string()
     };
-    let convolution = Conv2d { stride: [1, 1], padding: [0, 0], groups: 2, bias: false };
+    let convolution = Conv2d { stride: [1, 1], padding: [0, 0], groups: 2, bias: false, epilogue: Epilogue::NONE };
     let error = refusal(&convolution, &[shape([1, 6, 5, 5]), shape([4, 2, 3, 3])]);
     assert!(error.contains("[4, 2, 3, 3]") && error.contains("[1, 6, 5, 5]"), "{error}");
     let error = refusal(&convolution, &[shape([1, 6, 2, 5]), shape([4, 3, 3, 3])]);

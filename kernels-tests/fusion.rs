@@ -3,9 +3,11 @@
 use ditn::gpu::Gpu;
 use ditn::graph::{Plan, Session, Store, differentiate, fuse};
 use ditn::ir::{Graph, ValueId};
+use ditn::ops::Epilogue;
 use ditn::ops::Fill;
 use ditn::ops::add::Add;
-use ditn::ops::batch_norm::{BatchNorm, Epilogue};
+use ditn::ops::batch_norm::{BatchNorm, BatchNormInference};
+use ditn::ops::conv2d::Conv2d;
 use ditn::ops::relu::Relu;
 use ditn::ops::upsample::Upsample;
 use rand::SeedableRng;
@@ -86,6 +88,83 @@ fn the_fused_graph_gives_the_values_and_gradients_of_the_plain_one() {
         for (number, (fused, plain)) in fused.iter().zip(&plain).enumerate() {
             for (a, b) in fused.iter().zip(plain) {
                 assert!((a - b).abs() <= 2e-6 * (1.0 + b.abs()), "value {number}: {a} fused, {b} plain");
+            }
+        }
+    }
+}
+
+/// relu(batch_norm(conv(x)) + x) with running statistics, and its output.
+fn inference() -> (Graph, ValueId, ValueId) {
+    let mut graph = Graph::new();
+    let x = graph.input("x", [2, 4, 8, 8]);
+    let weight = graph.parameter("weight", [4, 4, 3, 3]);
+    let vectors = ["gamma", "beta", "mean", "variance"].map(|name| graph.parameter(name, [4]));
+    let apply = |result: Result<ValueId, ditn::ir::ShapeError>| result.unwrap_or_else(|error| panic!("{error}"));
+    let conv = Conv2d { stride: [1; 2], padding: [1; 2], groups: 1, bias: false, epilogue: Epilogue::NONE };
+    let y = apply(graph.apply_one(conv, &[x, weight]));
+    let inputs = [&[y], &vectors[..]].concat();
+    let y = apply(graph.apply_one(BatchNormInference { eps: 1e-5, epilogue: Epilogue::NONE }, &inputs));
+    let y = apply(graph.apply_one(Add, &[y, x]));
+    let output = apply(graph.apply_one(Relu, &[y]));
+    (graph, x, output)
+}
+
+#[test]
+fn batch_norm_of_an_inference_goes_into_the_convolution_before_it() {
+    let (mut graph, _, output) = inference();
+    fuse(&mut graph, &[output]);
+    let names: Vec<_> = graph.nodes().iter().map(|node| format!("{:?}", node.operator)).collect();
+    assert!(matches!(&names[..], [fold, conv] if fold.starts_with("Fold") && conv.contains("relu: true")), "{names:?}");
+
+    let (mut graph, _, output) = inference();
+    let kept = graph.nodes()[0].outputs[0];
+    fuse(&mut graph, &[output, kept]);
+    let names: Vec<_> = graph.nodes().iter().map(|node| node.operator.name()).collect();
+    assert_eq!(names, ["conv2d", "batch_norm"], "a convolution whose own result is kept is not folded");
+}
+
+#[test]
+fn what_depends_on_parameters_alone_is_computed_once_and_again_when_they_change() {
+    for gpu in gpus() {
+        let (mut graph, x, output) = inference();
+        let (plain, _, _) = inference();
+        fuse(&mut graph, &[output]);
+        for variant in 0..4 {
+            let plan = |graph: Graph| {
+                Plan::with_variants(graph, &[output], gpu.capabilities(), |_, mut variants| {
+                    variants.swap_remove(variant.min(variants.len() - 1))
+                })
+                .unwrap_or_else(|error| panic!("{error}"))
+            };
+            let mut store = Store::new(gpu);
+            let sessions = [graph.clone(), plain.clone()]
+                .map(|graph| Session::guarded(gpu, plan(graph), &mut store).unwrap_or_else(|error| panic!("{error}")));
+            let folded = &sessions[0].plan().steps[0];
+            assert_eq!(folded.once, folded.variant.dispatches.len());
+            assert!(sessions[1].plan().steps.iter().all(|step| step.once < step.variant.dispatches.len()));
+            let mut random = ChaCha8Rng::seed_from_u64(variant as u64);
+            for round in 0..3 {
+                let words = Fill::Uniform(-1.0, 1.0).draw(512, &mut random);
+                // In the second round the parameters stay.
+                for (name, elements) in [("weight", 144), ("gamma", 4), ("beta", 4), ("mean", 4), ("variance", 4)] {
+                    let fill = if name == "variance" { Fill::Uniform(0.5, 1.5) } else { Fill::Uniform(-1.0, 1.0) };
+                    let values = fill.draw(elements, &mut random);
+                    if round != 1 {
+                        store.write(name, &values).unwrap_or_else(|error| panic!("{error}"));
+                    }
+                }
+                let [fused, plain] = [0, 1].map(|number: usize| {
+                    let session = &sessions[number];
+                    session.write(x, &words).unwrap_or_else(|error| panic!("{error}"));
+                    session.run().unwrap_or_else(|error| panic!("{error}"));
+                    session.check_guards().unwrap_or_else(|error| panic!("{error}"));
+                    session.read(output).unwrap_or_else(|error| panic!("{error}"))
+                });
+                // Each may err by 2e-6 of the largest.
+                let largest = plain.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+                for (a, b) in fused.iter().zip(&plain) {
+                    assert!((a - b).abs() <= 4e-6 * largest, "round {round}: {a} fused, {b} plain");
+                }
             }
         }
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use ditn::gpu::Gpu;
 use ditn::graph::{Plan, Session, Store, differentiate, recompute};
 use ditn::ir::{Graph, ValueId};
+use ditn::ops::Epilogue;
 use ditn::ops::Fill;
-use ditn::ops::batch_norm::{BatchNorm, Epilogue};
+use ditn::ops::batch_norm::BatchNorm;
 use ditn::ops::conv2d::Conv2d;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -30,7 +31,7 @@ fn blocks(is_recomputed: bool) -> Blocks {
         for (number, residual) in [(1, false), (2, true)] {
             let weight = graph.input(&format!("{block}.conv{number}"), [4, 4, 3, 3]);
             let [gamma, beta] = ["gamma", "beta"].map(|name| graph.input(&format!("{block}.bn{number}.{name}"), [4]));
-            let conv = Conv2d { stride: [1; 2], padding: [1; 2], groups: 1, bias: false };
+            let conv = Conv2d { stride: [1; 2], padding: [1; 2], groups: 1, bias: false, epilogue: Epilogue::NONE };
             y = graph.apply_one(conv, &[y, weight]).expect("the shapes fit");
             let norm = BatchNorm { eps: 1e-5, epilogue: Epilogue { residual, relu: true } };
             let from = [y, gamma, beta, skip];

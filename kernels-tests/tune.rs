@@ -5,7 +5,8 @@ use std::time::Duration;
 use ditn::graph::Plan;
 use ditn::graph::tune::{Choices, tune};
 use ditn::ir::{Graph, ValueId};
-use ditn::ops::batch_norm::{BatchNorm, Epilogue};
+use ditn::ops::Epilogue;
+use ditn::ops::batch_norm::BatchNorm;
 use ditn::ops::conv2d::Conv2d;
 
 use crate::harness::gpus;
@@ -15,7 +16,7 @@ fn network() -> (Graph, [ValueId; 1]) {
     let x = graph.input("x", [1, 8, 16, 16]);
     let weight = graph.input("weight", [16, 8, 3, 3]);
     let [gamma, beta] = ["gamma", "beta"].map(|name| graph.input(name, [16]));
-    let conv = Conv2d { stride: [1; 2], padding: [1; 2], groups: 1, bias: false };
+    let conv = Conv2d { stride: [1; 2], padding: [1; 2], groups: 1, bias: false, epilogue: Epilogue::NONE };
     let y = graph.apply_one(conv, &[x, weight]).expect("the shapes fit");
     let norm = BatchNorm { eps: 1e-5, epilogue: Epilogue::NONE };
     let y = graph.apply(norm, &[y, gamma, beta]).expect("the shapes fit")[0];

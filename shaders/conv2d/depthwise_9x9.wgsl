@@ -1,4 +1,5 @@
-// y[n, c, i, j] = bias[c] + sum over u, v of weight[c, u, v] * x[n, c, i + u - PY, j + v - PX], u, v in 0..9
+// y[n, c, i, j] = [relu] (bias[c] + sum over u, v of weight[c, u, v] * x[n, c, i + u - PY, j + v - PX]
+//     [+ residual[n, c, i, j]]), u, v in 0..9
 //
 // Depthwise 9x9 kernels with stride 1. With INPUT_GRADIENT x is dy, y is dx, and tap [c, 8 - u, 8 - v] of the forward
 // weight is used: the gradient for the input.
@@ -15,6 +16,8 @@
 // 26 (0.6 to 1.0).
 
 override HAS_BIAS: bool;
+override RESIDUAL: bool;
+override RELU: bool;
 override INPUT_GRADIENT: bool;
 override WORKGROUP: u32;
 override QUADS: bool;  // width is a multiple of 4 and padding_x is 4: load x by fours
@@ -40,8 +43,9 @@ struct Extents {
 @group(0) @binding(1) var<storage, read> x_quads: array<vec4f>;  // x again, by fours
 @group(0) @binding(2) var<storage, read> weight: array<f32>;     // [channels, 1, 9, 9]
 @group(0) @binding(3) var<storage, read> bias: array<f32>;       // [channels]; anything where HAS_BIAS is false
-@group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;    // [batch, channels, out_height, out_width]
+@group(0) @binding(4) var<storage, read> residual: array<f32>;   // [batch, channels, out_height, out_width]; anything where RESIDUAL is false
+@group(0) @binding(5) var<storage, read> extents: Extents;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;    // [batch, channels, out_height, out_width]
 
 // 16 inputs in a row.
 struct Row { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
@@ -102,22 +106,34 @@ fn add(sums: Sums, r: Row, w: Taps) -> Sums {
     return Sums(nine(sums.left, r.a, r.b, r.c, w), nine(sums.right, r.b, r.c, r.d, w));
 }
 
+// What follows the convolution.
+fn finish(value: f32, at: u32) -> f32 {
+    var result = value;
+    if RESIDUAL {
+        result += residual[at];
+    }
+    if RELU {
+        result = max(result, 0.0);
+    }
+    return result;
+}
+
 fn store_four(e: Extents, value: vec4f, plane: u32, row: u32, column: u32) {
     if row >= e.out_height {
         return;
     }
     let at = plane + row * e.out_width + column;
     if column < e.out_width {
-        y[at] = value.x;
+        y[at] = finish(value.x, at);
     }
     if column + 1u < e.out_width {
-        y[at + 1u] = value.y;
+        y[at + 1u] = finish(value.y, at + 1u);
     }
     if column + 2u < e.out_width {
-        y[at + 2u] = value.z;
+        y[at + 2u] = finish(value.z, at + 2u);
     }
     if column + 3u < e.out_width {
-        y[at + 3u] = value.w;
+        y[at + 3u] = finish(value.w, at + 3u);
     }
 }
 

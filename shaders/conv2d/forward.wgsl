@@ -1,4 +1,5 @@
-// y[n, o, i, j] = bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, g C/G + c, i SY + u - PY, j SX + v - PX]
+// y[n, o, i, j] = [relu] (bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, g C/G + c, i SY + u - PY, j SX + v - PX]
+//     [+ residual[n, o, i, j]])
 //
 // c runs over the CHANNELS / GROUPS channels of o's group g; x is 0 outside the picture. Any kernel, stride, padding
 // and groups. One invocation computes one output. Grid: ceil(outputs / 64) workgroups of 64, folded into y past 65,535.
@@ -18,11 +19,26 @@ override PADDING_Y: u32;
 override PADDING_X: u32;
 override GROUPS: u32;
 override HAS_BIAS: bool;
+override RESIDUAL: bool;
+override RELU: bool;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [BATCH, CHANNELS, HEIGHT, WIDTH]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;   // [OUT_CHANNELS, CHANNELS / GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;     // [OUT_CHANNELS]; anything where HAS_BIAS is false
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
+@group(0) @binding(0) var<storage, read> x: array<f32>;         // [BATCH, CHANNELS, HEIGHT, WIDTH]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;    // [OUT_CHANNELS, CHANNELS / GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;      // [OUT_CHANNELS]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> residual: array<f32>;  // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]; anything where RESIDUAL is false
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
+
+// What follows the convolution.
+fn finish(value: f32, at: u32) -> f32 {
+    var result = value;
+    if RESIDUAL {
+        result += residual[at];
+    }
+    if RELU {
+        result = max(result, 0.0);
+    }
+    return result;
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -63,5 +79,5 @@ fn main(
     if HAS_BIAS {
         sum += bias[output];
     }
-    y[index] = sum;
+    y[index] = finish(sum, index);
 }

@@ -1,4 +1,5 @@
-// y[n, o, i, j] = bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, g C/G + c, i SY + u - PY, j SX + v - PX]
+// y[n, o, i, j] = [relu] (bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, g C/G + c, i SY + u - PY, j SX + v - PX]
+//     [+ residual[n, o, i, j]])
 //
 // Any kernel, stride and groups; made for few channels c a group g. With INPUT_GRADIENT x is dy, y is dx, and weight is
 // [channels, out_channels / groups, ...]: the gradient for the input. There y falls into SY SX classes of pixels
@@ -15,6 +16,8 @@
 // 24x24 batch 8: 1.0 to 1.5 (1.0), its input gradient 0.7 (0.3).
 
 override HAS_BIAS: bool;
+override RESIDUAL: bool;
+override RELU: bool;
 override INPUT_GRADIENT: bool;
 override OUTPUTS: u32;  // 1, or 2 where out_channels / groups is even
 override WORKGROUP: u32;
@@ -36,11 +39,24 @@ struct Extents {
     groups: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [batch, channels, height, width]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;   // [out_channels, channels / groups, kernel_height, kernel_width]; see INPUT_GRADIENT
-@group(0) @binding(2) var<storage, read> bias: array<f32>;     // [out_channels]; anything where HAS_BIAS is false
-@group(0) @binding(3) var<storage, read> extents: Extents;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [batch, out_channels, out_height, out_width]
+@group(0) @binding(0) var<storage, read> x: array<f32>;         // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;    // [out_channels, channels / groups, kernel_height, kernel_width]; see INPUT_GRADIENT
+@group(0) @binding(2) var<storage, read> bias: array<f32>;      // [out_channels]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> residual: array<f32>;  // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
+@group(0) @binding(4) var<storage, read> extents: Extents;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;   // [batch, out_channels, out_height, out_width]
+
+// What follows the convolution.
+fn finish(value: f32, at: u32) -> f32 {
+    var result = value;
+    if RESIDUAL {
+        result += residual[at];
+    }
+    if RELU {
+        result = max(result, 0.0);
+    }
+    return result;
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -123,9 +139,9 @@ fn main(
     let plane = e.out_height * e.out_width;
     let at = (sample * e.out_channels + output) * plane + (first.y + i * step.y) * e.out_width + first.x + j * step.x;
     for (var pixel = 0u; pixel < min(4u, count.x - j); pixel++) {
-        y[at + pixel * step.x] = a[pixel];
+        y[at + pixel * step.x] = finish(a[pixel], at + pixel * step.x);
         if OUTPUTS > 1u {
-            y[at + pixel * step.x + plane] = b[pixel];
+            y[at + pixel * step.x + plane] = finish(b[pixel], at + pixel * step.x + plane);
         }
     }
 }

@@ -1,4 +1,5 @@
-// y[n, o, i, j] = bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, g C/G + c, i + u - PY, j + v - PX], u, v in 0..3
+// y[n, o, i, j] = [relu] (bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, g C/G + c, i + u - PY, j + v - PX]
+//     [+ residual[n, o, i, j]]), u, v in 0..3
 //
 // 3x3 kernels with stride 1 and any number of groups; c runs over the few channels of o's group g. With INPUT_GRADIENT x
 // is dy, y is dx, and tap [g O/G + c, o - g C/G, 2 - u, 2 - v] of the forward weight is used: the gradient for the input.
@@ -14,6 +15,8 @@
 // channels, 24x24 batch 8: 9 (1.6, 1.0).
 
 override HAS_BIAS: bool;
+override RESIDUAL: bool;
+override RELU: bool;
 override INPUT_GRADIENT: bool;
 override OUTPUTS: u32;  // 1, or 2 where out_channels / groups is even
 override WORKGROUP: u32;
@@ -40,8 +43,9 @@ struct Extents {
 @group(0) @binding(1) var<storage, read> x_quads: array<vec4f>;  // x again, by fours
 @group(0) @binding(2) var<storage, read> weight: array<f32>;     // [out_channels, channels / groups, 3, 3]; with INPUT_GRADIENT [channels, out_channels / groups, 3, 3]
 @group(0) @binding(3) var<storage, read> bias: array<f32>;       // [out_channels]; anything where HAS_BIAS is false
-@group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;    // [batch, out_channels, out_height, out_width]
+@group(0) @binding(4) var<storage, read> residual: array<f32>;   // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
+@group(0) @binding(5) var<storage, read> extents: Extents;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;    // [batch, out_channels, out_height, out_width]
 
 // Ten inputs in a row.
 struct Row { before: f32, left: vec4f, right: vec4f, after: f32 }
@@ -119,22 +123,34 @@ fn start(output: u32) -> Tile {
     return Tile(b, b, b, b, b, b, b, b);
 }
 
+// What follows the convolution.
+fn finish(value: f32, at: u32) -> f32 {
+    var result = value;
+    if RESIDUAL {
+        result += residual[at];
+    }
+    if RELU {
+        result = max(result, 0.0);
+    }
+    return result;
+}
+
 fn store_four(e: Extents, value: vec4f, plane: u32, row: u32, column: u32) {
     if row >= e.out_height {
         return;
     }
     let at = plane + row * e.out_width + column;
     if column < e.out_width {
-        y[at] = value.x;
+        y[at] = finish(value.x, at);
     }
     if column + 1u < e.out_width {
-        y[at + 1u] = value.y;
+        y[at + 1u] = finish(value.y, at + 1u);
     }
     if column + 2u < e.out_width {
-        y[at + 2u] = value.z;
+        y[at + 2u] = finish(value.z, at + 2u);
     }
     if column + 3u < e.out_width {
-        y[at + 3u] = value.w;
+        y[at + 3u] = finish(value.w, at + 3u);
     }
 }
 

@@ -1,4 +1,4 @@
-// y[n, o, p] = bias[o] + sum over c of weight[o, c] * x[n, c, p]
+// y[n, o, p] = [relu] (bias[o] + sum over c of weight[o, c] * x[n, c, p] [+ residual[n, o, p]])
 //
 // 1x1 kernels with stride 1, no padding and one group: a product of matrices. With INPUT_GRADIENT x is dy, y is dx, and
 // weight is [channels, out_channels]: the gradient for the input.
@@ -16,6 +16,8 @@
 // 4 28 to 31 (15, 0.6), 64->16 24x24 batch 8 13 to 17 (7 to 9, 0.5).
 
 override HAS_BIAS: bool;
+override RESIDUAL: bool;
+override RELU: bool;
 override INPUT_GRADIENT: bool;
 override OUTPUTS_A_LANE: u32;  // 1, 2 or 4
 override WORKGROUP: u32;
@@ -37,11 +39,12 @@ struct Extents {
     groups: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;        // [batch, channels, height, width] by fours
-@group(0) @binding(1) var<storage, read> weight: array<vec4f>;   // [out_channels, channels] by fours; see INPUT_GRADIENT
-@group(0) @binding(2) var<storage, read> bias: array<f32>;       // [out_channels]; anything where HAS_BIAS is false
-@group(0) @binding(3) var<storage, read> extents: Extents;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;  // [batch, out_channels, height, width] by fours
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;         // [batch, channels, height, width] by fours
+@group(0) @binding(1) var<storage, read> weight: array<vec4f>;    // [out_channels, channels] by fours; see INPUT_GRADIENT
+@group(0) @binding(2) var<storage, read> bias: array<f32>;        // [out_channels]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> residual: array<vec4f>;  // [batch, out_channels, height, width] by fours; anything where RESIDUAL is false
+@group(0) @binding(4) var<storage, read> extents: Extents;
+@group(0) @binding(5) var<storage, read_write> y: array<vec4f>;   // [batch, out_channels, height, width] by fours
 
 // 32 pixels of a channel.
 alias Pixels = array<vec4f, 8>;
@@ -116,6 +119,18 @@ fn start(output: u32) -> Pixels {
     return Pixels(b, b, b, b, b, b, b, b);
 }
 
+// What follows the convolution.
+fn finish(value: vec4f, at: u32) -> vec4f {
+    var result = value;
+    if RESIDUAL {
+        result += residual[at];
+    }
+    if RELU {
+        result = max(result, vec4f(0.0));
+    }
+    return result;
+}
+
 // Stores one quad of pixels of all channels of an invocation; `to` is where it goes in channel 0.
 fn store_quad(e: Extents, to: u32, output: u32, a: vec4f, b: vec4f, c: vec4f, d: vec4f) {
     let quads = e.height * e.width / 4u;
@@ -124,16 +139,16 @@ fn store_quad(e: Extents, to: u32, output: u32, a: vec4f, b: vec4f, c: vec4f, d:
         return;
     }
     if output < e.out_channels {
-        y[at] = a;
+        y[at] = finish(a, at);
     }
     if OUTPUTS_A_LANE > 1u && output + 1u < e.out_channels {
-        y[at + quads] = b;
+        y[at + quads] = finish(b, at + quads);
     }
     if OUTPUTS_A_LANE > 2u && output + 2u < e.out_channels {
-        y[at + quads * 2u] = c;
+        y[at + quads * 2u] = finish(c, at + quads * 2u);
     }
     if OUTPUTS_A_LANE > 2u && output + 3u < e.out_channels {
-        y[at + quads * 3u] = d;
+        y[at + quads * 3u] = finish(d, at + quads * 3u);
     }
 }
 

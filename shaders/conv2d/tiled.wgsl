@@ -1,4 +1,5 @@
-// y[n, o, i, j] = bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, c, i SY + u - PY, j SX + v - PX]
+// y[n, o, i, j] = [relu] (bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, c, i SY + u - PY, j SX + v - PX]
+//     [+ residual[n, o, i, j]])
 //
 // Any kernel and stride, one group. With INPUT_GRADIENT x is dy, y is dx, and weight is [CHANNELS, OUT_CHANNELS, ...]:
 // the gradient for the input. There y falls into SY SX classes of pixels (i mod SY, j mod SX); a class meets only every
@@ -17,6 +18,8 @@
 // 8 13 to 15 (0.7), its input gradient 6 to 11 (0.2).
 
 override HAS_BIAS: bool;
+override RESIDUAL: bool;
+override RELU: bool;
 override INPUT_GRADIENT: bool;
 override OUTPUTS_A_LANE: u32;  // 1, 2 or 4
 override WORKGROUP: u32;
@@ -38,11 +41,12 @@ struct Extents {
     groups: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [batch, channels, height, width]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;   // [out_channels, channels, kernel_height, kernel_width]; see INPUT_GRADIENT
-@group(0) @binding(2) var<storage, read> bias: array<f32>;     // [out_channels]; anything where HAS_BIAS is false
-@group(0) @binding(3) var<storage, read> extents: Extents;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [batch, out_channels, out_height, out_width]
+@group(0) @binding(0) var<storage, read> x: array<f32>;         // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;    // [out_channels, channels, kernel_height, kernel_width]; see INPUT_GRADIENT
+@group(0) @binding(2) var<storage, read> bias: array<f32>;      // [out_channels]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> residual: array<f32>;  // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
+@group(0) @binding(4) var<storage, read> extents: Extents;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;   // [batch, out_channels, out_height, out_width]
 
 // Pixels 8 k to 8 k + 3 in element 2 k, 8 k + 4 to 8 k + 7 in element 2 k + 1.
 alias Pixels = array<vec4f, 16>;
@@ -82,6 +86,18 @@ struct Class { first: vec2u, step: vec2u, count: vec2u }
 // A pixel of a class by its place in the class.
 struct Cursor { sample: u32, row: u32, column: u32 }
 
+// What follows the convolution.
+fn finish(value: f32, at: u32) -> f32 {
+    var result = value;
+    if RESIDUAL {
+        result += residual[at];
+    }
+    if RELU {
+        result = max(result, 0.0);
+    }
+    return result;
+}
+
 // Stores one pixel of all channels of an invocation and moves on.
 fn store(e: Extents, class_: Class, at: ptr<function, Cursor>, output: u32, value: vec4f) {
     if (*at).sample < e.batch {
@@ -89,16 +105,16 @@ fn store(e: Extents, class_: Class, at: ptr<function, Cursor>, output: u32, valu
         let plane = e.out_height * e.out_width;
         let index = ((*at).sample * e.out_channels + output) * plane + pixel;
         if output < e.out_channels {
-            y[index] = value.x;
+            y[index] = finish(value.x, index);
         }
         if OUTPUTS_A_LANE > 1u && output + WORKGROUP < e.out_channels {
-            y[index + WORKGROUP * plane] = value.y;
+            y[index + WORKGROUP * plane] = finish(value.y, index + WORKGROUP * plane);
         }
         if OUTPUTS_A_LANE > 2u && output + WORKGROUP * 2u < e.out_channels {
-            y[index + WORKGROUP * 2u * plane] = value.z;
+            y[index + WORKGROUP * 2u * plane] = finish(value.z, index + WORKGROUP * 2u * plane);
         }
         if OUTPUTS_A_LANE > 2u && output + WORKGROUP * 3u < e.out_channels {
-            y[index + WORKGROUP * 3u * plane] = value.w;
+            y[index + WORKGROUP * 3u * plane] = finish(value.w, index + WORKGROUP * 3u * plane);
         }
     }
     (*at).column += 1u;

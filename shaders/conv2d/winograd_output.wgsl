@@ -1,4 +1,4 @@
-// y = bias + A' x product x A for every tile of 4x4 outputs
+// y = [relu] (bias + A' x product x A [+ residual]) for every tile of 4x4 outputs
 //
 // The output's transform of a Winograd convolution F(4x4, 3x3); see winograd_input.wgsl.
 //
@@ -6,6 +6,8 @@
 // blocks_y * blocks_x / 64) workgroups of 64, folded into y past 65,535.
 
 override HAS_BIAS: bool;
+override RESIDUAL: bool;
+override RELU: bool;
 
 struct Extents {
     batch: u32,
@@ -16,10 +18,11 @@ struct Extents {
     blocks_x: u32,
 }
 
-@group(0) @binding(0) var<storage, read> product: array<vec4f>;  // [36, channels, batch, blocks_y, blocks_x] by fours
-@group(0) @binding(1) var<storage, read> bias: array<f32>;       // [channels]; anything where HAS_BIAS is false
-@group(0) @binding(2) var<storage, read> extents: Extents;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;  // [batch, channels, height, width] by fours
+@group(0) @binding(0) var<storage, read> product: array<vec4f>;   // [36, channels, batch, blocks_y, blocks_x] by fours
+@group(0) @binding(1) var<storage, read> bias: array<f32>;        // [channels]; anything where HAS_BIAS is false
+@group(0) @binding(2) var<storage, read> residual: array<vec4f>;  // [batch, channels, height, width] by fours; anything where RESIDUAL is false
+@group(0) @binding(3) var<storage, read> extents: Extents;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;   // [batch, channels, height, width] by fours
 
 const ROOT = 1.4142135623730951;
 const HALF_ROOT = 0.7071067811865476;
@@ -49,12 +52,24 @@ fn load_column(at: u32, step: u32) -> Four {
     );
 }
 
+// What follows the convolution.
+fn finish(value: vec4f, at: u32) -> vec4f {
+    var result = value;
+    if RESIDUAL {
+        result += residual[at];
+    }
+    if RELU {
+        result = max(result, vec4f(0.0));
+    }
+    return result;
+}
+
 fn store_row(e: Extents, near: vec4f, far: vec4f, plane: u32, row: u32, column: u32) {
     if row < e.height {
         let at = (plane + row * e.width + column) / 4u;
-        y[at] = near;
+        y[at] = finish(near, at);
         if column + 4u < e.width {
-            y[at + 1u] = far;
+            y[at + 1u] = finish(far, at + 1u);
         }
     }
 }

@@ -72,7 +72,7 @@ fn slow_share(session: &Session, ceiling: &Ceiling) -> Result<Option<f64>, Sessi
     let mut times = session.profile()?.into_iter().map(|(_, seconds)| seconds);
     let (mut slow, mut all) = (0.0, 0.0);
     for step in &session.plan().steps {
-        let seconds: f64 = times.by_ref().take(step.variant.dispatches.len()).sum();
+        let seconds: f64 = times.by_ref().take(step.variant.dispatches.len() - step.once).sum();
         let Cost { flops, bytes } = step.cost;
         all += seconds;
         slow += if ceiling.share(Cost { flops, bytes }, seconds) < SLOW { seconds } else { 0.0 };

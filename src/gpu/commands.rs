@@ -45,6 +45,9 @@ impl Commands {
     /// [`GpuError::DeviceLost`].
     pub fn submit(&self, gpu: &Gpu) -> Result<(), GpuError> {
         gpu.check_lost()?;
+        if self.is_empty() {
+            return Ok(());
+        }
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());

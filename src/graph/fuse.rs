@@ -4,6 +4,7 @@
 //! |---|---|
 //! | batch norm, \[add,\] \[ReLU\] | batch norm with that epilogue |
 //! | nearest up-sampling, add, \[ReLU\] | up-sample-and-add |
+//! | convolution, batch norm of an inference with its epilogue | convolution of other weights, computed once, with a bias and that epilogue |
 //!
 //! A value disappears into a fused node only where nothing else reads it and the caller does not keep it. Because the
 //! rewrite comes before differentiation, the gradients of fused nodes are fused as well.
@@ -14,8 +15,10 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::ir::{Graph, Node, Operator, ValueId};
+use crate::ops::Epilogue;
 use crate::ops::add::Add;
-use crate::ops::batch_norm::{BatchNorm, BatchNormInference, Epilogue};
+use crate::ops::batch_norm::{BatchNorm, BatchNormInference, FoldBatchNorm};
+use crate::ops::conv2d::Conv2d;
 use crate::ops::relu::Relu;
 use crate::ops::upsample::{Upsample, UpsampleAdd};
 
@@ -27,6 +30,9 @@ pub fn fuse(graph: &mut Graph, keep: &[ValueId]) {
     }
     for index in 0..rewriter.nodes.len() {
         rewriter.fuse_upsample(index);
+    }
+    for index in 0..rewriter.nodes.len() {
+        rewriter.fold_batch_norm(index, graph);
     }
     let nodes = rewriter.nodes.into_iter().flatten().collect();
     graph.set_nodes(in_order(nodes));
@@ -128,6 +134,32 @@ impl Rewriter {
         node.operator = Arc::new(UpsampleAdd { factor: upsample.factor, relu: following.relu });
         node.inputs = vec![residual, node.inputs[0]];
         self.replace(place, node, &following);
+    }
+
+    /// A convolution whose only reader is a batch normalisation with running statistics takes it in.
+    fn fold_batch_norm(&mut self, place: usize, graph: &mut Graph) {
+        let Some(node) = &self.nodes[place] else { return };
+        let Some(convolution) = as_type::<Conv2d>(node).filter(|conv| conv.epilogue == Epilogue::NONE) else { return };
+        let Some((last, norm_node)) = self.only_reader(node.outputs[0]) else { return };
+        let Some(norm) = as_type::<BatchNormInference>(norm_node) else { return };
+        // As the residual it would still be needed.
+        if norm_node.inputs[0] != node.outputs[0] || norm_node.inputs[1..].contains(&node.outputs[0]) {
+            return;
+        }
+        let fold = FoldBatchNorm { eps: norm.eps };
+        let mut inputs = vec![node.inputs[1]];
+        inputs.extend(&norm_node.inputs[1..5]);
+        inputs.extend(node.inputs.get(2));
+        let mut folded = node.clone();
+        folded.operator = Arc::new(Conv2d { bias: true, epilogue: norm.epilogue, ..*convolution });
+        folded.outputs = norm_node.outputs.clone();
+        let residual = norm_node.inputs.get(5).copied();
+        // The graph takes it: the convolution's outputs are the normalisation's channels.
+        let Ok(weights) = graph.scoped_as(&node.name, |graph| graph.apply(fold, &inputs)) else { return };
+        folded.inputs = vec![node.inputs[0], weights[0], weights[1]];
+        folded.inputs.extend(residual);
+        self.nodes[place] = graph.nodes().last().cloned();
+        self.nodes[last] = Some(folded);
     }
 
     /// Puts `node`, which now computes the chain's result, in the place of the chain's last node.

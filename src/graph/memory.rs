@@ -1,6 +1,6 @@
 //! Where computed values and scratch tensors lie: packed into a few buffers by size, lifetime and use.
 //!
-//! A value lives from the step that computes it to the last one that reads it. Two that never live at the same time may
+//! A value lives from the step that computes it to the last one that reads it; what is computed once lives always. Two that never live at the same time may
 //! share memory, and two that do may lie side by side in one slot, unless one step writes the one while it reads the
 //! other: a device tracks whole buffers, and none may be read and written by one dispatch.
 
@@ -117,16 +117,22 @@ fn tenants(graph: &Graph, steps: &[Step], outputs: &[ValueId]) -> Vec<Tenant> {
 
     let mut tenants: Vec<Tenant> = Vec::new();
     let mut numbers: HashMap<What, usize> = HashMap::new();
-    for (step, Step { node, variant, .. }) in steps.iter().enumerate() {
-        let values =
-            node.outputs.iter().map(|&value| (graph.shape(value).elements(), last_use[&value], What::Value(value)));
-        let scratch = variant.scratch.iter().enumerate();
-        let scratch = scratch.map(|(number, &elements)| (elements, step, What::Scratch { step, number }));
+    const ALWAYS: (usize, usize) = (0, usize::MAX);
+    for (step, Step { node, variant, once, .. }) in steps.iter().enumerate() {
+        let all_once = *once > 0 && *once == variant.dispatches.len();
+        let values = node.outputs.iter().map(|&value| {
+            let life = if all_once { ALWAYS } else { (step, last_use[&value]) };
+            (graph.shape(value).elements(), life, What::Value(value))
+        });
+        let scratch = variant.scratch.iter().enumerate().map(|(number, &elements)| {
+            let kept = *once > 0 && !all_once && variant.preparation.scratch.contains(&number);
+            (elements, if kept { ALWAYS } else { (step, step) }, What::Scratch { step, number })
+        });
         let mut written: Vec<usize> = Vec::new();
-        for (elements, dies, what) in values.chain(scratch) {
+        for (elements, (born, dies), what) in values.chain(scratch) {
             written.push(tenants.len());
             numbers.insert(what, tenants.len());
-            tenants.push(Tenant { elements, born: step, dies, what, apart: Vec::new() });
+            tenants.push(Tenant { elements, born, dies, what, apart: Vec::new() });
         }
         let tenant_of = |input: &ValueId| numbers.get(&What::Value(*input)).copied();
         let read: Vec<usize> = node.inputs.iter().filter_map(tenant_of).collect();

@@ -4,7 +4,8 @@
 //! 2. Nodes that overwrite state move to the earliest place where everything else has read that state, so that what
 //!    they consume (gradients above all) dies early.
 //! 3. A variant of its kernels is chosen for each node.
-//! 4. Computed values and scratch tensors are packed into memory slots (`memory.rs`).
+//! 4. What depends on unchanging parameters alone is set apart, to be computed once.
+//! 5. Computed values and scratch tensors are packed into memory slots (`memory.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -51,6 +52,9 @@ pub struct Step {
     pub node: Node,
     /// How it is computed.
     pub variant: Variant,
+    /// How many of the variant's dispatches, from the first on, depend on nothing but parameters and state that the plan
+    /// does not overwrite: they run again only where those have changed.
+    pub once: usize,
     /// Where its scratch tensors lie.
     pub scratch: Vec<Place>,
     /// What it costs.
@@ -121,16 +125,31 @@ impl Plan {
     ) -> Result<Self, PlanError> {
         check_sizes(&graph, capabilities)?;
         let nodes = updates_early(&graph, live_nodes(&graph, outputs));
+        let mut constants = constants(&graph, &nodes);
         let mut steps = Vec::with_capacity(nodes.len());
         for node in nodes {
             let (inputs, results) = (graph.shapes(&node.inputs), graph.shapes(&node.outputs));
             let case = Case { inputs: &inputs, outputs: &results, capabilities };
             let cost = node.operator.cost(&inputs, &results);
             let variant = choose(&node, node.operator.variants(&case));
-            steps.push(Step { node, variant, scratch: Vec::new(), cost });
+            let constant = |number: usize| constants.contains(&node.inputs[number]);
+            let once = if node.operator.overwrites().is_empty() && (0..node.inputs.len()).all(constant) {
+                constants.extend(&node.outputs);
+                variant.dispatches.len()
+            } else if variant.preparation.inputs.iter().all(|&number| constant(number)) {
+                variant.preparation.dispatches
+            } else {
+                0
+            };
+            steps.push(Step { node, variant, once, scratch: Vec::new(), cost });
         }
         let (slots, placement) = place(&graph, &mut steps, outputs);
         Ok(Self { graph, steps, slots, placement, outputs: outputs.to_vec() })
+    }
+
+    /// Whether a run changes parameters or state.
+    pub fn overwrites(&self) -> bool {
+        self.steps.iter().any(|step| !step.node.operator.overwrites().is_empty())
     }
 
     /// Bytes of all memory slots: what computed values and scratch tensors take.
@@ -187,6 +206,19 @@ fn check_sizes(graph: &Graph, capabilities: &Capabilities) -> Result<(), PlanErr
         }
     }
     Ok(())
+}
+
+/// The parameters and the state that no node overwrites.
+fn constants(graph: &Graph, nodes: &[Node]) -> HashSet<ValueId> {
+    let kept = |role: Role| matches!(role, Role::Parameter | Role::State);
+    let mut constants: HashSet<ValueId> =
+        graph.value_ids().filter(|(_, value)| kept(value.role)).map(|(id, _)| id).collect();
+    for node in nodes {
+        node.operator.overwrites().iter().for_each(|&number| {
+            constants.remove(&node.inputs[number]);
+        });
+    }
+    constants
 }
 
 /// The nodes that an output or a state update needs, in the graph's order.

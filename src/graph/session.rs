@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
@@ -44,7 +45,19 @@ pub struct Session {
     kept: HashMap<ValueId, Arc<Buffer>>,
     /// The tables of each step's variant.
     tables: Vec<Vec<Buffer>>,
-    commands: Commands,
+    commands: Bound,
+    /// The store's count of changes, and what it was when the commands that run once last ran.
+    changes: Arc<AtomicU64>,
+    seen: AtomicU64,
+}
+
+/// The dispatches of a plan.
+#[derive(Default)]
+struct Bound {
+    /// Those that depend on parameters and state alone, run where these have changed.
+    once: Commands,
+    /// The others, of every run.
+    always: Commands,
 }
 
 impl Session {
@@ -99,16 +112,18 @@ impl Session {
             .iter()
             .map(|step| step.variant.tables.iter().map(|words| upload(&step.node.name, words)).collect())
             .collect::<Result<Vec<Vec<_>>, _>>()?;
-        let mut session = Self { gpu: Arc::clone(gpu), plan, slots, kept, tables, commands: Commands::default() };
+        let (changes, seen) = (Arc::clone(store.changes()), AtomicU64::new(u64::MAX));
+        let commands = Bound::default();
+        let mut session = Self { gpu: Arc::clone(gpu), plan, slots, kept, tables, commands, changes, seen };
         session.commands = session.bind()?;
         Ok(session)
     }
 
     /// Compiles and binds every dispatch of the plan.
-    fn bind(&self) -> Result<Commands, GpuError> {
-        let mut commands = Commands::default();
+    fn bind(&self) -> Result<Bound, GpuError> {
+        let mut bound = Bound::default();
         for (step, tables) in self.plan.steps.iter().zip(&self.tables) {
-            for dispatch in &step.variant.dispatches {
+            for (number, dispatch) in step.variant.dispatches.iter().enumerate() {
                 let views = dispatch
                     .bindings
                     .iter()
@@ -120,10 +135,11 @@ impl Session {
                     })
                     .collect::<Result<Vec<_>, _>>()?;
                 let label = format!("{} {}", step.node.name, dispatch.kernel.name);
+                let commands = if number < step.once { &mut bound.once } else { &mut bound.always };
                 commands.push(&self.gpu, dispatch, &views, &label)?;
             }
         }
-        Ok(commands)
+        Ok(bound)
     }
 
     fn view(&self, id: ValueId) -> Result<View<'_>, GpuError> {
@@ -142,9 +158,9 @@ impl Session {
         &self.plan
     }
 
-    /// Number of dispatches of a run.
+    /// Number of dispatches of a run, without those that run again only where parameters have changed.
     pub fn dispatches(&self) -> usize {
-        self.commands.len()
+        self.commands.always.len()
     }
 
     /// Uploads an input before the next run; fewer words than the input has leave the rest as it was.
@@ -152,6 +168,9 @@ impl Session {
     /// # Errors
     /// [`GpuError::Length`] where there are more words than the input has.
     pub fn write<T: bytemuck::NoUninit>(&self, input: ValueId, words: &[T]) -> Result<(), SessionError> {
+        if self.plan.graph.value(input).role != Role::Input {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(self.gpu.write(self.view(input)?, words)?)
     }
 
@@ -174,7 +193,15 @@ impl Session {
     /// # Errors
     /// [`GpuError::DeviceLost`].
     pub fn run(&self) -> Result<(), SessionError> {
-        Ok(self.commands.submit(&self.gpu)?)
+        let changes = self.changes.load(Ordering::Relaxed);
+        if self.seen.swap(changes, Ordering::Relaxed) != changes {
+            self.commands.once.submit(&self.gpu)?;
+        }
+        self.commands.always.submit(&self.gpu)?;
+        if self.plan.overwrites() {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Waits for submitted runs and returns an output, a parameter or state, row-major.
@@ -223,11 +250,11 @@ impl Session {
         Ok(())
     }
 
-    /// Runs once with time stamps: seconds of each dispatch with its node and kernel.
+    /// Runs with time stamps: seconds of each of [`Session::dispatches`] with its node and kernel.
     ///
     /// # Errors
     /// [`GpuError::DeviceLost`].
     pub fn profile(&self) -> Result<Vec<(String, f64)>, SessionError> {
-        Ok(self.commands.profile(&self.gpu)?)
+        Ok(self.commands.always.profile(&self.gpu)?)
     }
 }

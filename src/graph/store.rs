@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::gpu::{Buffer, Gpu, GpuError};
 use crate::ir::Shape;
@@ -28,12 +29,14 @@ impl Tensor {
 pub struct Store {
     gpu: Arc<Gpu>,
     tensors: BTreeMap<String, (Shape, Arc<Buffer>)>,
+    /// Counts changes, so that sessions know when to compute again what depends on the tensors alone.
+    changes: Arc<AtomicU64>,
 }
 
 impl Store {
     /// An empty store.
     pub fn new(gpu: &Arc<Gpu>) -> Self {
-        Self { gpu: Arc::clone(gpu), tensors: BTreeMap::new() }
+        Self { gpu: Arc::clone(gpu), tensors: BTreeMap::new(), changes: Arc::default() }
     }
 
     /// The buffer of a name, made and zeroed where it is new.
@@ -54,6 +57,11 @@ impl Store {
         let buffer = Arc::new(Buffer::new(&self.gpu, name, shape.elements())?);
         self.tensors.insert(name.to_string(), (shape.clone(), Arc::clone(&buffer)));
         Ok(buffer)
+    }
+
+    /// The number of changes so far, to be counted up by whoever overwrites a tensor.
+    pub(super) fn changes(&self) -> &Arc<AtomicU64> {
+        &self.changes
     }
 
     /// Names and shapes, in the order of the names.
@@ -101,6 +109,7 @@ impl Store {
             let (expected, given) = (shape.elements(), data.len());
             return Err(GpuError::Length { tensor: name.to_string(), expected, given }.into());
         }
+        self.changes.fetch_add(1, Ordering::Relaxed);
         Ok(self.gpu.write(buffer.whole(), data)?)
     }
 

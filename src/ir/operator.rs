@@ -46,18 +46,38 @@ pub struct Variant {
     pub tables: Vec<Vec<u32>>,
     /// What runs, in order.
     pub dispatches: Vec<Dispatch>,
+    /// What can be left out of all runs but the first where some inputs stay the same.
+    pub preparation: Preparation,
+}
+
+/// The first dispatches of a [`Variant`], which read nothing but some inputs and write nothing but some scratch tensors.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preparation {
+    /// How many dispatches.
+    pub dispatches: usize,
+    /// Numbers of the inputs that they read.
+    pub inputs: Vec<usize>,
+    /// Numbers of the scratch tensors that they write, and that nothing else does.
+    pub scratch: Vec<usize>,
 }
 
 impl Variant {
     /// A variant that needs no scratch memory and no tables.
     pub fn new(name: &'static str, dispatches: Vec<Dispatch>) -> Self {
-        Self { name, scratch: Vec::new(), tables: Vec::new(), dispatches }
+        Self { name, scratch: Vec::new(), tables: Vec::new(), dispatches, preparation: Preparation::default() }
     }
 
     /// The same with scratch tensors of these many elements.
     #[must_use]
     pub fn with_scratch(mut self, scratch: Vec<usize>) -> Self {
         self.scratch = scratch;
+        self
+    }
+
+    /// The same with a preparation.
+    #[must_use]
+    pub fn with_preparation(mut self, preparation: Preparation) -> Self {
+        self.preparation = preparation;
         self
     }
 

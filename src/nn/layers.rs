@@ -2,8 +2,9 @@
 
 use super::{Initial, Mode, Network, Weights};
 use crate::ir::{Role, ShapeError, ValueId};
+use crate::ops::Epilogue;
 use crate::ops::add::Add;
-use crate::ops::batch_norm::{BatchNorm, BatchNormInference, Epilogue, RunningStatistics};
+use crate::ops::batch_norm::{BatchNorm, BatchNormInference, RunningStatistics};
 use crate::ops::conv2d::{Conv2d, Conv2dInputGradient};
 use crate::ops::relu::Relu;
 use crate::ops::upsample::Upsample;
@@ -85,7 +86,8 @@ impl Network {
             if bias {
                 inputs.push(net.tensor("bias", [outputs], Role::Parameter, Initial::Constant(0.0)));
             }
-            net.graph.apply_one(Conv2d { stride: [stride; 2], padding: [padding; 2], groups, bias }, &inputs)
+            let (stride, padding, epilogue) = ([stride; 2], [padding; 2], Epilogue::NONE);
+            net.graph.apply_one(Conv2d { stride, padding, groups, bias, epilogue }, &inputs)
         })
     }
 

@@ -12,6 +12,7 @@ pub mod conv2d;
 pub mod crop;
 pub mod decode;
 pub mod dynamic_conv;
+mod epilogue;
 pub mod flip;
 pub mod gate;
 pub mod gather_channels;
@@ -24,6 +25,7 @@ pub mod targets;
 pub mod upsample;
 
 pub use case::{Fill, OperatorCase};
+pub use epilogue::Epilogue;
 
 use crate::gpu::{Argument, Dispatch, Kernel, folded};
 use crate::ir::{Shape, ShapeError};

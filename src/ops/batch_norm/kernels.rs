@@ -1,9 +1,9 @@
 //! The kernels and how they are dispatched over the planes of `[N, C, H, W]`.
 
-use super::Epilogue;
 use crate::gpu::Argument::{Input, Output, Scratch};
 use crate::gpu::{Argument, Dispatch, Kernel, folded};
 use crate::ir::{Shape, Variant};
+use crate::ops::Epilogue;
 
 macro_rules! kernel {
     ($constant:ident, $file:literal, $summary:literal) => {
@@ -28,6 +28,7 @@ kernel!(BACKWARD_MERGE, "backward_merge", "adds up dgamma and dbeta of a channel
 kernel!(BACKWARD_INPUT, "backward_input", "dx and the gradient of the residual");
 kernel!(BACKWARD_INPUT_VEC4, "backward_input_vec4", "the same, four elements an invocation");
 kernel!(RUNNING_STATISTICS, "running_statistics", "moves running mean and variance towards the batch's");
+kernel!(FOLD, "fold", "weight and bias of a convolution with a normalisation behind it");
 
 /// The kernels of this folder.
 pub fn kernels() -> Vec<&'static Kernel> {
@@ -43,6 +44,7 @@ pub fn kernels() -> Vec<&'static Kernel> {
         &BACKWARD_INPUT,
         &BACKWARD_INPUT_VEC4,
         &RUNNING_STATISTICS,
+        &FOLD,
     ]
 }
 
@@ -132,11 +134,7 @@ impl Planes {
     pub(super) fn normalise(&self, eps: f32, epilogue: Epilogue, bindings: Vec<Argument>) -> Dispatch {
         Dispatch {
             kernel: if self.vec4 { &NORMALISE_VEC4 } else { &NORMALISE },
-            constants: self.constants(&[
-                ("EPS", f64::from(eps)),
-                ("RESIDUAL", f64::from(u8::from(epilogue.residual))),
-                ("RELU", f64::from(u8::from(epilogue.relu))),
-            ]),
+            constants: self.constants(&[&[("EPS", f64::from(eps))], &epilogue.constants()[..]].concat()),
             bindings,
             workgroups: self.elementwise(),
         }
@@ -175,11 +173,7 @@ impl Planes {
     pub(super) fn backward_input(&self, eps: f32, epilogue: Epilogue, y: Argument, dresidual: Argument) -> Dispatch {
         Dispatch {
             kernel: if self.vec4 { &BACKWARD_INPUT_VEC4 } else { &BACKWARD_INPUT },
-            constants: self.constants(&[
-                ("EPS", f64::from(eps)),
-                ("RESIDUAL", f64::from(u8::from(epilogue.residual))),
-                ("RELU", f64::from(u8::from(epilogue.relu))),
-            ]),
+            constants: self.constants(&[&[("EPS", f64::from(eps))], &epilogue.constants()[..]].concat()),
             bindings: vec![
                 Input(0),
                 Input(1),

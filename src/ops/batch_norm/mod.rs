@@ -3,34 +3,23 @@
 //! y = \[relu\] (gamma (x - mean) / sqrt(variance + eps) + beta \[+ residual\]), per channel of `[N, C, H, W]`
 //! (Ioffe and Szegedy 2015). In training mean and biased variance are those of the batch; at inference they are the
 //! running ones. [`BatchNorm`] and [`BatchNormInference`] are the forward pass, [`BatchNormGradient`] the backward
-//! pass, [`RunningStatistics`] the update of the running mean and the (unbiased) running variance.
+//! pass, [`RunningStatistics`] the update of the running mean and the (unbiased) running variance. [`FoldBatchNorm`] puts a
+//! normalisation with running statistics into the weights of the convolution before it.
 
+mod fold;
 mod kernels;
 mod running;
 mod twin;
 
+pub use fold::FoldBatchNorm;
 pub use kernels::kernels;
 pub use running::RunningStatistics;
 
-use super::{Fill, OperatorCase, no_second_gradient, take};
+use super::{Epilogue, Fill, OperatorCase, no_second_gradient, take};
 use crate::gpu::Argument::{Input, Output, Scratch};
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
 const NAME: &str = "batch_norm";
-
-/// What follows the normalisation in the same kernel.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Epilogue {
-    /// A residual is added.
-    pub residual: bool,
-    /// ReLU comes last.
-    pub relu: bool,
-}
-
-impl Epilogue {
-    /// Nothing follows.
-    pub const NONE: Self = Self { residual: false, relu: false };
-}
 
 /// (x `[N, C, H, W]`, gamma `[C]`, beta `[C]`\[, residual `[N, C, H, W]`\]) -> (y `[N, C, H, W]`, mean `[C]`, biased variance
 /// `[C]`), with the statistics of the batch.
@@ -121,17 +110,13 @@ impl Operator for BatchNorm {
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let (mean, variance) = twin::statistics(shapes[0], inputs[0]);
-        let residual = self.epilogue.residual.then(|| inputs[3]);
-        let [x, gamma, beta] = [inputs[0], inputs[1], inputs[2]];
-        let relu = self.epilogue.relu;
-        let y = twin::normalise(shapes[0], x, gamma, beta, &mean, &variance, self.eps, residual, relu);
-        vec![y, mean, variance]
+        let y = twin::normalise(shapes[0], inputs[0], [inputs[1], inputs[2], &mean, &variance], self.eps);
+        vec![self.epilogue.reference(y, inputs.get(3).copied()), mean, variance]
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
         // Three operations for the statistics, two to normalise, one each for what follows.
-        let following = u8::from(self.epilogue.residual) + u8::from(self.epilogue.relu);
-        Cost::new((5.0 + f64::from(following)) * inputs[0].elements() as f64, inputs, outputs)
+        Cost::new((5.0 + self.epilogue.operations()) * inputs[0].elements() as f64, inputs, outputs)
     }
 }
 
@@ -165,15 +150,12 @@ impl Operator for BatchNormInference {
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let residual = self.epilogue.residual.then(|| inputs[5]);
-        let [x, gamma, beta, mean, variance] = [inputs[0], inputs[1], inputs[2], inputs[3], inputs[4]];
-        let relu = self.epilogue.relu;
-        vec![twin::normalise(shapes[0], x, gamma, beta, mean, variance, self.eps, residual, relu)]
+        let y = twin::normalise(shapes[0], inputs[0], [inputs[1], inputs[2], inputs[3], inputs[4]], self.eps);
+        vec![self.epilogue.reference(y, inputs.get(5).copied())]
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
-        let following = u8::from(self.epilogue.residual) + u8::from(self.epilogue.relu);
-        Cost::new((2.0 + f64::from(following)) * inputs[0].elements() as f64, inputs, outputs)
+        Cost::new((2.0 + self.epilogue.operations()) * inputs[0].elements() as f64, inputs, outputs)
     }
 }
 
@@ -291,5 +273,6 @@ pub fn cases() -> Vec<OperatorCase> {
         );
     }
     cases.extend(running::cases());
+    cases.extend(fold::cases());
     cases
 }

@@ -22,29 +22,35 @@ pub(super) fn statistics(shape: &Shape, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
     (mean, variance)
 }
 
-/// \[relu\] (gamma (x - mean) / sqrt(variance + eps) + beta \[+ residual\]).
-#[allow(clippy::too_many_arguments)]
-pub(super) fn normalise(
-    shape: &Shape,
-    x: &[f64],
-    gamma: &[f64],
-    beta: &[f64],
-    mean: &[f64],
-    variance: &[f64],
-    eps: f32,
-    residual: Option<&[f64]>,
-    relu: bool,
-) -> Vec<f64> {
+/// gamma (x - mean) / sqrt(variance + eps) + beta.
+pub(super) fn normalise(shape: &Shape, x: &[f64], [gamma, beta, mean, variance]: [&[f64]; 4], eps: f32) -> Vec<f64> {
     let (_, channels, area) = planes(shape);
     x.iter()
         .enumerate()
         .map(|(index, value)| {
             let c = (index / area) % channels;
-            let scale = gamma[c] / (variance[c] + f64::from(eps)).sqrt();
-            let y = (value - mean[c]) * scale + beta[c] + residual.map_or(0.0, |residual| residual[index]);
-            if relu { y.max(0.0) } else { y }
+            (value - mean[c]) * scale(gamma[c], variance[c], eps) + beta[c]
         })
         .collect()
+}
+
+/// gamma / sqrt(variance + eps).
+fn scale(gamma: f64, variance: f64, eps: f32) -> f64 {
+    gamma / (variance + f64::from(eps)).sqrt()
+}
+
+/// The weight `[O, ...]` and bias `[O]` of a convolution with a batch normalisation behind it.
+pub(super) fn fold(
+    weight: &[f64],
+    [gamma, beta, mean, variance]: [&[f64]; 4],
+    bias: Option<&[f64]>,
+    eps: f32,
+) -> [Vec<f64>; 2] {
+    let scales: Vec<f64> = gamma.iter().zip(variance).map(|(&gamma, &variance)| scale(gamma, variance, eps)).collect();
+    let taps = weight.len() / scales.len().max(1);
+    let weight = weight.iter().enumerate().map(|(index, weight)| weight * scales[index / taps]).collect();
+    let bias = (0..scales.len()).map(|o| beta[o] + (bias.map_or(0.0, |bias| bias[o]) - mean[o]) * scales[o]).collect();
+    [weight, bias]
 }
 
 /// dx, dgamma, dbeta, dresidual; `y` is given where ReLU followed.

@@ -23,6 +23,7 @@ use super::winograd;
 use crate::gpu::Argument::{Input, Output, Scratch, Table};
 use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
 use crate::ir::{Shape, Variant};
+use crate::ops::Epilogue;
 
 macro_rules! kernels {
     ($($constant:ident, $file:literal, $subgroups:literal, $summary:literal;)*) => {
@@ -91,9 +92,8 @@ fn has_quads(g: &Geometry) -> bool {
     g.input().elements() >= 4 && g.output().elements() >= 4
 }
 
-pub(super) fn forward(g: &Geometry, bias: bool, capabilities: &Capabilities) -> Vec<Variant> {
+pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) -> Vec<Variant> {
     let mut variants = Vec::new();
-    let pass = Pass { input_gradient: false, bias: bias.then_some(Input(2)) };
     if broadcasts(capabilities) {
         if g.stride == [1, 1] {
             variants.extend(pass.with_stride_1(g, capabilities));
@@ -105,16 +105,16 @@ pub(super) fn forward(g: &Geometry, bias: bool, capabilities: &Capabilities) -> 
     if g.groups > 1 {
         variants.push(pass.grouped(g, capabilities));
     }
-    let bindings = vec![Input(0), Input(1), pass.bias_argument(), Output(0)];
+    let bindings = vec![Input(0), Input(1), pass.bias_argument(), pass.residual_argument(), Output(0)];
     let mut plain = one_each(&FORWARD, g, g.output().elements(), bindings);
-    plain.constants.push(("HAS_BIAS", flag(bias)));
+    plain.constants.extend(pass.constants());
     variants.push(Variant::new("plain", vec![plain]));
     variants
 }
 
 pub(super) fn backward_input(g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
     let mut variants = Vec::new();
-    let pass = Pass { input_gradient: true, bias: None };
+    let pass = Pass { input_gradient: true, bias: None, residual: None, relu: false };
     if broadcasts(capabilities) {
         if g.stride == [1, 1] && g.padding[0] < g.kernel[0] && g.padding[1] < g.kernel[1] {
             variants.extend(pass.with_stride_1(&g.turned(), capabilities));
@@ -133,15 +133,28 @@ pub(super) fn backward_input(g: &Geometry, capabilities: &Capabilities) -> Vec<V
 
 /// What a kernel for both y and dx computes. Its geometry is then the one that the kernel sees: for dx, x is dy.
 #[derive(Clone, Copy)]
-struct Pass {
-    input_gradient: bool,
-    bias: Option<Argument>,
+pub(super) struct Pass {
+    pub input_gradient: bool,
+    pub bias: Option<Argument>,
+    pub residual: Option<Argument>,
+    pub relu: bool,
 }
 
 impl Pass {
     /// What is bound as bias; anything will do where there is none.
-    fn bias_argument(&self) -> Argument {
+    pub(super) fn bias_argument(&self) -> Argument {
         self.bias.unwrap_or(Input(1))
+    }
+
+    /// The same for the residual.
+    pub(super) fn residual_argument(&self) -> Argument {
+        self.residual.unwrap_or(Input(0))
+    }
+
+    /// What follows the sums.
+    pub(super) fn constants(&self) -> Vec<(&'static str, f64)> {
+        let epilogue = Epilogue { residual: self.residual.is_some(), relu: self.relu };
+        [&[("HAS_BIAS", flag(self.bias.is_some()))], &epilogue.constants()[..]].concat()
     }
 
     fn variant(
@@ -153,7 +166,8 @@ impl Pass {
         bindings: Vec<Argument>,
         workgroups: usize,
     ) -> Variant {
-        let mut all = vec![("HAS_BIAS", flag(self.bias.is_some())), ("INPUT_GRADIENT", flag(self.input_gradient))];
+        let mut all = self.constants();
+        all.push(("INPUT_GRADIENT", flag(self.input_gradient)));
         all.extend_from_slice(constants);
         let dispatch = Dispatch { kernel, constants: all, bindings, workgroups: folded(workgroups) };
         Variant::new(name, vec![dispatch]).with_tables(vec![g.table()])
@@ -162,13 +176,13 @@ impl Pass {
     /// The kernels for stride 1. For dx, `g` is turned.
     fn with_stride_1(&self, g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
         let direct = self.for_kernel_size(g, capabilities);
-        let winograd = winograd::forward(g, self.input_gradient, self.bias, capabilities);
+        let winograd = winograd::forward(g, self, capabilities);
         in_order(winograd::pays(g, capabilities), winograd, direct)
     }
 
     /// The kernel for the one kernel size, if there is one. For dx, `g` is turned.
     fn for_kernel_size(&self, g: &Geometry, capabilities: &Capabilities) -> Option<Variant> {
-        let bias = self.bias_argument();
+        let (bias, residual) = (self.bias_argument(), self.residual_argument());
         let tiles =
             |height: usize, width: usize| g.batch * g.out_size[0].div_ceil(height) * g.out_size[1].div_ceil(width);
         let quads = |padding: usize| flag(g.size[1].is_multiple_of(4) && g.padding[1] == padding);
@@ -178,7 +192,7 @@ impl Pass {
             let workgroup = lanes(g.out_channels.div_ceil(outputs_a_lane), capabilities);
             let constants = [("OUTPUTS_A_LANE", outputs_a_lane as f64), ("WORKGROUP", workgroup as f64)];
             let workgroups = tiles(3, 4).div_ceil(4) * g.out_channels.div_ceil(workgroup * outputs_a_lane);
-            let bindings = vec![Input(0), Input(1), bias, Table(0), Output(0)];
+            let bindings = vec![Input(0), Input(1), bias, residual, Table(0), Output(0)];
             return Some(self.variant("3x3", &FORWARD_3X3, g, &constants, bindings, workgroups));
         }
         // With channels by fours, so is the weight; each of its quads is then of one row.
@@ -189,7 +203,7 @@ impl Pass {
             let workgroup = lanes(g.out_channels.div_ceil(outputs_a_lane), capabilities);
             let constants = [("OUTPUTS_A_LANE", outputs_a_lane as f64), ("WORKGROUP", workgroup as f64)];
             let workgroups = (g.batch * pixels).div_ceil(32) * g.out_channels.div_ceil(workgroup * outputs_a_lane);
-            let bindings = vec![Input(0), Input(1), bias, Table(0), Output(0)];
+            let bindings = vec![Input(0), Input(1), bias, residual, Table(0), Output(0)];
             return Some(self.variant("pointwise", &POINTWISE, g, &constants, bindings, workgroups));
         }
         if g.kernel == [3, 3] && g.groups > 1 && has_quads(g) {
@@ -197,14 +211,14 @@ impl Pass {
             let workgroup = lanes(tiles(4, 8), capabilities);
             let constants = [("OUTPUTS", outputs as f64), ("WORKGROUP", workgroup as f64), ("QUADS", quads(1))];
             let workgroups = g.out_channels / outputs * tiles(4, 8).div_ceil(workgroup);
-            let bindings = vec![Input(0), Input(0), Input(1), bias, Table(0), Output(0)];
+            let bindings = vec![Input(0), Input(0), Input(1), bias, residual, Table(0), Output(0)];
             return Some(self.variant("grouped 3x3", &GROUPED_3X3, g, &constants, bindings, workgroups));
         }
         if is_depthwise_9x9(g) && has_quads(g) {
             let workgroup = lanes(tiles(8, 8), capabilities);
             let constants = [("WORKGROUP", workgroup as f64), ("QUADS", quads(4))];
             let workgroups = g.channels * tiles(8, 8).div_ceil(workgroup);
-            let bindings = vec![Input(0), Input(0), Input(1), bias, Table(0), Output(0)];
+            let bindings = vec![Input(0), Input(0), Input(1), bias, residual, Table(0), Output(0)];
             return Some(self.variant("depthwise 9x9", &DEPTHWISE_9X9, g, &constants, bindings, workgroups));
         }
         None
@@ -217,7 +231,8 @@ impl Pass {
         let class = self.largest_class(g);
         let blocks = g.out_channels.div_ceil(workgroup * outputs_a_lane);
         let constants = [("OUTPUTS_A_LANE", outputs_a_lane as f64), ("WORKGROUP", workgroup as f64)];
-        let bindings = vec![Input(0), Input(1), self.bias_argument(), Table(0), Output(0)];
+        let (bias, residual) = (self.bias_argument(), self.residual_argument());
+        let bindings = vec![Input(0), Input(1), bias, residual, Table(0), Output(0)];
         let workgroups = self.classes(g) * (g.batch * class[0] * class[1]).div_ceil(64) * blocks;
         self.variant("tiled", &TILED, g, &constants, bindings, workgroups)
     }
@@ -229,7 +244,8 @@ impl Pass {
         let class = self.largest_class(g);
         let blocks = g.out_channels / outputs;
         let constants = [("OUTPUTS", outputs as f64), ("WORKGROUP", workgroup as f64)];
-        let bindings = vec![Input(0), Input(1), self.bias_argument(), Table(0), Output(0)];
+        let (bias, residual) = (self.bias_argument(), self.residual_argument());
+        let bindings = vec![Input(0), Input(1), bias, residual, Table(0), Output(0)];
         let quads = g.batch * class[0] * class[1].div_ceil(4);
         let workgroups = self.classes(g) * quads.div_ceil(workgroup) * blocks;
         self.variant("grouped", &GROUPED, g, &constants, bindings, workgroups)

@@ -14,14 +14,15 @@ mod winograd;
 
 pub use kernels::kernels;
 
-use super::{OperatorCase, no_second_gradient};
+use super::{Epilogue, OperatorCase, no_second_gradient};
+use crate::gpu::Argument::Input;
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 use geometry::Geometry;
 
 const NAME: &str = "conv2d";
 
-/// (x `[N, C, H, W]`, weight `[O, C / groups, KH, KW]`\[, bias `[O]`\]) -> y `[N, O, OH, OW]` with
-/// OH = floor((H + 2 padding - KH) / stride) + 1.
+/// (x `[N, C, H, W]`, weight `[O, C / groups, KH, KW]`\[, bias `[O]`\]\[, residual `[N, O, OH, OW]`\]) -> y
+/// `[N, O, OH, OW]` with OH = floor((H + 2 padding - KH) / stride) + 1. With an epilogue it is not differentiated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2d {
     /// Step between outputs.
@@ -32,6 +33,8 @@ pub struct Conv2d {
     pub groups: usize,
     /// Whether there is a bias.
     pub bias: bool,
+    /// What follows.
+    pub epilogue: Epilogue,
 }
 
 /// (dy `[N, O, OH, OW]`, weight `[O, C / groups, KH, KW]`) -> dx `[N, C, H, W]`.
@@ -66,15 +69,29 @@ pub struct Conv2dBiasGradient;
 
 impl Conv2d {
     fn geometry(&self, inputs: &[&Shape]) -> Result<Geometry, ShapeError> {
-        let count = if self.bias { 3 } else { 2 };
+        let count = 2 + usize::from(self.bias) + usize::from(self.epilogue.residual);
         ShapeError::unless(inputs.len() == count, NAME, || format!("takes {count} inputs, not {}", inputs.len()))?;
         let geometry = Geometry::forward(inputs[0], inputs[1], self.stride, self.padding, self.groups)?;
-        if let Some(bias) = inputs.get(2) {
+        if let Some(bias) = self.bias().map(|number| inputs[number]) {
             ShapeError::unless(bias.extents() == [geometry.out_channels], NAME, || {
                 format!("bias {bias} is not [{}]", geometry.out_channels)
             })?;
         }
+        if let Some(residual) = self.residual().map(|number| inputs[number]) {
+            let output = geometry.output();
+            ShapeError::unless(*residual == output, NAME, || format!("residual {residual} is not {output}"))?;
+        }
         Ok(geometry)
+    }
+
+    /// Number of the input that is the bias.
+    fn bias(&self) -> Option<usize> {
+        self.bias.then_some(2)
+    }
+
+    /// Number of the input that is the residual.
+    fn residual(&self) -> Option<usize> {
+        self.epilogue.residual.then_some(2 + usize::from(self.bias))
     }
 }
 
@@ -94,6 +111,9 @@ impl Operator for Conv2d {
         output_gradients: &[Option<ValueId>],
     ) -> Result<Vec<Option<ValueId>>, ShapeError> {
         let Some(dy) = output_gradients[0] else { return Ok(vec![None; node.inputs.len()]) };
+        ShapeError::unless(self.epilogue == Epilogue::NONE, NAME, || {
+            "an epilogue is for inference, which is not differentiated".to_string()
+        })?;
         let &Self { stride, padding, groups, .. } = self;
         let (x, weight) = (node.inputs[0], node.inputs[1]);
         let [_, _, h, w] = graph.shape(x).nchw(NAME)?;
@@ -111,16 +131,20 @@ impl Operator for Conv2d {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        kernels::forward(&Geometry::of(self.geometry(case.inputs)), self.bias, case.capabilities)
+        let (bias, residual) = (self.bias().map(Input), self.residual().map(Input));
+        let pass = kernels::Pass { input_gradient: false, bias, residual, relu: self.epilogue.relu };
+        kernels::forward(&Geometry::of(self.geometry(case.inputs)), &pass, case.capabilities)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let geometry = Geometry::of(self.geometry(shapes));
-        vec![twin::forward(&geometry, inputs[0], inputs[1], inputs.get(2).copied())]
+        let y = twin::forward(&geometry, inputs[0], inputs[1], self.bias().map(|number| inputs[number]));
+        vec![self.epilogue.reference(y, self.residual().map(|number| inputs[number]))]
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
-        Cost::new(Geometry::of(self.geometry(inputs)).flops(), inputs, outputs)
+        let following = self.epilogue.operations() * outputs[0].elements() as f64;
+        Cost::new(Geometry::of(self.geometry(inputs)).flops() + following, inputs, outputs)
     }
 }
 
@@ -157,7 +181,10 @@ impl Operator for Conv2dInputGradient {
         let [_, _, kh, kw] = graph.shape(weight).nchw(NAME)?;
         let kernel = Conv2dWeightGradient { stride, padding, groups, kernel: [kh, kw] };
         Ok(vec![
-            Some(graph.apply_one(Conv2d { stride, padding, groups, bias: false }, &[ddx, weight])?),
+            Some(graph.apply_one(
+                Conv2d { stride, padding, groups, bias: false, epilogue: Epilogue::NONE },
+                &[ddx, weight],
+            )?),
             Some(graph.apply_one(kernel, &[dy, ddx])?),
         ])
     }
@@ -260,7 +287,8 @@ pub fn cases() -> Vec<OperatorCase> {
     ];
     let mut cases = Vec::new();
     for (x, [o, kh, kw], stride, padding, groups, bias) in geometries {
-        let forward = Conv2d { stride: [stride; 2], padding: [padding; 2], groups, bias };
+        let epilogue = Epilogue::NONE;
+        let forward = Conv2d { stride: [stride; 2], padding: [padding; 2], groups, bias, epilogue };
         let mut shapes: Vec<Shape> = vec![x.into(), [o, x[1] / groups, kh, kw].into()];
         let wanted = if bias { &[0, 1, 2][..] } else { &[0, 1] };
         if bias {
@@ -271,6 +299,11 @@ pub fn cases() -> Vec<OperatorCase> {
             Geometry::of(forward.geometry(&inputs)).output()
         };
         cases.push(OperatorCase::new(forward, &shapes).differentiate(wanted));
+        for (residual, relu) in [(false, true), (true, false), (true, true)] {
+            let epilogue = Epilogue { residual, relu };
+            let shapes = [&shapes[..], if residual { std::slice::from_ref(&y) } else { &[] }].concat();
+            cases.push(OperatorCase::new(Conv2d { epilogue, ..forward }, &shapes));
+        }
         let (x, weight) = (shapes[0].clone(), shapes[1].clone());
         let [_, _, h, w] = [0, 1, 2, 3].map(|axis| x.extents()[axis]);
         let (stride, padding) = ([stride; 2], [padding; 2]);

@@ -5,12 +5,12 @@
 
 use super::geometry::Geometry;
 use super::kernels::{
-    WINOGRAD_GRADIENT, WINOGRAD_INPUT, WINOGRAD_OUTPUT, WINOGRAD_PRODUCT, WINOGRAD_WEIGHT, WINOGRAD_WEIGHT_GRADIENT,
-    flag, lanes,
+    Pass, WINOGRAD_GRADIENT, WINOGRAD_INPUT, WINOGRAD_OUTPUT, WINOGRAD_PRODUCT, WINOGRAD_WEIGHT,
+    WINOGRAD_WEIGHT_GRADIENT, flag, lanes,
 };
 use crate::gpu::Argument::{Input, Output, Scratch, Table};
 use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
-use crate::ir::Variant;
+use crate::ir::{Preparation, Variant};
 
 const NAME: &str = "winograd";
 const FREQUENCIES: usize = 36;
@@ -35,12 +35,7 @@ pub(super) fn pays_for_weight(g: &Geometry, capabilities: &Capabilities) -> bool
 }
 
 /// y from x, weight and perhaps bias; or dx from dy and weight, where `g` is turned. None where it does not take it.
-pub(super) fn forward(
-    g: &Geometry,
-    input_gradient: bool,
-    bias: Option<Argument>,
-    capabilities: &Capabilities,
-) -> Option<Variant> {
+pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) -> Option<Variant> {
     if !takes(g) {
         return None;
     }
@@ -48,20 +43,21 @@ pub(super) fn forward(
         Product { parts: 1, depth: g.channels, depth_quads: false, rows: g.out_channels, columns: 4 * blocks(g) };
     let weight = one_each(
         &WINOGRAD_WEIGHT,
-        vec![("INPUT_GRADIENT", flag(input_gradient))],
+        vec![("INPUT_GRADIENT", flag(pass.input_gradient))],
         vec![Input(1), Table(1), Scratch(0)],
         g.channels * g.out_channels.div_ceil(4),
     );
     let output = one_each(
         &WINOGRAD_OUTPUT,
-        vec![("HAS_BIAS", flag(bias.is_some()))],
-        vec![Scratch(2), bias.unwrap_or(Input(1)), Table(3), Output(0)],
+        pass.constants(),
+        vec![Scratch(2), pass.bias_argument(), pass.residual_argument(), Table(3), Output(0)],
         g.out_channels * blocks(g),
     );
     let tables =
         vec![tiles(g, g.channels), words(&[g.channels, g.out_channels]), product.table(), tiles(g, g.out_channels)];
-    let dispatches = vec![input_transform(g, 0), weight, product.dispatch(Table(2), capabilities), output];
-    product.variant(dispatches, tables, capabilities)
+    let dispatches = vec![weight, input_transform(g, 0), product.dispatch(Table(2), capabilities), output];
+    let weight = Preparation { dispatches: 1, inputs: vec![1], scratch: vec![0] };
+    product.variant(dispatches, tables, capabilities).map(|variant| variant.with_preparation(weight))
 }
 
 /// dweight from dy and x, as a sum over parts of the tiles. None where it does not take it.
