@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use ditn::gpu::{AdapterChoice, Gpu};
+use ditn::graph::measure::variant_names;
+use ditn::graph::tune::Choices;
 use ditn::verify::verify;
 use safetensors::SafeTensors;
 
@@ -20,8 +22,25 @@ fn every_dump_agrees_with_the_network_on_this_adapter() {
     let dumps = dumps();
     assert_eq!(dumps.len(), 8, "{dumps:?}");
     for path in dumps {
-        let report = verify(&gpu, &path).unwrap_or_else(|error| panic!("{error}"));
+        let report = verify(&gpu, &path, &Choices::of(&gpu).unwrap_or_else(|error| panic!("{error}")))
+            .unwrap_or_else(|error| panic!("{error}"));
         assert!(report.pass, "{}: {report:#?}", path.display());
+    }
+}
+
+#[test]
+fn every_variant_of_the_kernels_agrees_in_whole_networks() {
+    let gpu = Gpu::open(&AdapterChoice::default()).unwrap_or_else(|error| panic!("{error}"));
+    let names = variant_names(&gpu).unwrap_or_else(|error| panic!("{error}"));
+    assert!(names.len() > 1 && names.contains("plain"), "{names:?}");
+    let dumps = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps");
+    for name in names {
+        let choices = Choices { everywhere: Some(name.to_string()), ..Choices::default() };
+        for dump in ["ditn_mpii", "resnet_mpii"] {
+            let report = verify(&gpu, &dumps.join(dump).with_extension("safetensors"), &choices);
+            let report = report.unwrap_or_else(|error| panic!("{error}"));
+            assert!(report.pass, "{dump} by the variants '{name}': {report:#?}");
+        }
     }
 }
 
@@ -38,7 +57,7 @@ fn a_weight_that_is_one_percent_off_is_found() {
     }
     let changed = std::env::temp_dir().join(format!("ditn-verify-{}.safetensors", std::process::id()));
     std::fs::write(&changed, bytes).expect("room for a file");
-    let report = verify(&gpu, &changed);
+    let report = verify(&gpu, &changed, &Choices::default());
     std::fs::remove_file(&changed).expect("the file");
     let report = report.unwrap_or_else(|error| panic!("{error}"));
     let failed: Vec<_> = report.groups.iter().filter(|group| !group.pass).map(|group| group.name).collect();

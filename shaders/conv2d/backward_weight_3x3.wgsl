@@ -88,6 +88,10 @@ fn add(t: Taps, d: vec4f, top: Row, middle: Row, bottom: Row) -> Taps {
     return Taps(slide(t.top, d, top), slide(t.middle, d, middle), slide(t.bottom, d, bottom));
 }
 
+fn join(a: Taps, b: Taps) -> Taps {
+    return Taps(a.top + b.top, a.middle + b.middle, a.bottom + b.bottom);
+}
+
 fn store(e: Extents, t: Taps, part: u32, output: u32, channel: u32) {
     if output < e.out_channels && channel < e.channels {
         let at = ((part * e.out_channels + output) * e.channels + channel) * 9u;
@@ -121,13 +125,16 @@ fn main(
     let samples = (e.batch + e.parts - 1u) / e.parts;
 
     let zero = Taps(vec3f(0.0), vec3f(0.0), vec3f(0.0));
-    var t0 = zero; var t1 = zero; var t2 = zero; var t3 = zero;
-    var t4 = zero; var t5 = zero; var t6 = zero; var t7 = zero;
+    var s0 = zero; var s1 = zero; var s2 = zero; var s3 = zero;
+    var s4 = zero; var s5 = zero; var s6 = zero; var s7 = zero;
 
     for (var sample = part * samples; sample < min((part + 1u) * samples, e.batch); sample++) {
         let x_plane = (sample * e.channels + min(channel, e.channels - 1u)) * e.height * e.width;
         let dy_plane = (sample * e.out_channels + min(output + lane, e.out_channels - 1u)) * e.out_height * e.out_width;
         for (var j = 0u; j < e.out_width; j += 4u) {
+            // Four columns are summed on their own first, which keeps the rounding error of long sums small.
+            var t0 = zero; var t1 = zero; var t2 = zero; var t3 = zero;
+            var t4 = zero; var t5 = zero; var t6 = zero; var t7 = zero;
             let column = i32(j) - i32(e.padding_x);
             let first = -i32(e.padding_y);
             var top = load_row(e, x_plane, first, column);
@@ -146,17 +153,19 @@ fn main(
                 top = middle;
                 middle = bottom;
             }
+            s0 = join(s0, t0); s1 = join(s1, t1); s2 = join(s2, t2); s3 = join(s3, t3);
+            s4 = join(s4, t4); s5 = join(s5, t5); s6 = join(s6, t6); s7 = join(s7, t7);
         }
     }
 
     if part < e.parts {
-        store(e, t0, part, output, channel);
-        store(e, t1, part, output + 1u, channel);
-        store(e, t2, part, output + 2u, channel);
-        store(e, t3, part, output + 3u, channel);
-        store(e, t4, part, output + 4u, channel);
-        store(e, t5, part, output + 5u, channel);
-        store(e, t6, part, output + 6u, channel);
-        store(e, t7, part, output + 7u, channel);
+        store(e, s0, part, output, channel);
+        store(e, s1, part, output + 1u, channel);
+        store(e, s2, part, output + 2u, channel);
+        store(e, s3, part, output + 3u, channel);
+        store(e, s4, part, output + 4u, channel);
+        store(e, s5, part, output + 5u, channel);
+        store(e, s6, part, output + 6u, channel);
+        store(e, s7, part, output + 7u, channel);
     }
 }

@@ -110,6 +110,10 @@ fn add(sums: Sums, d0: Four, d1: Four, d2: Four, d3: Four, pixels: vec4f) -> Sum
     return next;
 }
 
+fn join(a: Sums, b: Sums) -> Sums {
+    return Sums(a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]);
+}
+
 fn store_four(e: Extents, value: vec4f, part: u32, output: u32, k: u32) {
     let elements = e.channels * e.kernel_height * e.kernel_width;
     let at = (part * e.out_channels + output) * elements + k;
@@ -161,15 +165,21 @@ fn main(
     let look_b = look(e, k + WORKGROUP);
     let look_c = look(e, k + WORKGROUP * 2u);
     let look_d = look(e, k + WORKGROUP * 3u);
-    var a = Sums(vec4f(0.0), vec4f(0.0), vec4f(0.0), vec4f(0.0));
-    var b = a;
-    var c = a;
-    var d = a;
+    let zero = Sums(vec4f(0.0), vec4f(0.0), vec4f(0.0), vec4f(0.0));
+    var sum_a = zero;
+    var sum_b = zero;
+    var sum_c = zero;
+    var sum_d = zero;
     for (var sample = part * samples; sample < min((part + 1u) * samples, e.batch); sample++) {
         let area = e.out_height * e.out_width;
         let near_plane = (sample * e.out_channels + min(output + lane, e.out_channels - 1u)) * area;
         let far_plane = (sample * e.out_channels + min(output + lane + 8u, e.out_channels - 1u)) * area;
         for (var i = 0u; i < e.out_height; i++) {
+            // Each row is summed on its own first, which keeps the rounding error of long sums small.
+            var a = zero;
+            var b = zero;
+            var c = zero;
+            var d = zero;
             for (var j = 0u; j < e.out_width; j += 4u) {
                 let near = load_gradient(near_plane, i, j, e.out_width);
                 let d0 = Four(low(near.x), low(near.y), low(near.z), low(near.w));
@@ -190,15 +200,19 @@ fn main(
                     d = add(d, d0, d1, d2, d3, load_pixels(e, sample, look_d, i, j));
                 }
             }
+            sum_a = join(sum_a, a);
+            sum_b = join(sum_b, b);
+            sum_c = join(sum_c, c);
+            sum_d = join(sum_d, d);
         }
     }
 
-    store(e, a, part, output, k);
+    store(e, sum_a, part, output, k);
     if TAPS_A_LANE > 1u {
-        store(e, b, part, output, k + WORKGROUP);
+        store(e, sum_b, part, output, k + WORKGROUP);
     }
     if TAPS_A_LANE > 2u {
-        store(e, c, part, output, k + WORKGROUP * 2u);
-        store(e, d, part, output, k + WORKGROUP * 3u);
+        store(e, sum_c, part, output, k + WORKGROUP * 2u);
+        store(e, sum_d, part, output, k + WORKGROUP * 3u);
     }
 }

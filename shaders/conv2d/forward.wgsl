@@ -2,7 +2,8 @@
 //     [+ residual[n, o, i, j]])
 //
 // c runs over the CHANNELS / GROUPS channels of o's group g; x is 0 outside the picture. Any kernel, stride, padding
-// and groups. One invocation computes one output. Grid: ceil(outputs / 64) workgroups of 64, folded into y past 65,535.
+// and groups. Each channel is summed on its own first, which keeps the rounding error of long sums small. One invocation
+// computes one output. Grid: ceil(outputs / 64) workgroups of 64, folded into y past 65,535.
 
 override BATCH: u32;
 override CHANNELS: u32;
@@ -59,6 +60,7 @@ fn main(
 
     var sum = 0.0;
     for (var channel = 0u; channel < channels; channel++) {
+        var channel_sum = 0.0;
         let plane = (sample * CHANNELS + first + channel) * HEIGHT;
         let taps = (output * channels + channel) * KERNEL_HEIGHT;
         for (var u = 0u; u < KERNEL_HEIGHT; u++) {
@@ -72,9 +74,10 @@ fn main(
                     continue;
                 }
                 let value = x[(plane + u32(at_row)) * WIDTH + u32(at_column)];
-                sum = fma(weight[(taps + u) * KERNEL_WIDTH + v], value, sum);
+                channel_sum = fma(weight[(taps + u) * KERNEL_WIDTH + v], value, channel_sum);
             }
         }
+        sum += channel_sum;
     }
     if HAS_BIAS {
         sum += bias[output];

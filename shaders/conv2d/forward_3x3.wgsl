@@ -131,16 +131,21 @@ fn from_lanes_2_to_7(v: f32) -> Row {
     );
 }
 
+fn first_row(r: Row, w: vec3f) -> vec4f {
+    return fma(r.right, vec4f(w.z), fma(r.centre, vec4f(w.y), r.left * w.x));
+}
+
 fn add_row(sum: vec4f, r: Row, w: vec3f) -> vec4f {
     return fma(r.right, vec4f(w.z), fma(r.centre, vec4f(w.y), fma(r.left, vec4f(w.x), sum)));
 }
 
-// All nine products of an output before the next output, so that its sum stays in a register meanwhile.
+// All nine products of an output before the next output, so that their sum stays in a register meanwhile. They join the
+// others as one, which keeps the rounding error of long sums small.
 fn add(t: Tile, r0: Row, r1: Row, r2: Row, r3: Row, r4: Row, w: Taps) -> Tile {
     return Tile(
-        add_row(add_row(add_row(t.top, r0, w.top), r1, w.middle), r2, w.bottom),
-        add_row(add_row(add_row(t.middle, r1, w.top), r2, w.middle), r3, w.bottom),
-        add_row(add_row(add_row(t.bottom, r2, w.top), r3, w.middle), r4, w.bottom),
+        t.top + add_row(add_row(first_row(r0, w.top), r1, w.middle), r2, w.bottom),
+        t.middle + add_row(add_row(first_row(r1, w.top), r2, w.middle), r3, w.bottom),
+        t.bottom + add_row(add_row(first_row(r2, w.top), r3, w.middle), r4, w.bottom),
     );
 }
 

@@ -59,9 +59,10 @@ fn spread(v: vec4f) -> Pixels {
     );
 }
 
-// All four products of a pixel before the next one, so that its sum stays in a register meanwhile.
+// All four products of a pixel before the next one, so that their sum stays in a register meanwhile. They join the others
+// as one, which keeps the rounding error of long sums small.
 fn add_quad(sum: vec4f, a: vec4f, b: vec4f, c: vec4f, d: vec4f, w: vec4f) -> vec4f {
-    return fma(d, vec4f(w.w), fma(c, vec4f(w.z), fma(b, vec4f(w.y), fma(a, vec4f(w.x), sum))));
+    return sum + fma(d, vec4f(w.w), fma(c, vec4f(w.z), fma(b, vec4f(w.y), a * w.x)));
 }
 
 fn add(sum: Pixels, a: Pixels, b: Pixels, c: Pixels, d: Pixels, w: vec4f) -> Pixels {

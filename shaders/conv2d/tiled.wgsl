@@ -80,6 +80,13 @@ fn add(sum: Pixels, p: Pixels, tap: f32) -> Pixels {
     );
 }
 
+fn join(a: Pixels, b: Pixels) -> Pixels {
+    return array(
+        a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3], a[4] + b[4], a[5] + b[5], a[6] + b[6], a[7] + b[7],
+        a[8] + b[8], a[9] + b[9], a[10] + b[10], a[11] + b[11], a[12] + b[12], a[13] + b[13], a[14] + b[14], a[15] + b[15],
+    );
+}
+
 // Pixels of one class of y: every step-th row and column from the first on.
 struct Class { first: vec2u, step: vec2u, count: vec2u }
 
@@ -216,6 +223,14 @@ fn main(
             var weight_b = min(output + WORKGROUP, last) * output_step + tap;
             var weight_c = min(output + WORKGROUP * 2u, last) * output_step + tap;
             var weight_d = min(output + WORKGROUP * 3u, last) * output_step + tap;
+            // Each tap is summed on its own first, which keeps the rounding error of long sums small.
+            let none = vec4f(0.0);
+            var tap_a = array(
+                none, none, none, none, none, none, none, none, none, none, none, none, none, none, none, none,
+            );
+            var tap_b = tap_a;
+            var tap_c = tap_a;
+            var tap_d = tap_a;
             for (var channel = 0u; channel < e.channels; channel++) {
                 let near_value = vec4f(x[near_at.x], x[near_at.y], x[near_at.z], x[near_at.w]);
                 let far_value = vec4f(x[far_at.x], x[far_at.y], x[far_at.z], x[far_at.w]);
@@ -223,13 +238,13 @@ fn main(
                     select(vec4f(0.0), near_value, near_inside),
                     select(vec4f(0.0), far_value, far_inside),
                 );
-                a = add(a, pixels, weight[weight_a]);
+                tap_a = add(tap_a, pixels, weight[weight_a]);
                 if OUTPUTS_A_LANE > 1u {
-                    b = add(b, pixels, weight[weight_b]);
+                    tap_b = add(tap_b, pixels, weight[weight_b]);
                 }
                 if OUTPUTS_A_LANE > 2u {
-                    c = add(c, pixels, weight[weight_c]);
-                    d = add(d, pixels, weight[weight_d]);
+                    tap_c = add(tap_c, pixels, weight[weight_c]);
+                    tap_d = add(tap_d, pixels, weight[weight_d]);
                 }
                 near_at += plane;
                 far_at += plane;
@@ -238,6 +253,10 @@ fn main(
                 weight_c += channel_step;
                 weight_d += channel_step;
             }
+            a = join(a, tap_a);
+            b = join(b, tap_b);
+            c = join(c, tap_c);
+            d = join(d, tap_d);
         }
     }
 

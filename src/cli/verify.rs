@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use super::{Common, Status, print, print_json};
+use crate::graph::measure::variant_names;
+use crate::graph::tune::Choices;
 use crate::verify::{Report, verify};
 
 const NOTES: &str = "\
@@ -20,12 +22,26 @@ pub(super) struct Arguments {
     /// A dump of the PyTorch reference
     #[arg(value_name = "DUMP.safetensors")]
     dump: PathBuf,
+    /// Use this variant of the kernels wherever there is one: `plain`, `winograd`, ...
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
 }
 
 /// Runs the dump's network on the adapter and compares.
 pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let gpu = common.gpu()?;
-    let report = verify(&gpu, &arguments.dump)?;
+    let choices = match arguments.variant {
+        Some(variant) => {
+            let known = variant_names(&gpu)?;
+            if !known.contains(variant.as_str()) {
+                let known: Vec<_> = known.into_iter().collect();
+                anyhow::bail!("no kernel has a variant '{variant}' on this adapter; there are {}", known.join(", "));
+            }
+            Choices { everywhere: Some(variant), ..Choices::default() }
+        }
+        None => Choices::of(&gpu)?,
+    };
+    let report = verify(&gpu, &arguments.dump, &choices)?;
     if common.json {
         print_json(&report)?;
     } else {

@@ -1,5 +1,6 @@
 //! How long one variant of one node takes on a device.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,20 @@ impl Isolated {
         })?;
         Ok((plan, inputs))
     }
+}
+
+/// The names of all variants that operators have on a device, at the shapes of [`cases`](crate::ops::cases).
+///
+/// # Errors
+/// As [`Isolated::variants`].
+pub fn variant_names(gpu: &Arc<Gpu>) -> Result<BTreeSet<&'static str>, CheckError> {
+    let mut names = BTreeSet::new();
+    for case in crate::ops::cases() {
+        let inputs = case.inputs.into_iter().map(|(shape, _)| shape).collect();
+        let variants = Isolated { operator: case.operator, inputs }.variants(gpu)?;
+        names.extend(variants.into_iter().map(|variant| variant.name));
+    }
+    Ok(names)
 }
 
 /// Seconds that one run of a session takes: the median of `samples` measurements, each of as many runs in a row as fill

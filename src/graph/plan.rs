@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::measure::Isolated;
 use super::memory::{Place, place};
-use super::tune::{Choices, ChoicesError, choices_path};
+use super::tune::{Choices, ChoicesError};
 use crate::gpu::{Capabilities, Gpu};
 use crate::ir::{Case, Cost, Graph, Node, Role, Shape, ShapeError, ValueId, Variant};
 
@@ -90,8 +90,7 @@ impl Plan {
     /// # Errors
     /// As [`Plan::new`], and [`PlanError::Choices`] where the file of choices is damaged.
     pub fn on(gpu: &Gpu, graph: Graph, outputs: &[ValueId]) -> Result<Self, PlanError> {
-        let choices = choices_path(gpu).map(|path| Choices::load(&path)).transpose()?.unwrap_or_default();
-        Self::with_choices(graph, outputs, gpu.capabilities(), &choices)
+        Self::with_choices(graph, outputs, gpu.capabilities(), &Choices::of(gpu)?)
     }
 
     /// As [`Plan::new`] with these choices; cases that they do not name keep the operator's own.
@@ -107,9 +106,10 @@ impl Plan {
         let shapes: Vec<Shape> = graph.values().iter().map(|value| value.shape.clone()).collect();
         Self::with_variants(graph, outputs, capabilities, |node, mut variants| {
             let inputs = node.inputs.iter().map(|id| shapes[id.index()].clone()).collect();
-            let chosen = choices.variants.get(&Isolated { operator: Arc::clone(&node.operator), inputs }.key());
-            let position = chosen.and_then(|name| variants.iter().position(|variant| variant.name == name));
-            variants.swap_remove(position.unwrap_or(0))
+            let case = Isolated { operator: Arc::clone(&node.operator), inputs }.key();
+            let names: Vec<&str> = variants.iter().map(|variant| variant.name).collect();
+            let position = choices.position(&case, &names).unwrap_or(0);
+            variants.swap_remove(position)
         })
     }
 

@@ -24,6 +24,9 @@ pub struct Choices {
     pub adapter: String,
     /// Name of the variant of each case.
     pub variants: BTreeMap<String, String>,
+    /// Name of the variant of every other case that has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub everywhere: Option<String>,
 }
 
 /// A file of choices that cannot be used.
@@ -58,6 +61,20 @@ pub fn choices_path(gpu: &Gpu) -> Option<PathBuf> {
 }
 
 impl Choices {
+    /// Those kept for this adapter, none where there are none yet.
+    ///
+    /// # Errors
+    /// [`ChoicesError`] where there is a file that cannot be read as such.
+    pub fn of(gpu: &Gpu) -> Result<Self, ChoicesError> {
+        choices_path(gpu).map_or_else(|| Ok(Self::default()), |path| Self::load(&path))
+    }
+
+    /// The variant to use of those with these names, if this says so.
+    pub(super) fn position(&self, case: &str, names: &[&str]) -> Option<usize> {
+        let chosen = self.variants.get(case).into_iter().chain(&self.everywhere);
+        chosen.into_iter().find_map(|chosen| names.iter().position(|name| name == chosen))
+    }
+
     /// The choices for an adapter, empty where there are none yet.
     ///
     /// # Errors

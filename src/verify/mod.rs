@@ -17,6 +17,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::gpu::Gpu;
+use crate::graph::tune::Choices;
 use crate::graph::{PlanError, SessionError, Tensor};
 use crate::ir::ShapeError;
 
@@ -90,13 +91,13 @@ pub struct Report {
     pub groups: Vec<Group>,
 }
 
-/// Runs the dump's network on the adapter and compares.
+/// Runs the dump's network on the adapter, by these kernels, and compares.
 ///
 /// # Errors
 /// [`VerifyError`] where the file is no dump or its network cannot be run; a difference is no error but a report.
-pub fn verify(gpu: &Arc<Gpu>, path: &Path) -> Result<Report, VerifyError> {
+pub fn verify(gpu: &Arc<Gpu>, path: &Path, choices: &Choices) -> Result<Report, VerifyError> {
     let dump = Dump::open(path)?;
-    let computed = runs::run_all(gpu, &dump)?;
+    let computed = runs::run_all(gpu, &dump, choices)?;
     let groups: Vec<Group> = ALLOWANCES.iter().map(|allowance| compare(allowance, &dump, &computed)).collect();
     Ok(Report { pass: groups.iter().all(|group| group.pass), groups })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Dump, VerifyError};
 use crate::gpu::Gpu;
+use crate::graph::tune::Choices;
 use crate::graph::{Plan, Session, SessionError, Store, Tensor, fuse};
 use crate::ir::{Graph, Role, ValueId};
 use crate::models::HeatMaps;
@@ -18,11 +19,11 @@ const AFTER_RATE: f64 = 1e-3;
 const TRAJECTORY_RATE: f64 = 1e-4;
 
 /// Everything that a dump promises, under the dump's names.
-pub(super) fn run_all(gpu: &Arc<Gpu>, dump: &Dump) -> Result<BTreeMap<String, Tensor>, VerifyError> {
-    let mut computed = inference(gpu, dump)?;
-    computed.append(&mut training(gpu, dump)?);
-    computed.append(&mut optimizer(gpu, dump)?);
-    computed.append(&mut trajectory(gpu, dump)?);
+pub(super) fn run_all(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<String, Tensor>, VerifyError> {
+    let mut computed = inference(gpu, dump, choices)?;
+    computed.append(&mut training(gpu, dump, choices)?);
+    computed.append(&mut optimizer(gpu, dump, choices)?);
+    computed.append(&mut trajectory(gpu, dump, choices)?);
     Ok(computed)
 }
 
@@ -33,14 +34,14 @@ fn tensor(session: &Session, value: ValueId) -> Result<Tensor, SessionError> {
 }
 
 /// eval.*: heat maps with running statistics.
-fn inference(gpu: &Arc<Gpu>, dump: &Dump) -> Result<BTreeMap<String, Tensor>, VerifyError> {
+fn inference(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<String, Tensor>, VerifyError> {
     let mut net = Network::new(Mode::Inference);
     let image = net.graph.input("image", dump.required("input.image").shape());
     let maps = dump.model.build(&mut net, image)?;
     let outputs: Vec<ValueId> = [Some(maps.joints), maps.bones].into_iter().flatten().collect();
     fuse(&mut net.graph, &outputs);
     let mut store = Store::new(gpu);
-    let session = Session::new(gpu, Plan::on(gpu, net.graph, &outputs)?, &mut store)?;
+    let session = Session::new(gpu, Plan::with_choices(net.graph, &outputs, gpu.capabilities(), choices)?, &mut store)?;
     store.load(&dump.with_prefix("param."))?;
     session.write(image, &dump.required("input.image").data)?;
     session.run()?;
@@ -90,9 +91,10 @@ fn start(
     dump: &Dump,
     training: &TrainingGraph,
     outputs: &[ValueId],
+    choices: &Choices,
 ) -> Result<(Session, Store), VerifyError> {
     let mut store = Store::new(gpu);
-    let plan = Plan::on(gpu, training.net.graph.clone(), outputs)?;
+    let plan = Plan::with_choices(training.net.graph.clone(), outputs, gpu.capabilities(), choices)?;
     let session = Session::new(gpu, plan, &mut store)?;
     // The optimizer's moments stay zero: the dump has none.
     for (name, tensor) in dump.with_prefix("param.") {
@@ -118,13 +120,13 @@ fn losses_of(dump: &Dump, session: &Session, losses: &Losses) -> Result<[f32; 3]
 }
 
 /// train.*, loss.*, grad.* and stats.*: one training step without its update.
-fn training(gpu: &Arc<Gpu>, dump: &Dump) -> Result<BTreeMap<String, Tensor>, VerifyError> {
+fn training(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<String, Tensor>, VerifyError> {
     let mut training = training_graph(dump)?;
     let gradients = append_gradients(&mut training.net.graph, &training.losses)?;
     let mut outputs = training.losses.values();
     outputs.extend([Some(training.maps.joints), training.maps.bones].into_iter().flatten());
     outputs.extend(gradients.iter().map(|&(_, gradient)| gradient));
-    let (session, store) = start(gpu, dump, &training, &outputs)?;
+    let (session, store) = start(gpu, dump, &training, &outputs, choices)?;
     session.run()?;
 
     let mut found = heat_maps(&session, "train", training.maps)?;
@@ -142,7 +144,7 @@ fn training(gpu: &Arc<Gpu>, dump: &Dump) -> Result<BTreeMap<String, Tensor>, Ver
 }
 
 /// after.*: parameters after AdamW steps that all use the dump's gradients.
-fn optimizer(gpu: &Arc<Gpu>, dump: &Dump) -> Result<BTreeMap<String, Tensor>, VerifyError> {
+fn optimizer(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<String, Tensor>, VerifyError> {
     let mut graph = Graph::new();
     let mut pairs = Vec::new();
     let mut uploads = Vec::new();
@@ -154,7 +156,7 @@ fn optimizer(gpu: &Arc<Gpu>, dump: &Dump) -> Result<BTreeMap<String, Tensor>, Ve
     }
     let hyper = append_optimizer(&mut graph, &pairs)?;
     let mut store = Store::new(gpu);
-    let session = Session::new(gpu, Plan::on(gpu, graph, &[])?, &mut store)?;
+    let session = Session::new(gpu, Plan::with_choices(graph, &[], gpu.capabilities(), choices)?, &mut store)?;
     let parameters = dump.with_prefix("param.");
     for &(parameter, _) in &pairs {
         let name = &session.plan().graph.value(parameter).name;
@@ -179,11 +181,11 @@ fn optimizer(gpu: &Arc<Gpu>, dump: &Dump) -> Result<BTreeMap<String, Tensor>, Ve
 }
 
 /// trajectory.loss: the loss before each true training step.
-fn trajectory(gpu: &Arc<Gpu>, dump: &Dump) -> Result<BTreeMap<String, Tensor>, VerifyError> {
+fn trajectory(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<String, Tensor>, VerifyError> {
     let mut training = training_graph(dump)?;
     let gradients = append_gradients(&mut training.net.graph, &training.losses)?;
     let hyper = append_optimizer(&mut training.net.graph, &gradients)?;
-    let (session, _store) = start(gpu, dump, &training, &training.losses.values())?;
+    let (session, _store) = start(gpu, dump, &training, &training.losses.values(), choices)?;
     let mut totals = Vec::with_capacity(dump.trajectory);
     for step in 1..=dump.trajectory as u64 {
         session.write(hyper, &AdamWSettings::default().hyper(step, TRAJECTORY_RATE))?;

@@ -337,8 +337,8 @@ fn backward_weight_tiled(g: &Geometry, capabilities: &Capabilities) -> Variant {
     let workgroup = lanes(elements.div_ceil(taps_a_lane), capabilities);
     let blocks = g.out_channels.div_ceil(outputs) * elements.div_ceil(workgroup * taps_a_lane);
     let pointwise = g.is_pointwise();
-    // The pixels of a 1x1 convolution are as good as in one row.
-    let g = if pointwise { g.in_one_row() } else { *g };
+    // The pixels of a 1x1 convolution are as good as in one row, where rows are not of quads.
+    let g = if pointwise && !g.out_size[1].is_multiple_of(4) { g.in_one_row() } else { *g };
     let quads = g.out_size[1].is_multiple_of(4);
     let constants = vec![
         ("OUTPUTS", outputs as f64),
