@@ -3,14 +3,13 @@
 //     p = p (1 - lr wd),  m = m + (1 - beta1) (g - m),  v = beta2 v + (1 - beta2) g g
 //     p = p - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //
-// One invocation computes one element. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// One invocation computes one element. Grid: ceil(elements / 64) workgroups of 64, folded into y past 65,535. The number of
+// elements is the bound length, so that tensors of all sizes share one pipeline.
 
-override ELEMENTS: u32;
-
-@group(0) @binding(0) var<storage, read_write> parameter: array<f32>;      // [ELEMENTS] p
-@group(0) @binding(1) var<storage, read> gradient: array<f32>;             // [ELEMENTS] g
-@group(0) @binding(2) var<storage, read_write> first_moment: array<f32>;   // [ELEMENTS] m
-@group(0) @binding(3) var<storage, read_write> second_moment: array<f32>;  // [ELEMENTS] v
+@group(0) @binding(0) var<storage, read_write> parameter: array<f32>;      // [elements] p
+@group(0) @binding(1) var<storage, read> gradient: array<f32>;             // [elements] g
+@group(0) @binding(2) var<storage, read_write> first_moment: array<f32>;   // [elements] m
+@group(0) @binding(3) var<storage, read_write> second_moment: array<f32>;  // [elements] v
 @group(0) @binding(4) var<storage, read> hyper: Hyper;                     // [8]
 
 struct Hyper {
@@ -31,7 +30,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
-    if index >= ELEMENTS {
+    if index >= arrayLength(&parameter) {
         return;
     }
     let g = gradient[index];

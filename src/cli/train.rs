@@ -112,7 +112,9 @@ pub(super) fn stop_on_interrupt() -> anyhow::Result<&'static AtomicBool> {
 }
 
 fn report(summary: &Summary, folder: &Path) -> String {
-    let Summary { metric, seconds, pictures_per_second, waiting_share, epochs, parameters, adapter } = summary;
+    let Summary { metric, seconds, startup_seconds, pictures_per_second, waiting_share, epochs, parameters, adapter } =
+        summary;
+    let startup = startup_seconds.unwrap_or(0.0);
     let waiting = 100.0 * waiting_share;
     let folder = folder.display();
     format!(
@@ -121,6 +123,7 @@ fn report(summary: &Summary, folder: &Path) -> String {
 {mean_pose:<24} {baseline:>8.1} %
 epochs                   {epochs:>8}
 time                     {seconds:>8.0} s
+  to the first loss      {startup:>8.1} s
 speed                    {pictures_per_second:>8.1} pictures/s
 waiting for pictures     {waiting:>8.1} %
 parameters               {parameters:>8}

@@ -1,10 +1,12 @@
 //! Compiled kernels: each once a process, and on disk where the driver can keep them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::{env, fs};
+use std::time::Instant;
+use std::{env, fs, panic, thread};
 
 use super::{Dispatch, Gpu, GpuError, Kernel};
 
@@ -54,11 +56,43 @@ fn lock<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>, GpuError> {
     mutex.lock().map_err(|_| GpuError::DeviceLost("another thread panicked while it compiled a kernel".to_string()))
 }
 
+/// What tells the pipeline of a dispatch from others.
+fn key_of(dispatch: &Dispatch) -> Key {
+    let constants = dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
+    (dispatch.kernel.name, constants)
+}
+
 impl Gpu {
+    /// Compiles the kernels of `dispatches` that are new, on all cores of the host.
+    ///
+    /// # Errors
+    /// [`GpuError::Kernel`] where one does not compile.
+    pub fn compile<'a>(&self, dispatches: impl Iterator<Item = &'a Dispatch>) -> Result<(), GpuError> {
+        let start = Instant::now();
+        let mut known: HashSet<Key> = lock(&self.pipelines.pipelines)?.keys().cloned().collect();
+        let new: Vec<&Dispatch> = dispatches.filter(|dispatch| known.insert(key_of(dispatch))).collect();
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<(), GpuError> {
+            while let Some(dispatch) = new.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.pipeline(dispatch)?;
+            }
+            Ok(())
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(new.len());
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            let joined =
+                others.into_iter().map(|other| other.join().unwrap_or_else(|cause| panic::resume_unwind(cause)));
+            joined.fold(own, Result::and)
+        })?;
+        tracing::debug!("{} kernels compiled in {:.2} s", new.len(), start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
     /// The compiled pipeline of a dispatch, compiled now if it is new.
     pub(super) fn pipeline(&self, dispatch: &Dispatch) -> Result<Arc<wgpu::ComputePipeline>, GpuError> {
-        let constants = dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
-        let key: Key = (dispatch.kernel.name, constants);
+        let key = key_of(dispatch);
         if let Some(pipeline) = lock(&self.pipelines.pipelines)?.get(&key) {
             return Ok(Arc::clone(pipeline));
         }

@@ -115,11 +115,12 @@ impl Session {
         let (changes, seen) = (Arc::clone(store.changes()), AtomicU64::new(u64::MAX));
         let commands = Bound::default();
         let mut session = Self { gpu: Arc::clone(gpu), plan, slots, kept, tables, commands, changes, seen };
+        gpu.compile(session.plan.steps.iter().flat_map(|step| &step.variant.dispatches))?;
         session.commands = session.bind()?;
         Ok(session)
     }
 
-    /// Compiles and binds every dispatch of the plan.
+    /// Binds every dispatch of the plan.
     fn bind(&self) -> Result<Bound, GpuError> {
         let mut bound = Bound::default();
         for (step, tables) in self.plan.steps.iter().zip(&self.tables) {

@@ -4,13 +4,21 @@ use crate::gpu::Argument::Input;
 use crate::gpu::Kernel;
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
-use super::{OperatorCase, elementwise};
+use super::{OperatorCase, one_invocation_an_item};
 
 /// One step, in place.
 pub static UPDATE: Kernel = Kernel {
     name: "adamw/update",
     summary: "p, m, v = AdamW(p, g, m, v), in place",
     source: include_str!("../../shaders/adamw/update.wgsl"),
+    subgroups: false,
+};
+
+/// One step of four elements an invocation, in place.
+pub static UPDATE_QUADS: Kernel = Kernel {
+    name: "adamw/update_quads",
+    summary: "the same, four elements an invocation",
+    source: include_str!("../../shaders/adamw/update_quads.wgsl"),
     subgroups: false,
 };
 
@@ -82,8 +90,15 @@ impl Operator for AdamW {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        let bindings = (0..5).map(Input).collect();
-        vec![Variant::new("plain", vec![elementwise(&UPDATE, case.inputs[0].elements(), bindings)])]
+        let bindings: Vec<_> = (0..5).map(Input).collect();
+        let elements = case.inputs[0].elements();
+        let mut variants = Vec::new();
+        if elements.is_multiple_of(4) {
+            let update = one_invocation_an_item(&UPDATE_QUADS, elements / 4, Vec::new(), bindings.clone());
+            variants.push(Variant::new("quads", vec![update]));
+        }
+        variants.push(Variant::new("plain", vec![one_invocation_an_item(&UPDATE, elements, Vec::new(), bindings)]));
+        variants
     }
 
     fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -125,5 +140,5 @@ pub fn cases() -> Vec<OperatorCase> {
 
 /// The kernels of this file.
 pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&UPDATE]
+    vec![&UPDATE, &UPDATE_QUADS]
 }

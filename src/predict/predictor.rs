@@ -87,6 +87,7 @@ impl Predictor {
     ) -> Result<Self, NetworkError> {
         let mut store = Store::new(gpu);
         let predictor = Self::sharing(gpu, model, size, batch, reading, &mut store)?;
+        gpu.save_pipelines();
         Ok(Self { store: Some(store), ..predictor })
     }
 

@@ -58,6 +58,8 @@ pub struct Summary {
     pub metric: SummaryMetric,
     /// Seconds from the first step to the last score, pauses left out.
     pub seconds: f64,
+    /// Seconds that this process took from the opened adapter to the loss of its first step; `None` where it had none to do.
+    pub startup_seconds: Option<f64>,
     /// Pictures a second in training, evaluation left out.
     pub pictures_per_second: f64,
     /// Share of the training time, 0 to 1, in which no batch was ready; evaluation left out.

@@ -201,6 +201,8 @@ struct Run<'a> {
     last_pictures: Vec<String>,
     has_checkpoint: bool,
     opened: Instant,
+    /// Seconds from then to the first loss of this process.
+    startup_seconds: Option<f64>,
     seconds_before: f64,
     /// Seconds that the loader was waited for before the last settling.
     waited_before: f64,
@@ -259,6 +261,7 @@ impl<'a> Run<'a> {
         let batches = people.training_batches(&config, progress.step)?;
         let evaluator = Evaluator::new(&config, trainer.predictor(config.evaluate.reading())?);
         let parameters = trainer.parameters();
+        gpu.save_pipelines();
         let events = config.output.tensorboard.then(|| EventFile::new(folder.path(), progress.step + 1));
         watcher.opened(&Opening {
             folder,
@@ -289,6 +292,7 @@ impl<'a> Run<'a> {
             last_pictures: Vec::new(),
             has_checkpoint,
             opened,
+            startup_seconds: None,
             stepping_since: None,
         })
     }
@@ -335,6 +339,7 @@ impl<'a> Run<'a> {
     fn take_in(&mut self, loss: &StepLoss, watcher: &mut dyn Watcher) -> Result<(), TrainError> {
         let Some(step) = self.in_flight.pop_front() else { return Ok(()) };
         self.progress.step += 1;
+        self.startup_seconds = self.startup_seconds.or_else(|| Some(self.opened.elapsed().as_secs_f64()));
         if !loss.total.is_finite() {
             return Err(self.not_finite("the loss".into(), step));
         }
@@ -478,14 +483,18 @@ impl<'a> Run<'a> {
         let summary = Summary {
             metric: SummaryMetric { name: baseline.name().into(), value, mean_pose_baseline: baseline.value() },
             seconds: self.progress.seconds,
+            startup_seconds: self.startup_seconds,
             pictures_per_second: pictures as f64 / self.progress.training_seconds,
             waiting_share: self.progress.waiting_seconds / self.progress.training_seconds,
             epochs: self.progress.epochs,
             parameters: self.parameters,
             adapter: self.gpu.report().clone(),
         };
-        log::write_json(&self.folder.summary(), &summary)
-            .map_err(|error| TrainError::Record { path: self.folder.summary(), error })?;
+        // A finished run that was only opened again keeps the summary of the process that finished it.
+        let path = self.folder.summary();
+        if self.startup_seconds.is_some() || !path.exists() {
+            log::write_json(&path, &summary).map_err(|error| TrainError::Record { path, error })?;
+        }
         Ok(summary)
     }
 

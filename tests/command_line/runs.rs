@@ -44,6 +44,7 @@ fn a_run_leaves_log_summary_sheets_and_checkpoints() {
     }
     assert_eq!(summary["epochs"], 5);
     assert!(summary["seconds"].as_f64().is_some_and(|s| s > 0.0));
+    assert!(summary["startup_seconds"].as_f64().is_some_and(|s| s > 0.0));
     assert!(summary["pictures_per_second"].as_f64().is_some_and(|s| s > 0.0));
     assert!(summary["waiting_share"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)), "{summary}");
     assert!(summary["adapter"]["name"].as_str().is_some_and(|name| !name.is_empty()));

@@ -1,0 +1,45 @@
+// One step of AdamW, in place, in the order of operations of PyTorch's single-tensor form:
+//
+//     p = p (1 - lr wd),  m = m + (1 - beta1) (g - m),  v = beta2 v + (1 - beta2) g g
+//     p = p - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+//
+// As update.wgsl for a number of elements that is a multiple of 4: one invocation computes four. Grid: ceil(elements / 256)
+// workgroups of 64, folded into y past 65,535.
+
+@group(0) @binding(0) var<storage, read_write> parameter: array<vec4f>;      // [elements / 4] p
+@group(0) @binding(1) var<storage, read> gradient: array<vec4f>;             // [elements / 4] g
+@group(0) @binding(2) var<storage, read_write> first_moment: array<vec4f>;   // [elements / 4] m
+@group(0) @binding(3) var<storage, read_write> second_moment: array<vec4f>;  // [elements / 4] v
+@group(0) @binding(4) var<storage, read> hyper: Hyper;                       // [8]
+
+struct Hyper {
+    decay: f32,                // 1 - lr wd
+    one_minus_beta1: f32,
+    beta2: f32,
+    one_minus_beta2: f32,
+    root_of_correction2: f32,  // sqrt(1 - beta2^t)
+    eps: f32,
+    step_size: f32,            // lr / (1 - beta1^t)
+    unused: f32,
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    if index >= arrayLength(&parameter) {
+        return;
+    }
+    let g = gradient[index];
+    let p = parameter[index] * hyper.decay;
+    var m = first_moment[index];
+    m += hyper.one_minus_beta1 * (g - m);
+    let v = second_moment[index] * hyper.beta2 + hyper.one_minus_beta2 * g * g;
+    let denominator = sqrt(v) / hyper.root_of_correction2 + hyper.eps;
+    parameter[index] = p - hyper.step_size * m / denominator;
+    first_moment[index] = m;
+    second_moment[index] = v;
+}
