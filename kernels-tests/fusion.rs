@@ -131,7 +131,7 @@ fn what_depends_on_parameters_alone_is_computed_once_and_again_when_they_change(
         fuse(&mut graph, &[output]);
         for variant in 0..4 {
             let plan = |graph: Graph| {
-                Plan::with_variants(graph, &[output], gpu.capabilities(), |_, mut variants| {
+                Plan::with_variants(graph, &[output], gpu.capabilities(), |_, _, mut variants| {
                     variants.swap_remove(variant.min(variants.len() - 1))
                 })
                 .unwrap_or_else(|error| panic!("{error}"))

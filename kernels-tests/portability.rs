@@ -44,7 +44,9 @@ fn dispatches() -> Vec<Dispatch> {
         }
         for node in graph.nodes() {
             let (inputs, outputs) = (graph.shapes(&node.inputs), graph.shapes(&node.outputs));
-            let shapes = Case { inputs: &inputs, outputs: &outputs, capabilities: &capabilities };
+            let constant = vec![false; inputs.len()];
+            let (inputs, outputs) = (&inputs[..], &outputs[..]);
+            let shapes = Case { inputs, outputs, constant: &constant, capabilities: &capabilities };
             found.extend(node.operator.variants(&shapes).into_iter().flat_map(|variant| variant.dispatches));
         }
     }

@@ -69,8 +69,7 @@ fn collect(plan: &Plan, settings: &Settings, cases: &mut HashMap<String, KernelC
         if !wanted || LEFT_OUT.contains(&operator) {
             continue;
         }
-        let inputs: Vec<Shape> = step.node.inputs.iter().map(|&id| plan.graph.shape(id).clone()).collect();
-        let isolated = Isolated { operator: Arc::clone(&step.node.operator), inputs };
+        let isolated = Isolated::of(plan, step);
         let case = cases.entry(isolated.key()).or_insert_with(|| {
             let (pass, name) = describe(isolated.operator.as_ref(), &isolated.inputs);
             KernelCase { isolated, operator, pass, name, cost: step.cost, count: 0 }

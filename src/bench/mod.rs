@@ -184,11 +184,11 @@ fn ceiling(gpu: &Arc<Gpu>, samples: usize) -> Result<Ceiling, BenchError> {
     let is_cpu = gpu.capabilities().is_cpu;
     // About 20 ms each on a CPU of a few cores, and on a large GPU.
     let (elements, rounds) = if is_cpu { (1 << 16, 1 << 9) } else { (1 << 22, 1 << 12) };
-    let arithmetic = Isolated { operator: Arc::new(MultiplyAdds { rounds }), inputs: vec![Shape::from([elements])] };
+    let arithmetic = Isolated::changing(Arc::new(MultiplyAdds { rounds }), vec![Shape::from([elements])]);
     // Well past any cache.
     let words = if is_cpu { 1 << 24 } else { 1 << 27 };
     let limit = gpu.capabilities().max_binding_bytes.min(gpu.capabilities().max_buffer_bytes) as usize / 4;
-    let copy = Isolated { operator: Arc::new(Copy), inputs: vec![Shape::from([words.min(limit) / 4 * 4])] };
+    let copy = Isolated::changing(Arc::new(Copy), vec![Shape::from([words.min(limit) / 4 * 4])]);
     let rate = |isolated: &Isolated| -> Result<(f64, f64), BenchError> {
         let session = isolated.session(gpu, 0)?;
         let seconds = seconds_a_run(gpu, &session, samples, LEAST)?;

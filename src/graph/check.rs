@@ -54,7 +54,7 @@ pub fn check_values(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result<Ve
         let overwritten: Vec<ValueId> = case.operator.overwrites().iter().map(|&input| inputs[input]).collect();
         let results = if overwritten.is_empty() { outputs.clone() } else { overwritten };
         let count = std::cell::Cell::new(0);
-        let plan = Plan::with_variants(graph, &outputs, gpu.capabilities(), |_, mut variants| {
+        let plan = Plan::with_variants(graph, &outputs, gpu.capabilities(), |_, _, mut variants| {
             count.set(variants.len());
             variants.swap_remove(number.min(variants.len() - 1))
         })?;

@@ -8,9 +8,9 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::check::CheckError;
-use super::{Plan, Session, Store};
+use super::{Plan, Session, Step, Store};
 use crate::gpu::Gpu;
-use crate::ir::{Graph, Operator, Shape, ValueId, Variant};
+use crate::ir::{Case, Graph, Node, Operator, Shape, ValueId, Variant};
 use crate::ops::Fill;
 
 /// An operator at shapes, taken out of its network.
@@ -20,12 +20,35 @@ pub struct Isolated {
     pub operator: Arc<dyn Operator>,
     /// Shapes of its inputs.
     pub inputs: Vec<Shape>,
+    /// Whether each input stays the same from run to run.
+    pub constant: Vec<bool>,
 }
 
 impl Isolated {
-    /// What tells it from others: the operator's attributes and the shapes.
+    /// The operator of a node in its case.
+    pub fn new(node: &Node, case: &Case) -> Self {
+        let inputs = case.inputs.iter().map(|&shape| shape.clone()).collect();
+        Self { operator: Arc::clone(&node.operator), inputs, constant: case.constant.to_vec() }
+    }
+
+    /// The operator of one of a plan's steps.
+    pub fn of(plan: &Plan, step: &Step) -> Self {
+        let inputs = step.node.inputs.iter().map(|&id| plan.graph.shape(id).clone()).collect();
+        let constant = step.node.inputs.iter().map(|id| plan.constants.contains(id)).collect();
+        Self { operator: Arc::clone(&step.node.operator), inputs, constant }
+    }
+
+    /// An operator all of whose inputs change.
+    pub fn changing(operator: Arc<dyn Operator>, inputs: Vec<Shape>) -> Self {
+        let constant = vec![false; inputs.len()];
+        Self { operator, inputs, constant }
+    }
+
+    /// What tells it from others: the operator's attributes, the shapes, and which inputs are constant.
     pub fn key(&self) -> String {
-        let shapes: Vec<String> = self.inputs.iter().map(ToString::to_string).collect();
+        let describe =
+            |(shape, &constant): (&Shape, &bool)| format!("{shape}{}", if constant { " constant" } else { "" });
+        let shapes: Vec<String> = self.inputs.iter().zip(&self.constant).map(describe).collect();
         format!("{:?} {}", self.operator, shapes.join(" "))
     }
 
@@ -63,10 +86,13 @@ impl Isolated {
     ) -> Result<(Plan, Vec<ValueId>), CheckError> {
         let mut graph = Graph::new();
         let name = |number| format!("input {number}");
-        let inputs: Vec<ValueId> =
-            self.inputs.iter().enumerate().map(|(number, shape)| graph.input(&name(number), shape.clone())).collect();
+        let mut add = |(number, (shape, &constant)): (usize, (&Shape, &bool))| {
+            let (name, shape) = (name(number), shape.clone());
+            if constant { graph.parameter(&name, shape) } else { graph.input(&name, shape) }
+        };
+        let inputs: Vec<ValueId> = self.inputs.iter().zip(&self.constant).enumerate().map(&mut add).collect();
         let outputs = graph.apply_shared(Arc::clone(&self.operator), &inputs)?;
-        let plan = Plan::with_variants(graph, &outputs, gpu.capabilities(), |_, mut variants| {
+        let plan = Plan::with_variants(graph, &outputs, gpu.capabilities(), |_, _, mut variants| {
             let number = choose(&variants).min(variants.len() - 1);
             variants.swap_remove(number)
         })?;
@@ -82,7 +108,7 @@ pub fn variant_names(gpu: &Arc<Gpu>) -> Result<BTreeSet<&'static str>, CheckErro
     let mut names = BTreeSet::new();
     for case in crate::ops::cases() {
         let inputs = case.inputs.into_iter().map(|(shape, _)| shape).collect();
-        let variants = Isolated { operator: case.operator, inputs }.variants(gpu)?;
+        let variants = Isolated::changing(case.operator, inputs).variants(gpu)?;
         names.extend(variants.into_iter().map(|variant| variant.name));
     }
     Ok(names)

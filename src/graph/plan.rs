@@ -9,7 +9,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -17,7 +16,7 @@ use super::measure::Isolated;
 use super::memory::{Place, place};
 use super::tune::{Choices, ChoicesError};
 use crate::gpu::{Capabilities, Gpu};
-use crate::ir::{Case, Cost, Graph, Node, Role, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Graph, Node, Role, ShapeError, ValueId, Variant};
 
 /// A graph that cannot be planned.
 #[derive(Debug, Error)]
@@ -68,6 +67,8 @@ pub struct Plan {
     pub graph: Graph,
     /// What runs, in order.
     pub steps: Vec<Step>,
+    /// Parameters and state that no run changes, and what is computed from them alone.
+    pub constants: HashSet<ValueId>,
     /// Elements of each memory slot.
     pub slots: Vec<usize>,
     /// Where each computed value lies.
@@ -82,7 +83,7 @@ impl Plan {
     /// # Errors
     /// [`PlanError::BindingTooLarge`] where a tensor does not fit the adapter.
     pub fn new(graph: Graph, outputs: &[ValueId], capabilities: &Capabilities) -> Result<Self, PlanError> {
-        Self::with_variants(graph, outputs, capabilities, |_, mut variants| variants.swap_remove(0))
+        Self::with_variants(graph, outputs, capabilities, |_, _, mut variants| variants.swap_remove(0))
     }
 
     /// As [`Plan::new`] for a device, with the variants that [`tune`](super::tune) has found fastest on it.
@@ -103,12 +104,9 @@ impl Plan {
         capabilities: &Capabilities,
         choices: &Choices,
     ) -> Result<Self, PlanError> {
-        let shapes: Vec<Shape> = graph.values().iter().map(|value| value.shape.clone()).collect();
-        Self::with_variants(graph, outputs, capabilities, |node, mut variants| {
-            let inputs = node.inputs.iter().map(|id| shapes[id.index()].clone()).collect();
-            let case = Isolated { operator: Arc::clone(&node.operator), inputs }.key();
+        Self::with_variants(graph, outputs, capabilities, |node, case, mut variants| {
             let names: Vec<&str> = variants.iter().map(|variant| variant.name).collect();
-            let position = choices.position(&case, &names).unwrap_or(0);
+            let position = choices.position(&Isolated::new(node, case).key(), &names).unwrap_or(0);
             variants.swap_remove(position)
         })
     }
@@ -121,7 +119,7 @@ impl Plan {
         graph: Graph,
         outputs: &[ValueId],
         capabilities: &Capabilities,
-        choose: impl Fn(&Node, Vec<Variant>) -> Variant,
+        choose: impl Fn(&Node, &Case, Vec<Variant>) -> Variant,
     ) -> Result<Self, PlanError> {
         check_sizes(&graph, capabilities)?;
         let nodes = updates_early(&graph, live_nodes(&graph, outputs));
@@ -129,14 +127,14 @@ impl Plan {
         let mut steps = Vec::with_capacity(nodes.len());
         for node in nodes {
             let (inputs, results) = (graph.shapes(&node.inputs), graph.shapes(&node.outputs));
-            let case = Case { inputs: &inputs, outputs: &results, capabilities };
+            let constant: Vec<bool> = node.inputs.iter().map(|input| constants.contains(input)).collect();
+            let case = Case { inputs: &inputs, outputs: &results, constant: &constant, capabilities };
             let cost = node.operator.cost(&inputs, &results);
-            let variant = choose(&node, node.operator.variants(&case));
-            let constant = |number: usize| constants.contains(&node.inputs[number]);
-            let once = if node.operator.overwrites().is_empty() && (0..node.inputs.len()).all(constant) {
+            let variant = choose(&node, &case, node.operator.variants(&case));
+            let once = if node.operator.overwrites().is_empty() && constant.iter().all(|&constant| constant) {
                 constants.extend(&node.outputs);
                 variant.dispatches.len()
-            } else if variant.preparation.inputs.iter().all(|&number| constant(number)) {
+            } else if variant.preparation.inputs.iter().all(|&number| constant[number]) {
                 variant.preparation.dispatches
             } else {
                 0
@@ -144,7 +142,7 @@ impl Plan {
             steps.push(Step { node, variant, once, scratch: Vec::new(), cost });
         }
         let (slots, placement) = place(&graph, &mut steps, outputs);
-        Ok(Self { graph, steps, slots, placement, outputs: outputs.to_vec() })
+        Ok(Self { graph, steps, constants, slots, placement, outputs: outputs.to_vec() })
     }
 
     /// Whether a run changes parameters or state.

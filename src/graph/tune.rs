@@ -119,8 +119,7 @@ pub fn tune(
     let mut cases: BTreeMap<String, Isolated> = BTreeMap::new();
     for plan in plans {
         for step in &plan.steps {
-            let inputs = step.node.inputs.iter().map(|&id| plan.graph.shape(id).clone()).collect();
-            let isolated = Isolated { operator: Arc::clone(&step.node.operator), inputs };
+            let isolated = Isolated::of(plan, step);
             cases.insert(isolated.key(), isolated);
         }
     }

@@ -30,6 +30,8 @@ pub struct Case<'a> {
     pub inputs: &'a [&'a Shape],
     /// Shapes of the outputs.
     pub outputs: &'a [&'a Shape],
+    /// Whether each input stays the same from run to run.
+    pub constant: &'a [bool],
     /// What kernels may rely on.
     pub capabilities: &'a Capabilities,
 }

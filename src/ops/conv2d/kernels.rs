@@ -61,6 +61,7 @@ kernels! {
     WINOGRAD_INPUT, "winograd_input", false, "6x6 frequencies of tiles of a 3x3 convolution's input";
     WINOGRAD_WEIGHT, "winograd_weight", false, "6x6 frequencies of a 3x3 weight";
     WINOGRAD_PRODUCT, "winograd_product", true, "products of matrices by frequency, 64 columns of 4 rows an invocation";
+    WINOGRAD_PRODUCT_NARROW, "winograd_product_narrow", true, "the same, 16 columns of 16 rows an invocation";
     WINOGRAD_OUTPUT, "winograd_output", false, "outputs of a 3x3 convolution from their frequencies";
     WINOGRAD_GRADIENT, "winograd_gradient", false, "6x6 frequencies of tiles of an output's gradient";
     WINOGRAD_WEIGHT_GRADIENT, "winograd_weight_gradient", false, "gradient for a 3x3 weight from its frequencies";
@@ -114,7 +115,7 @@ pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
 
 pub(super) fn backward_input(g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
     let mut variants = Vec::new();
-    let pass = Pass { input_gradient: true, bias: None, residual: None, relu: false };
+    let pass = Pass { input_gradient: true, bias: None, residual: None, relu: false, prepared: false };
     if broadcasts(capabilities) {
         if g.stride == [1, 1] && g.padding[0] < g.kernel[0] && g.padding[1] < g.kernel[1] {
             variants.extend(pass.with_stride_1(&g.turned(), capabilities));
@@ -138,6 +139,8 @@ pub(super) struct Pass {
     pub bias: Option<Argument>,
     pub residual: Option<Argument>,
     pub relu: bool,
+    /// Whether the weight stays the same from run to run.
+    pub prepared: bool,
 }
 
 impl Pass {
@@ -177,7 +180,7 @@ impl Pass {
     fn with_stride_1(&self, g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
         let direct = self.for_kernel_size(g, capabilities);
         let winograd = winograd::forward(g, self, capabilities);
-        in_order(winograd::pays(g, capabilities), winograd, direct)
+        in_order(winograd::pays(g, self.prepared, capabilities), winograd, direct)
     }
 
     /// The kernel for the one kernel size, if there is one. For dx, `g` is turned.

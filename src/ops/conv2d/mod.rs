@@ -132,7 +132,8 @@ impl Operator for Conv2d {
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let (bias, residual) = (self.bias().map(Input), self.residual().map(Input));
-        let pass = kernels::Pass { input_gradient: false, bias, residual, relu: self.epilogue.relu };
+        let (relu, prepared) = (self.epilogue.relu, case.constant[1]);
+        let pass = kernels::Pass { input_gradient: false, bias, residual, relu, prepared };
         kernels::forward(&Geometry::of(self.geometry(case.inputs)), &pass, case.capabilities)
     }
 

@@ -5,8 +5,8 @@
 
 use super::geometry::Geometry;
 use super::kernels::{
-    Pass, WINOGRAD_GRADIENT, WINOGRAD_INPUT, WINOGRAD_OUTPUT, WINOGRAD_PRODUCT, WINOGRAD_WEIGHT,
-    WINOGRAD_WEIGHT_GRADIENT, flag, lanes,
+    Pass, WINOGRAD_GRADIENT, WINOGRAD_INPUT, WINOGRAD_OUTPUT, WINOGRAD_PRODUCT, WINOGRAD_PRODUCT_NARROW,
+    WINOGRAD_WEIGHT, WINOGRAD_WEIGHT_GRADIENT, flag, lanes,
 };
 use crate::gpu::Argument::{Input, Output, Scratch, Table};
 use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
@@ -24,9 +24,9 @@ fn takes(g: &Geometry) -> bool {
 }
 
 /// Whether it is faster than the other kernels, as measured on lavapipe: where products of 32 x 32 and more outweigh
-/// the transforms, and a picture fills most of a tile of the products.
-pub(super) fn pays(g: &Geometry, capabilities: &Capabilities) -> bool {
-    capabilities.is_cpu && g.channels.min(g.out_channels) >= 32 && blocks(g) >= 8
+/// the transforms, and pixels are many enough to outweigh that of the weight, unless this is done beforehand.
+pub(super) fn pays(g: &Geometry, prepared: bool, capabilities: &Capabilities) -> bool {
+    capabilities.is_cpu && g.channels.min(g.out_channels) >= 32 && (prepared || blocks(g) >= 8)
 }
 
 /// The same for dw, whose kernel for 3x3 gains more from its sliding rows.
@@ -103,14 +103,27 @@ struct Product {
 }
 
 impl Product {
+    /// Whether tiles of 64 columns would be less than half full.
+    fn is_narrow(&self) -> bool {
+        !self.depth_quads && self.columns <= 32
+    }
+
     /// From scratch 0 and 1 to scratch 2.
     fn dispatch(&self, table: Argument, capabilities: &Capabilities) -> Dispatch {
+        let bindings = vec![Scratch(0), Scratch(1), table, Scratch(2)];
+        if self.is_narrow() {
+            let workgroup = lanes(self.rows.div_ceil(16), capabilities);
+            let blocks = self.columns.div_ceil(16) * self.rows.div_ceil(16 * workgroup);
+            let constants = vec![("WORKGROUP", workgroup as f64)];
+            let (kernel, workgroups) = (&WINOGRAD_PRODUCT_NARROW, folded(FREQUENCIES * blocks));
+            return Dispatch { kernel, constants, bindings, workgroups };
+        }
         let workgroup = lanes(self.rows.div_ceil(4), capabilities);
         let blocks = self.columns.div_ceil(64) * self.rows.div_ceil(4 * workgroup);
         Dispatch {
             kernel: &WINOGRAD_PRODUCT,
             constants: vec![("DEPTH_QUADS", flag(self.depth_quads)), ("WORKGROUP", workgroup as f64)],
-            bindings: vec![Scratch(0), Scratch(1), table, Scratch(2)],
+            bindings,
             workgroups: folded(self.parts * FREQUENCIES * blocks),
         }
     }

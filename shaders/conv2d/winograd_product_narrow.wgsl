@@ -1,0 +1,143 @@
+// product[p, f, i, j] = sum over the k of part p of left[f, k, i] * right[f, k, j]
+//
+// As winograd_product.wgsl for few columns j, which a tile of 64 would leave half empty: lanes of a subgroup stand for 16
+// rows i each and share 16 columns. Lanes 0 to 3 load the columns of one k, lanes 4 to 7 those of the next. There are no
+// parts (p is 0), and left and right lie by fours along i and j.
+// Grid: frequencies * ceil(columns / 16) * ceil(rows / (16 * WORKGROUP)) workgroups, rows first, folded into y past 65,535.
+// Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+
+override WORKGROUP: u32;
+
+struct Extents {
+    parts: u32,
+    frequencies: u32,
+    depth: u32,
+    rows: u32,
+    columns: u32,
+}
+
+@group(0) @binding(0) var<storage, read> left: array<vec4f>;           // [frequencies, depth, rows padded]
+@group(0) @binding(1) var<storage, read> right: array<vec4f>;          // [frequencies, depth, columns padded]
+@group(0) @binding(2) var<storage, read> extents: Extents;
+@group(0) @binding(3) var<storage, read_write> product: array<vec4f>;  // [frequencies, rows, columns padded]
+
+// 16 columns of a row.
+struct Columns { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
+
+// Four rows.
+struct Rows { a: Columns, b: Columns, c: Columns, d: Columns }
+
+// Four vectors of columns, one a k.
+struct Four { a: Columns, b: Columns, c: Columns, d: Columns }
+
+fn columns(v: vec4f, first: u32) -> Columns {
+    if first == 0u {
+        return Columns(
+            subgroupBroadcast(v, 0u), subgroupBroadcast(v, 1u), subgroupBroadcast(v, 2u), subgroupBroadcast(v, 3u),
+        );
+    }
+    return Columns(
+        subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u), subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u),
+    );
+}
+
+// All four products of a quad before the next one, so that their sum stays in a register meanwhile.
+fn add_quad(sum: vec4f, a: vec4f, b: vec4f, c: vec4f, d: vec4f, w: vec4f) -> vec4f {
+    return sum + fma(d, vec4f(w.w), fma(c, vec4f(w.z), fma(b, vec4f(w.y), a * w.x)));
+}
+
+fn add_row(s: Columns, r: Four, w: vec4f) -> Columns {
+    return Columns(
+        add_quad(s.a, r.a.a, r.b.a, r.c.a, r.d.a, w), add_quad(s.b, r.a.b, r.b.b, r.c.b, r.d.b, w),
+        add_quad(s.c, r.a.c, r.b.c, r.c.c, r.d.c, w), add_quad(s.d, r.a.d, r.b.d, r.c.d, r.d.d, w),
+    );
+}
+
+// Adds the products of four rows, which start at `at` for the first k and `step` further for each of the others.
+fn add(s: Rows, r: Four, at: vec4u) -> Rows {
+    let a = left[at.x];
+    let b = left[at.y];
+    let c = left[at.z];
+    let d = left[at.w];
+    return Rows(
+        add_row(s.a, r, vec4f(a.x, b.x, c.x, d.x)), add_row(s.b, r, vec4f(a.y, b.y, c.y, d.y)),
+        add_row(s.c, r, vec4f(a.z, b.z, c.z, d.z)), add_row(s.d, r, vec4f(a.w, b.w, c.w, d.w)),
+    );
+}
+
+fn store_row(e: Extents, s: Columns, frequency: u32, row: u32, quad: u32) {
+    let quads = (e.columns + 3u) / 4u;
+    let at = (frequency * e.rows + row) * quads + quad;
+    if row >= e.rows {
+        return;
+    }
+    if quad < quads {
+        product[at] = s.a;
+    }
+    if quad + 1u < quads {
+        product[at + 1u] = s.b;
+    }
+    if quad + 2u < quads {
+        product[at + 2u] = s.c;
+    }
+    if quad + 3u < quads {
+        product[at + 3u] = s.d;
+    }
+}
+
+fn store(e: Extents, s: Rows, frequency: u32, row: u32, quad: u32) {
+    store_row(e, s.a, frequency, row, quad);
+    store_row(e, s.b, frequency, row + 1u, quad);
+    store_row(e, s.c, frequency, row + 2u, quad);
+    store_row(e, s.d, frequency, row + 3u, quad);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+    let e = extents;
+    let index = workgroup.y * workgroups.x + workgroup.x;
+    let row_blocks = (e.rows + WORKGROUP * 16u - 1u) / (WORKGROUP * 16u);
+    let column_blocks = (e.columns + 15u) / 16u;
+    let row = (index % row_blocks * WORKGROUP + local) * 16u;
+    let quad = index / row_blocks % column_blocks * 4u;
+    let frequency = min(index / (row_blocks * column_blocks), e.frequencies - 1u);
+    let row_quads = (e.rows + 3u) / 4u;
+    let quads = (e.columns + 3u) / 4u;
+    let last = e.depth - 1u;
+    let lane = subgroup_lane % 8u;
+    let mine = min(quad + lane % 4u, quads - 1u);
+    let first_quad = row / 4u;
+    let place = min(vec4u(first_quad) + vec4u(0u, 1u, 2u, 3u), vec4u(row_quads - 1u)) + frequency * e.depth * row_quads;
+
+    let none = Columns(vec4f(0.0), vec4f(0.0), vec4f(0.0), vec4f(0.0));
+    let zero = Rows(none, none, none, none);
+    var s0 = zero;
+    var s1 = zero;
+    var s2 = zero;
+    var s3 = zero;
+    for (var k = 0u; k < e.depth; k += 4u) {
+        let near = k + lane / 4u;
+        let far = near + 2u;
+        let start = frequency * e.depth;
+        let near_columns = select(vec4f(0.0), right[(start + min(near, last)) * quads + mine], near < e.depth);
+        let far_columns = select(vec4f(0.0), right[(start + min(far, last)) * quads + mine], far < e.depth);
+        let r = Four(columns(near_columns, 0u), columns(near_columns, 4u), columns(far_columns, 0u), columns(far_columns, 4u));
+        let at = min(vec4u(k) + vec4u(0u, 1u, 2u, 3u), vec4u(last)) * row_quads;
+        s0 = add(s0, r, at + place.x);
+        s1 = add(s1, r, at + place.y);
+        s2 = add(s2, r, at + place.z);
+        s3 = add(s3, r, at + place.w);
+    }
+
+    if index < e.frequencies * row_blocks * column_blocks {
+        store(e, s0, frequency, row, quad);
+        store(e, s1, frequency, row + 4u, quad);
+        store(e, s2, frequency, row + 8u, quad);
+        store(e, s3, frequency, row + 12u, quad);
+    }
+}
