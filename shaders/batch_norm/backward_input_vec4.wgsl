@@ -1,12 +1,14 @@
 // dx = gamma s (g - dbeta / M - h dgamma / M),  dresidual = g,
 // with s = 1 / sqrt(variance + EPS), h = (x - mean) s, M = BATCH * AREA and g = dy, or with RELU dy where y > 0, else 0
 //
-// One invocation computes four elements of a row of memory. Grid: ceil(BATCH * CHANNELS * AREA / 256) workgroups of
-// 64, folded into y past 65,535. Without RESIDUAL nothing is written to dresidual, which may then be any buffer.
+// One invocation computes QUADS times four elements in a row of memory, for which it loads the channel's numbers once.
+// Grid: ceil(BATCH * CHANNELS * AREA / (256 * QUADS)) workgroups of 64, folded into y past 65,535. Without RESIDUAL nothing
+// is written to dresidual, which may then be any buffer.
 
 override BATCH: u32;
 override CHANNELS: u32;
-override AREA: u32;  // height * width, a multiple of 4
+override AREA: u32;   // height * width, a multiple of 4 QUADS
+override QUADS: u32;
 override EPS: f32;
 override RESIDUAL: bool;
 override RELU: bool;
@@ -29,21 +31,25 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let area = AREA / 4u;
-    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
-    if index >= BATCH * CHANNELS * area {
+    let first = ((workgroup.y * workgroups.x + workgroup.x) * 64u + lane) * QUADS;
+    if first >= BATCH * CHANNELS * area {
         return;
     }
-    let channel = (index / area) % CHANNELS;
+    let channel = (first / area) % CHANNELS;
     let count = f32(BATCH * AREA);
     let inverse = inverseSqrt(variance[channel] + EPS);
-    var g = dy[index];
-    if RELU {
-        g = select(vec4f(0.0), g, y[index] > vec4f(0.0));
-    }
-    if RESIDUAL {
-        dresidual[index] = g;
-    }
     let slope = dgamma[channel] * inverse / count;
     let offset = dbeta[channel] / count;
-    dx[index] = (g - vec4f(offset) - (x[index] - vec4f(mean[channel])) * slope) * (gamma[channel] * inverse);
+    let centre = mean[channel];
+    let scale = gamma[channel] * inverse;
+    for (var index = first; index < first + QUADS; index++) {
+        var g = dy[index];
+        if RELU {
+            g = select(vec4f(0.0), g, y[index] > vec4f(0.0));
+        }
+        if RESIDUAL {
+            dresidual[index] = g;
+        }
+        dx[index] = (g - vec4f(offset) - (x[index] - vec4f(centre)) * slope) * scale;
+    }
 }

@@ -1,11 +1,13 @@
 // y = [relu] (gamma (x - mean) / sqrt(variance + EPS) + beta [+ residual])
 //
-// One invocation computes four elements of a row of memory. Serves training (batch statistics) and inference (running
-// statistics). Grid: ceil(BATCH * CHANNELS * AREA / 256) workgroups of 64, folded into y past 65,535.
+// One invocation computes QUADS times four elements in a row of memory, for which it loads the channel's numbers once.
+// Serves training (batch statistics) and inference (running statistics).
+// Grid: ceil(BATCH * CHANNELS * AREA / (256 * QUADS)) workgroups of 64, folded into y past 65,535.
 
 override BATCH: u32;
 override CHANNELS: u32;
-override AREA: u32;  // height * width, a multiple of 4
+override AREA: u32;   // height * width, a multiple of 4 QUADS
+override QUADS: u32;
 override EPS: f32;
 override RESIDUAL: bool;
 override RELU: bool;
@@ -25,18 +27,22 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let area = AREA / 4u;
-    let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
-    if index >= BATCH * CHANNELS * area {
+    let first = ((workgroup.y * workgroups.x + workgroup.x) * 64u + lane) * QUADS;
+    if first >= BATCH * CHANNELS * area {
         return;
     }
-    let channel = (index / area) % CHANNELS;
+    let channel = (first / area) % CHANNELS;
     let scale = gamma[channel] * inverseSqrt(variance[channel] + EPS);
-    var value = fma(x[index] - vec4f(mean[channel]), vec4f(scale), vec4f(beta[channel]));
-    if RESIDUAL {
-        value += residual[index];
+    let centre = mean[channel];
+    let shift = beta[channel];
+    for (var index = first; index < first + QUADS; index++) {
+        var value = fma(x[index] - vec4f(centre), vec4f(scale), vec4f(shift));
+        if RESIDUAL {
+            value += residual[index];
+        }
+        if RELU {
+            value = max(value, vec4f(0.0));
+        }
+        y[index] = value;
     }
-    if RELU {
-        value = max(value, vec4f(0.0));
-    }
-    y[index] = value;
 }

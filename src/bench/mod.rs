@@ -183,7 +183,7 @@ pub fn run(gpu: &Arc<Gpu>, settings: &Settings, mut progress: impl FnMut(&str)) 
 fn ceiling(gpu: &Arc<Gpu>, samples: usize) -> Result<Ceiling, BenchError> {
     let is_cpu = gpu.capabilities().is_cpu;
     // About 20 ms each on a CPU of a few cores, and on a large GPU.
-    let (elements, rounds) = if is_cpu { (1 << 16, 1 << 9) } else { (1 << 22, 1 << 12) };
+    let (elements, rounds) = if is_cpu { (1 << 16, 1 << 6) } else { (1 << 22, 1 << 9) };
     let arithmetic = Isolated::changing(Arc::new(MultiplyAdds { rounds }), vec![Shape::from([elements])]);
     // Well past any cache.
     let words = if is_cpu { 1 << 24 } else { 1 << 27 };

@@ -27,11 +27,13 @@ pub static COPY: Kernel = Kernel {
 
 /// Chains of each element.
 const CHAINS: usize = 8;
+/// Multiply-adds of each chain in a round.
+const STEPS: u32 = 8;
 
-/// x -> y of the same shape: the sum of 8 chains that start at x, x + 1, ... and become a / 2 + 1 so many times.
+/// x -> y of the same shape: the sum of 8 chains that start at x, x + 1, ... and become a / 2 + 1 again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MultiplyAdds {
-    /// Multiply-adds of each chain.
+    /// Rounds of eight multiply-adds of each chain.
     pub rounds: u32,
 }
 
@@ -61,12 +63,12 @@ impl Operator for MultiplyAdds {
     }
 
     fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let chain = |start: f64| (0..self.rounds).fold(start, |a, _| a.mul_add(0.5, 1.0));
+        let chain = |start: f64| (0..STEPS * self.rounds).fold(start, |a, _| a.mul_add(0.5, 1.0));
         vec![inputs[0].iter().map(|&x| (0..CHAINS).map(|k| chain(x + k as f64)).sum()).collect()]
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
-        let operations = 2.0 * CHAINS as f64 * f64::from(self.rounds);
+        let operations = 2.0 * CHAINS as f64 * f64::from(STEPS * self.rounds);
         Cost::new(operations * outputs[0].elements() as f64, inputs, outputs)
     }
 }

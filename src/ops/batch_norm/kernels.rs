@@ -1,7 +1,7 @@
 //! The kernels and how they are dispatched over the planes of `[N, C, H, W]`.
 
 use crate::gpu::Argument::{Input, Output, Scratch};
-use crate::gpu::{Argument, Dispatch, Kernel, folded};
+use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
 use crate::ir::{Shape, Variant};
 use crate::ops::Epilogue;
 
@@ -58,17 +58,28 @@ pub(super) struct Planes {
     channels: usize,
     area: usize,
     vec4: bool,
+    /// Quads that an invocation of the elementwise kernels computes with `vec4`.
+    quads: usize,
 }
 
 /// The variants of a case: four elements a load where a plane's size allows it, and one.
-pub(super) fn by_width(x: &Shape, build: impl Fn(&Planes) -> (Vec<Dispatch>, Vec<usize>)) -> Vec<Variant> {
+///
+/// Several quads an invocation suit CPU adapters, where loads cost most; on a GPU neighbouring lanes should load
+/// neighbouring quads.
+pub(super) fn by_width(
+    x: &Shape,
+    capabilities: &Capabilities,
+    build: impl Fn(&Planes) -> (Vec<Dispatch>, Vec<usize>),
+) -> Vec<Variant> {
+    const QUADS: usize = 4;
     let extents = x.extents();
     let (batch, channels, area) = (extents[0], extents[1], extents[2] * extents[3]);
+    let quads = if capabilities.is_cpu && area.is_multiple_of(4 * QUADS) { QUADS } else { 1 };
     let widths = if area.is_multiple_of(4) { &[true, false][..] } else { &[false][..] };
     widths
         .iter()
         .map(|&vec4| {
-            let (dispatches, scratch) = build(&Planes { batch, channels, area, vec4 });
+            let (dispatches, scratch) = build(&Planes { batch, channels, area, vec4, quads });
             Variant::new(if vec4 { "vec4" } else { "plain" }, dispatches).with_scratch(scratch)
         })
         .collect()
@@ -94,8 +105,22 @@ impl Planes {
         [("CHUNK", (PIECE / self.width()) as f64), ("CHUNKS", self.chunks() as f64)]
     }
 
-    fn elementwise(&self) -> [u32; 3] {
-        folded((self.batch * self.channels * self.area / self.width()).div_ceil(64))
+    /// A kernel that computes every element on its own, with EPS, RESIDUAL and RELU.
+    fn elementwise(
+        &self,
+        [plain, vec4]: [&'static Kernel; 2],
+        eps: f32,
+        epilogue: Epilogue,
+        bindings: Vec<Argument>,
+    ) -> Dispatch {
+        let mut constants = self.constants(&[&[("EPS", f64::from(eps))], &epilogue.constants()[..]].concat());
+        let mut elements = self.width();
+        if self.vec4 {
+            constants.push(("QUADS", self.quads as f64));
+            elements *= self.quads;
+        }
+        let workgroups = folded((self.batch * self.channels * self.area / elements).div_ceil(64));
+        Dispatch { kernel: if self.vec4 { vec4 } else { plain }, constants, bindings, workgroups }
     }
 
     /// Mean and variance of `x` into `targets`, by way of `partial` where a channel has several pieces.
@@ -132,12 +157,7 @@ impl Planes {
 
     /// The normalisation; `bindings` in the shader's order.
     pub(super) fn normalise(&self, eps: f32, epilogue: Epilogue, bindings: Vec<Argument>) -> Dispatch {
-        Dispatch {
-            kernel: if self.vec4 { &NORMALISE_VEC4 } else { &NORMALISE },
-            constants: self.constants(&[&[("EPS", f64::from(eps))], &epilogue.constants()[..]].concat()),
-            bindings,
-            workgroups: self.elementwise(),
-        }
+        self.elementwise([&NORMALISE, &NORMALISE_VEC4], eps, epilogue, bindings)
     }
 
     /// dgamma and dbeta into `targets`, from (dy, x, gamma, mean, variance) as inputs 0 to 4 and `y`.
@@ -171,22 +191,8 @@ impl Planes {
 
     /// dx (output 0) and dresidual from inputs 0 to 4, `y`, dgamma and dbeta (outputs 1 and 2).
     pub(super) fn backward_input(&self, eps: f32, epilogue: Epilogue, y: Argument, dresidual: Argument) -> Dispatch {
-        Dispatch {
-            kernel: if self.vec4 { &BACKWARD_INPUT_VEC4 } else { &BACKWARD_INPUT },
-            constants: self.constants(&[&[("EPS", f64::from(eps))], &epilogue.constants()[..]].concat()),
-            bindings: vec![
-                Input(0),
-                Input(1),
-                Input(2),
-                Input(3),
-                Input(4),
-                y,
-                Output(1),
-                Output(2),
-                Output(0),
-                dresidual,
-            ],
-            workgroups: self.elementwise(),
-        }
+        let results = [y, Output(1), Output(2), Output(0), dresidual];
+        let bindings = (0..5).map(Input).chain(results).collect();
+        self.elementwise([&BACKWARD_INPUT, &BACKWARD_INPUT_VEC4], eps, epilogue, bindings)
     }
 }

@@ -99,7 +99,7 @@ impl Operator for BatchNorm {
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let residual = if self.epilogue.residual { Input(3) } else { Input(0) };
-        kernels::by_width(case.inputs[0], |plane| {
+        kernels::by_width(case.inputs[0], case.capabilities, |plane| {
             let (mut dispatches, scratch) =
                 plane.statistics(Input(0), [Output(1), Output(2)], [Scratch(0), Scratch(1)]);
             let bindings = vec![Input(0), Input(1), Input(2), Output(1), Output(2), residual, Output(0)];
@@ -143,7 +143,7 @@ impl Operator for BatchNormInference {
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let residual = if self.epilogue.residual { Input(5) } else { Input(0) };
-        kernels::by_width(case.inputs[0], |plane| {
+        kernels::by_width(case.inputs[0], case.capabilities, |plane| {
             let bindings = vec![Input(0), Input(1), Input(2), Input(3), Input(4), residual, Output(0)];
             (vec![plane.normalise(self.eps, self.epilogue, bindings)], Vec::new())
         })
@@ -186,7 +186,7 @@ impl Operator for BatchNormGradient {
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let y = if self.epilogue.relu { Input(5) } else { Input(1) };
-        kernels::by_width(case.inputs[1], |plane| {
+        kernels::by_width(case.inputs[1], case.capabilities, |plane| {
             let sums = plane.backward_sums(self.eps, self.epilogue.relu, y, [Output(1), Output(2)]);
             let (mut dispatches, mut scratch) = sums;
             // The binding of dresidual needs some buffer that is written by nobody else.
@@ -222,7 +222,7 @@ pub fn cases() -> Vec<OperatorCase> {
     let eps = 1e-5;
     let mut cases = Vec::new();
     for epilogue in epilogues {
-        for x in [[2, 3, 5, 7], [3, 2, 4, 6]] {
+        for x in [[2, 3, 5, 7], [3, 2, 4, 6], [2, 2, 4, 8]] {
             let c = x[1];
             let mut shapes: Vec<Shape> = vec![x.into(), [c].into(), [c].into()];
             let mut wanted = vec![0, 1, 2];
