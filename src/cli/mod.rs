@@ -173,8 +173,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// `RUST_LOG` where it is set, else by the number of `-v`.
 fn start_logging(verbose: u8) {
-    let level = ["warn,wgpu_hal=error", "info,wgpu_hal=error,wgpu_core=warn", "debug"][usize::from(verbose.min(2))];
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
+    let level = ["warn", "info", "debug"][usize::from(verbose.min(2))];
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| format!("warn,wgpu_hal=error,ditn={level}").into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
 }
 

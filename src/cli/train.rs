@@ -123,7 +123,7 @@ fn report(summary: &Summary, folder: &Path) -> String {
 {mean_pose:<24} {baseline:>8.1} %
 epochs                   {epochs:>8}
 time                     {seconds:>8.0} s
-  to the first loss      {startup:>8.1} s
+  to the first step      {startup:>8.1} s
 speed                    {pictures_per_second:>8.1} pictures/s
 waiting for pictures     {waiting:>8.1} %
 parameters               {parameters:>8}

@@ -58,7 +58,7 @@ pub struct Summary {
     pub metric: SummaryMetric,
     /// Seconds from the first step to the last score, pauses left out.
     pub seconds: f64,
-    /// Seconds that this process took from the opened adapter to the loss of its first step; `None` where it had none to do.
+    /// Seconds that this process took from the opened adapter to its first step; `None` where it had none to do.
     pub startup_seconds: Option<f64>,
     /// Pictures a second in training, evaluation left out.
     pub pictures_per_second: f64,

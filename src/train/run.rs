@@ -201,7 +201,7 @@ struct Run<'a> {
     last_pictures: Vec<String>,
     has_checkpoint: bool,
     opened: Instant,
-    /// Seconds from then to the first loss of this process.
+    /// Seconds from then to the first step of this process.
     startup_seconds: Option<f64>,
     seconds_before: f64,
     /// Seconds that the loader was waited for before the last settling.
@@ -223,6 +223,9 @@ impl<'a> Run<'a> {
         let steps_per_epoch = steps_per_epoch(&config, &people);
         let total_steps = steps_per_epoch * config.train.epochs as u64;
 
+        // The first pictures are made ready while the kernels compile.
+        let first_step = resumed.as_ref().map_or(0, |checkpoint| checkpoint.header.progress.step);
+        let batches = people.training_batches(&config, first_step)?;
         let model = config.model_config(people.skeleton());
         let mut trainer = Trainer::new(gpu, &model, &config.step_config(), config.seed)?;
         let initial = trainer.state()?;
@@ -258,7 +261,6 @@ impl<'a> Run<'a> {
         checkpoint::write_atomically(&folder.config(), text.as_bytes())
             .map_err(|error| TrainError::Record { path: folder.config(), error })?;
 
-        let batches = people.training_batches(&config, progress.step)?;
         let evaluator = Evaluator::new(&config, trainer.predictor(config.evaluate.reading())?);
         let parameters = trainer.parameters();
         gpu.save_pipelines();
@@ -309,6 +311,7 @@ impl<'a> Run<'a> {
             return Err(DataError::Unsuitable("the training pictures have run out".into()).into());
         };
         let learning_rate = self.schedule.learning_rate(self.progress.step + self.submitted());
+        self.startup_seconds = self.startup_seconds.or_else(|| Some(self.opened.elapsed().as_secs_f64()));
         self.trainer.submit(&batch, learning_rate)?;
         let pictures = batch.people.into_iter().map(|person| person.name).collect();
         self.in_flight.push_back(InFlight { learning_rate, pictures });
@@ -339,7 +342,6 @@ impl<'a> Run<'a> {
     fn take_in(&mut self, loss: &StepLoss, watcher: &mut dyn Watcher) -> Result<(), TrainError> {
         let Some(step) = self.in_flight.pop_front() else { return Ok(()) };
         self.progress.step += 1;
-        self.startup_seconds = self.startup_seconds.or_else(|| Some(self.opened.elapsed().as_secs_f64()));
         if !loss.total.is_finite() {
             return Err(self.not_finite("the loss".into(), step));
         }
