@@ -12,8 +12,8 @@ Dumps are made by tools/ditn_torch.py; tests/dumps/ holds small ones. The allowa
 PyTorch's float32 errs against float64, summing in one order.
 
 Where `grad` alone exceeds its allowance, a ReLU may stand within rounding of zero: in another order of summation it passes
-what it stopped. `python tools/relu_ties.py DUMP.safetensors` prints how far PyTorch's own gradients move when it sums
-otherwise.";
+what it stopped. `python tools/relu_ties.py DUMP.safetensors` says whether PyTorch's own gradients keep within the allowances
+when it sums otherwise.";
 
 /// What `ditn verify` takes.
 #[derive(Debug, clap::Args)]

@@ -9,7 +9,7 @@ use super::OperatorCase;
 /// Bilinear samples of the pictures on lattices of points, normalised.
 pub static FORWARD: Kernel = Kernel {
     name: "crop/forward",
-    summary: "image = (picture sampled at column[x] + row[y] / 255 - mean) / deviation",
+    summary: "image = (picture sampled at (column[x] + row[y]) / 255 - mean) / deviation",
     source: include_str!("../../shaders/crop/forward.wgsl"),
     subgroups: false,
 };

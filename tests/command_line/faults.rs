@@ -47,6 +47,16 @@ fn a_configuration_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_dump_that_is_none_and_a_variant_that_no_kernel_has_are_refused() {
+    let folder = Folder::new("verify");
+    let dump = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dumps/hrnet_coco.safetensors");
+    refused(&mut ditn(&folder, &["verify", dump, "--variant", "fast"]), &["no kernel has a variant 'fast'", "plain"]);
+    std::fs::write(folder.join("a.safetensors"), "no dump").unwrap();
+    refused(&mut ditn(&folder, &["verify", "a.safetensors"]), &["a.safetensors"]);
+    succeed(&mut ditn(&folder, &["verify", dump, "--variant", "plain"]));
+}
+
+#[test]
 fn a_missing_data_folder_is_named_and_without_one_the_ways_to_give_it_are() {
     let folder = Folder::new("no-data");
     let lsp = ["--set", "data.kind=lsp"];
