@@ -51,8 +51,8 @@ pub struct Step {
     pub node: Node,
     /// How it is computed.
     pub variant: Variant,
-    /// How many of the variant's dispatches, from the first on, depend on nothing but parameters and state that the plan
-    /// does not overwrite: they run again only where those have changed.
+    /// How many of the variant's dispatches, from the first on, depend on nothing but [`Plan::constants`]: they run again
+    /// only where those have changed.
     pub once: usize,
     /// Where its scratch tensors lie.
     pub scratch: Vec<Place>,
@@ -67,7 +67,7 @@ pub struct Plan {
     pub graph: Graph,
     /// What runs, in order.
     pub steps: Vec<Step>,
-    /// Parameters and state that no run changes, and what is computed from them alone.
+    /// Parameters and state of a plan that changes none, and what is computed from them alone.
     pub constants: HashSet<ValueId>,
     /// Elements of each memory slot.
     pub slots: Vec<usize>,
@@ -206,17 +206,14 @@ fn check_sizes(graph: &Graph, capabilities: &Capabilities) -> Result<(), PlanErr
     Ok(())
 }
 
-/// The parameters and the state that no node overwrites.
+/// Parameters and state, where no node overwrites any: what one of them changes makes a training step, after which the
+/// others will change too.
 fn constants(graph: &Graph, nodes: &[Node]) -> HashSet<ValueId> {
-    let kept = |role: Role| matches!(role, Role::Parameter | Role::State);
-    let mut constants: HashSet<ValueId> =
-        graph.value_ids().filter(|(_, value)| kept(value.role)).map(|(id, _)| id).collect();
-    for node in nodes {
-        node.operator.overwrites().iter().for_each(|&number| {
-            constants.remove(&node.inputs[number]);
-        });
+    if nodes.iter().any(|node| !node.operator.overwrites().is_empty()) {
+        return HashSet::new();
     }
-    constants
+    let kept = |role: Role| matches!(role, Role::Parameter | Role::State);
+    graph.value_ids().filter(|(_, value)| kept(value.role)).map(|(id, _)| id).collect()
 }
 
 /// The nodes that an output or a state update needs, in the graph's order.

@@ -6,8 +6,8 @@
 //!
 //! | pass | kernels, the one to prefer first |
 //! |---|---|
-//! | y, dx | `winograd_*`: 3x3, stride 1, padding 1, one group, width by fours, where it pays |
-//! | | `forward_3x3`: 3x3, stride 1, one group |
+//! | y of an inference, dx | `winograd_*`: 3x3, stride 1, padding 1, one group, width by fours, where it pays |
+//! | y, dx | `forward_3x3`: 3x3, stride 1, one group |
 //! | | `grouped_3x3`: 3x3, stride 1, several groups |
 //! | | `pointwise`: 1x1, stride 1, no padding, one group, channels and pixels by fours |
 //! | | `depthwise_9x9`: 9x9, stride 1, a group a channel |
@@ -180,7 +180,7 @@ impl Pass {
     fn with_stride_1(&self, g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
         let direct = self.for_kernel_size(g, capabilities);
         let winograd = winograd::forward(g, self, capabilities);
-        in_order(winograd::pays(g, self.prepared, capabilities), winograd, direct)
+        in_order(winograd::pays(g, self, capabilities), winograd, direct)
     }
 
     /// The kernel for the one kernel size, if there is one. For dx, `g` is turned.
