@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Folder, bits, ditn, errors, run, status, succeed, train};
+use super::{Folder, bits, ditn, errors, run, skipped, status, succeed, train};
 
 /// Runs and expects status 2 with all of `parts` in a message of one paragraph.
 pub(super) fn refused(command: &mut Command, parts: &[&str]) {
@@ -72,7 +72,7 @@ fn a_missing_data_folder_is_named_and_without_one_the_ways_to_give_it_are() {
 #[test]
 fn a_broken_picture_in_the_set_is_named_and_the_steps_before_it_are_kept() {
     let Some(data) = std::env::var_os("DITN_DATA") else {
-        println!("skipped: DITN_DATA is not set");
+        skipped("DITN_DATA is not set");
         return;
     };
     let folder = Folder::new("broken-picture");
@@ -110,7 +110,7 @@ fn a_folder_that_cannot_be_written_is_named() {
         if std::fs::write(read_only.join("probe"), "").is_err() {
             refused(&mut train(&folder, &["--out", "read-only"]), &["read-only", "cannot write to the output folder"]);
         } else {
-            println!("skipped in part: this user may write everywhere");
+            skipped("in part, as this user may write everywhere");
         }
     }
 }

@@ -8,6 +8,7 @@ mod runs;
 mod weights;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -77,6 +78,11 @@ fn train(folder: &Folder, arguments: &[&str]) -> Command {
 
 fn run(command: &mut Command) -> Output {
     command.output().expect("the program was built with this test")
+}
+
+/// Says, past what the tests' harness holds back, that a test did not run.
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
 fn status(output: &Output) -> i32 {

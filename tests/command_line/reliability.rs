@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use super::faults::refused;
 use super::runs::wait_for_a_checkpoint;
-use super::{Folder, bits, ditn, errors, run, status, succeed, train};
+use super::{Folder, bits, ditn, errors, run, skipped, status, succeed, train};
 
 /// `ditn` that may not write a file of more than `kibibytes`: what a full disk does to a large one.
 #[cfg(unix)]
@@ -56,7 +56,7 @@ fn a_second_run_in_the_folder_of_a_first_is_refused_and_the_first_goes_on() {
 #[test]
 fn a_picture_that_vanishes_during_a_run_is_named_and_the_run_goes_on_when_it_is_back() {
     let Some(data) = std::env::var_os("DITN_DATA") else {
-        println!("skipped: DITN_DATA is not set");
+        skipped("DITN_DATA is not set");
         return;
     };
     let folder = Folder::new("vanishes");
