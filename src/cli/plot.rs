@@ -22,7 +22,9 @@ Examples:
 
 Of runs, finished or under way, the score, the accuracy on the training pictures and the training loss of the joints are
 drawn over the epochs (Figure 9 of the paper); the mean pose's score is a dashed line. The accuracy is the share of joints
-found within a twentieth of the heat map in the training steps themselves, so of augmented pictures. Of what `ditn eval --json` or `ditn score --json` printed, the
+found within a twentieth of the heat map in the training steps themselves, so of augmented pictures.
+
+Of what `ditn eval --json` or `ditn score --json` printed, the
 score by threshold is drawn; AP has none. The picture is SVG, which every browser shows.";
 
 /// Arguments of `ditn plot`.

@@ -1,8 +1,8 @@
 //! Where computed values and scratch tensors lie: packed into a few buffers by size, lifetime and use.
 //!
-//! A value lives from the step that computes it to the last one that reads it; what is computed once lives always. Two that never live at the same time may
-//! share memory, and two that do may lie side by side in one slot, unless one step writes the one while it reads the
-//! other: a device tracks whole buffers, and none may be read and written by one dispatch.
+//! A value lives from the step that computes it to the last one that reads it; what is computed once lives always. Two
+//! that never live at the same time may share memory, and two that do may lie side by side in one slot, unless one step
+//! writes the one while it reads the other: a device tracks whole buffers, and none may be read and written by one dispatch.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

@@ -46,6 +46,8 @@ pub struct Session {
     /// The tables of each step's variant.
     tables: Vec<Vec<Buffer>>,
     commands: Bound,
+    /// Whether a run changes parameters or state.
+    overwrites: bool,
     /// The store's count of changes, and what it was when the commands that run once last ran.
     changes: Arc<AtomicU64>,
     seen: AtomicU64,
@@ -113,8 +115,8 @@ impl Session {
             .map(|step| step.variant.tables.iter().map(|words| upload(&step.node.name, words)).collect())
             .collect::<Result<Vec<Vec<_>>, _>>()?;
         let (changes, seen) = (Arc::clone(store.changes()), AtomicU64::new(u64::MAX));
-        let commands = Bound::default();
-        let mut session = Self { gpu: Arc::clone(gpu), plan, slots, kept, tables, commands, changes, seen };
+        let (commands, overwrites) = (Bound::default(), plan.overwrites());
+        let mut session = Self { gpu: Arc::clone(gpu), plan, slots, kept, tables, commands, overwrites, changes, seen };
         gpu.compile(session.plan.steps.iter().flat_map(|step| &step.variant.dispatches))?;
         session.commands = session.bind()?;
         Ok(session)
@@ -199,7 +201,7 @@ impl Session {
             self.commands.once.submit(&self.gpu)?;
         }
         self.commands.always.submit(&self.gpu)?;
-        if self.plan.overwrites() {
+        if self.overwrites {
             self.changes.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
