@@ -3,7 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use ditn::gpu::{AdapterChoice, Gpu, list_adapters};
-use ditn::graph::check::{GRADIENT_TOLERANCE, check_gradients, check_values};
+use ditn::graph::check::{
+    CheckError, GRADIENT_TOLERANCE, VariantError, check_gradients, check_half_values, check_values,
+};
 use ditn::graph::{Plan, Session, Store, differentiate};
 use ditn::ir::{Graph, ValueId};
 use ditn::ops::{Fill, OperatorCase};
@@ -25,18 +27,21 @@ pub fn gpus() -> &'static [Arc<Gpu>] {
 /// Every variant of the case gives the twin's values on every adapter, and writes nowhere else.
 pub fn values_agree(case: &OperatorCase, seed: u64) {
     for gpu in gpus() {
-        let results = check_values(gpu, case, seed).unwrap_or_else(|error| panic!("{}: {error}", case.describe()));
-        for result in results {
-            assert!(
-                result.error <= case.tolerance,
-                "{} ({}) on {}: error {:e}, allowed {:e}",
-                case.describe(),
-                result.variant,
-                gpu.report().name,
-                result.error,
-                case.tolerance
-            );
-        }
+        within_tolerance(case, gpu, check_values(gpu, case, seed));
+    }
+}
+
+/// The same with all tensors stored as F16 that a variant can take so, on every adapter that has F16.
+pub fn half_values_agree(case: &OperatorCase, seed: u64) {
+    for gpu in gpus().iter().filter(|gpu| gpu.capabilities().shader_f16) {
+        within_tolerance(case, gpu, check_half_values(gpu, case, seed));
+    }
+}
+
+fn within_tolerance(case: &OperatorCase, gpu: &Gpu, results: Result<Vec<VariantError>, CheckError>) {
+    for VariantError { variant, error } in results.unwrap_or_else(|error| panic!("{}: {error}", case.describe())) {
+        let (case, name, allowed) = (case.describe(), &gpu.report().name, case.tolerance);
+        assert!(error <= allowed, "{case} ({variant}) on {name}: error {error:e}, allowed {allowed:e}");
     }
 }
 
@@ -49,10 +54,11 @@ pub fn gradients_agree(case: &OperatorCase, seed: u64) {
     }
 }
 
-/// The cases of an operator's own table: values of all, gradients where the case asks for them.
+/// The cases of an operator's own table: values of all, in F16 too, and gradients where the case asks for them.
 pub fn table_agrees(cases: &[OperatorCase]) {
     for (number, case) in cases.iter().enumerate() {
         values_agree(case, number as u64);
+        half_values_agree(case, number as u64);
         if !case.differentiable.is_empty() {
             gradients_agree(case, number as u64);
         }

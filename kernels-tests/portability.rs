@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use ditn::gpu::{Capabilities, Dispatch};
+use ditn::gpu::{Capabilities, Dispatch, Halves};
 use ditn::graph::differentiate;
-use ditn::ir::{Case, Graph, ValueId};
+use ditn::ir::{Case, Graph, Stored, ValueId};
 use ditn::ops;
 use naga::back::{PipelineConstants, glsl, hlsl, msl, spv};
 use naga::valid::{ModuleInfo, ValidationFlags, Validator};
@@ -46,7 +46,8 @@ fn dispatches() -> Vec<Dispatch> {
             let (inputs, outputs) = (graph.shapes(&node.inputs), graph.shapes(&node.outputs));
             let constant = vec![false; inputs.len()];
             let (inputs, outputs) = (&inputs[..], &outputs[..]);
-            let shapes = Case { inputs, outputs, constant: &constant, capabilities: &capabilities };
+            let stored = Stored::default();
+            let shapes = Case { inputs, outputs, constant: &constant, stored: &stored, capabilities: &capabilities };
             found.extend(node.operator.variants(&shapes).into_iter().flat_map(|variant| variant.dispatches));
         }
     }
@@ -54,11 +55,12 @@ fn dispatches() -> Vec<Dispatch> {
     found
 }
 
-/// The shader with its constants put in, validated again.
-fn specialised(dispatch: &Dispatch) -> (Module, ModuleInfo) {
+/// The shader with its constants put in and the tensors of `halves` stored as F16, validated again.
+fn specialised(dispatch: &Dispatch, halves: Halves) -> (Module, ModuleInfo) {
     let name = dispatch.kernel.name;
-    let module = naga::front::wgsl::parse_str(dispatch.kernel.source)
-        .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(dispatch.kernel.source, name)));
+    let source = dispatch.kernel.source_for(halves);
+    let module = naga::front::wgsl::parse_str(&source)
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(&source, name)));
     let capabilities = naga::valid::Capabilities::all();
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
@@ -96,25 +98,31 @@ fn every_shader_file_belongs_to_a_kernel() {
 #[test]
 fn every_kernel_translates_to_spirv_msl_hlsl_and_glsl() {
     for dispatch in dispatches() {
-        let name = dispatch.kernel.name;
-        let (module, info) = specialised(&dispatch);
-        let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
-        spv::write_vec(&module, &info, &options, None).unwrap_or_else(|error| panic!("{name} to SPIR-V: {error}"));
-        let options = msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..msl::Options::default() };
-        msl::write_string(&module, &info, &options, &msl::PipelineOptions::default())
-            .unwrap_or_else(|error| panic!("{name} to MSL: {error}"));
-        let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..hlsl::Options::default() };
-        hlsl::Writer::new(&mut String::new(), &options, &hlsl::PipelineOptions::default())
-            .write(&module, &info, None)
-            .unwrap_or_else(|error| panic!("{name} to HLSL: {error}"));
-        let options = glsl::Options { version: glsl::Version::Desktop(450), ..glsl::Options::default() };
-        let pipeline = glsl::PipelineOptions {
-            shader_stage: ShaderStage::Compute,
-            entry_point: "main".to_string(),
-            multiview: None,
-        };
-        glsl::Writer::new(&mut String::new(), &module, &info, &options, &pipeline, Default::default())
-            .and_then(|mut writer| writer.write().map(drop))
-            .unwrap_or_else(|error| panic!("{name} to GLSL: {error}"));
+        translate(&dispatch, Halves::NONE);
+        translate(&dispatch, dispatch.kernel.halvable());
     }
+}
+
+fn translate(dispatch: &Dispatch, halves: Halves) {
+    let name = dispatch.kernel.name;
+    let (module, info) = specialised(dispatch, halves);
+    let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
+    spv::write_vec(&module, &info, &options, None).unwrap_or_else(|error| panic!("{name} to SPIR-V: {error}"));
+    let options = msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..msl::Options::default() };
+    msl::write_string(&module, &info, &options, &msl::PipelineOptions::default())
+        .unwrap_or_else(|error| panic!("{name} to MSL: {error}"));
+    let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_2, ..hlsl::Options::default() };
+    hlsl::Writer::new(&mut String::new(), &options, &hlsl::PipelineOptions::default())
+        .write(&module, &info, None)
+        .unwrap_or_else(|error| panic!("{name} to HLSL: {error}"));
+    // GLSL has no 16-bit floats.
+    if halves != Halves::NONE {
+        return;
+    }
+    let options = glsl::Options { version: glsl::Version::Desktop(450), ..glsl::Options::default() };
+    let pipeline =
+        glsl::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: "main".to_string(), multiview: None };
+    glsl::Writer::new(&mut String::new(), &module, &info, &options, &pipeline, Default::default())
+        .and_then(|mut writer| writer.write().map(drop))
+        .unwrap_or_else(|error| panic!("{name} to GLSL: {error}"));
 }

@@ -88,9 +88,9 @@ fn assert_no_overlap(plan: &Plan) {
         let outputs = step.node.outputs.iter().map(|output| (plan.placement[output], last_use[output]));
         let written: Vec<(Place, usize)> = outputs.chain(step.scratch.iter().map(|&place| (place, index))).collect();
         for &(place, dies) in &written {
-            assert!(place.first + place.elements <= plan.slots[place.slot], "{place:?} is past the end of its slot");
+            assert!(place.first + place.words <= plan.slots[place.slot], "{place:?} is past the end of its slot");
             for (other, _) in &living {
-                let apart = place.first + place.elements <= other.first || other.first + other.elements <= place.first;
+                let apart = place.first + place.words <= other.first || other.first + other.words <= place.first;
                 assert!(place.slot != other.slot || apart, "{place:?} and {other:?} overlap at step {index}");
             }
             living.push((place, dies));

@@ -4,9 +4,14 @@
 
 override ELEMENTS: u32;
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;        // [ELEMENTS]
-@group(0) @binding(1) var<storage, read> b: array<f32>;        // [ELEMENTS]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [ELEMENTS]
+// Elements as they are stored; f16 in half precision.
+alias A = f32;
+alias B = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> a: array<A>;        // [ELEMENTS]
+@group(0) @binding(1) var<storage, read> b: array<B>;        // [ELEMENTS]
+@group(0) @binding(2) var<storage, read_write> y: array<Y>;  // [ELEMENTS]
 
 @compute @workgroup_size(64)
 fn main(
@@ -18,5 +23,5 @@ fn main(
     if index >= ELEMENTS {
         return;
     }
-    y[index] = a[index] + b[index];
+    y[index] = Y(f32(a[index]) + f32(b[index]));
 }

@@ -4,9 +4,14 @@
 
 override ELEMENTS: u32;
 
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;        // [ELEMENTS / 4]
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;        // [ELEMENTS / 4]
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;  // [ELEMENTS / 4]
+// Elements as they are stored; f16 in half precision.
+alias A = f32;
+alias B = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> a: array<vec4<A>>;        // [ELEMENTS / 4]
+@group(0) @binding(1) var<storage, read> b: array<vec4<B>>;        // [ELEMENTS / 4]
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<Y>>;  // [ELEMENTS / 4]
 
 @compute @workgroup_size(64)
 fn main(
@@ -18,5 +23,5 @@ fn main(
     if index >= ELEMENTS / 4u {
         return;
     }
-    y[index] = a[index] + b[index];
+    y[index] = vec4<Y>(vec4f(a[index]) + vec4f(b[index]));
 }

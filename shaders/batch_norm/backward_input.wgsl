@@ -11,16 +11,23 @@ override EPS: f32;
 override RESIDUAL: bool;
 override RELU: bool;
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;                 // [BATCH, CHANNELS, AREA]
-@group(0) @binding(1) var<storage, read> x: array<f32>;                  // [BATCH, CHANNELS, AREA]
-@group(0) @binding(2) var<storage, read> gamma: array<f32>;              // [CHANNELS]
-@group(0) @binding(3) var<storage, read> mean: array<f32>;               // [CHANNELS]
-@group(0) @binding(4) var<storage, read> variance: array<f32>;           // [CHANNELS]
-@group(0) @binding(5) var<storage, read> y: array<f32>;                  // [BATCH, CHANNELS, AREA]; any other without RELU
-@group(0) @binding(6) var<storage, read> dgamma: array<f32>;             // [CHANNELS]
-@group(0) @binding(7) var<storage, read> dbeta: array<f32>;              // [CHANNELS]
-@group(0) @binding(8) var<storage, read_write> dx: array<f32>;           // [BATCH, CHANNELS, AREA]
-@group(0) @binding(9) var<storage, read_write> dresidual: array<f32>;    // [BATCH, CHANNELS, AREA]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias X = f32;
+alias Y = f32;
+alias Dx = f32;
+alias Dresidual = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;                      // [BATCH, CHANNELS, AREA]
+@group(0) @binding(1) var<storage, read> x: array<X>;                        // [BATCH, CHANNELS, AREA]
+@group(0) @binding(2) var<storage, read> gamma: array<f32>;                  // [CHANNELS]
+@group(0) @binding(3) var<storage, read> mean: array<f32>;                   // [CHANNELS]
+@group(0) @binding(4) var<storage, read> variance: array<f32>;               // [CHANNELS]
+@group(0) @binding(5) var<storage, read> y: array<Y>;                        // [BATCH, CHANNELS, AREA]; any other without RELU
+@group(0) @binding(6) var<storage, read> dgamma: array<f32>;                 // [CHANNELS]
+@group(0) @binding(7) var<storage, read> dbeta: array<f32>;                  // [CHANNELS]
+@group(0) @binding(8) var<storage, read_write> dx: array<Dx>;                // [BATCH, CHANNELS, AREA]
+@group(0) @binding(9) var<storage, read_write> dresidual: array<Dresidual>;  // [BATCH, CHANNELS, AREA]
 
 @compute @workgroup_size(64)
 fn main(
@@ -36,14 +43,14 @@ fn main(
     let channel = (index / area) % CHANNELS;
     let count = f32(BATCH * AREA);
     let inverse = inverseSqrt(variance[channel] + EPS);
-    var g = dy[index];
+    var g = f32(dy[index]);
     if RELU {
-        g = select(0.0, g, y[index] > 0.0);
+        g = select(0.0, g, f32(y[index]) > 0.0);
     }
     if RESIDUAL {
-        dresidual[index] = g;
+        dresidual[index] = Dresidual(g);
     }
     let slope = dgamma[channel] * inverse / count;
     let offset = dbeta[channel] / count;
-    dx[index] = (g - offset - (x[index] - mean[channel]) * slope) * (gamma[channel] * inverse);
+    dx[index] = Dx((g - offset - (f32(x[index]) - mean[channel]) * slope) * (gamma[channel] * inverse));
 }

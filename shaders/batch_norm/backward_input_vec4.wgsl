@@ -13,16 +13,23 @@ override EPS: f32;
 override RESIDUAL: bool;
 override RELU: bool;
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>;               // [BATCH, CHANNELS, AREA / 4]
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;                // [BATCH, CHANNELS, AREA / 4]
-@group(0) @binding(2) var<storage, read> gamma: array<f32>;              // [CHANNELS]
-@group(0) @binding(3) var<storage, read> mean: array<f32>;               // [CHANNELS]
-@group(0) @binding(4) var<storage, read> variance: array<f32>;           // [CHANNELS]
-@group(0) @binding(5) var<storage, read> y: array<vec4f>;                // [BATCH, CHANNELS, AREA / 4]; any other without RELU
-@group(0) @binding(6) var<storage, read> dgamma: array<f32>;             // [CHANNELS]
-@group(0) @binding(7) var<storage, read> dbeta: array<f32>;              // [CHANNELS]
-@group(0) @binding(8) var<storage, read_write> dx: array<vec4f>;         // [BATCH, CHANNELS, AREA / 4]
-@group(0) @binding(9) var<storage, read_write> dresidual: array<vec4f>;  // [BATCH, CHANNELS, AREA / 4]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias X = f32;
+alias Y = f32;
+alias Dx = f32;
+alias Dresidual = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<vec4<Dy>>;                      // [BATCH, CHANNELS, AREA / 4]
+@group(0) @binding(1) var<storage, read> x: array<vec4<X>>;                        // [BATCH, CHANNELS, AREA / 4]
+@group(0) @binding(2) var<storage, read> gamma: array<f32>;                        // [CHANNELS]
+@group(0) @binding(3) var<storage, read> mean: array<f32>;                         // [CHANNELS]
+@group(0) @binding(4) var<storage, read> variance: array<f32>;                     // [CHANNELS]
+@group(0) @binding(5) var<storage, read> y: array<vec4<Y>>;                        // [BATCH, CHANNELS, AREA / 4]; any other without RELU
+@group(0) @binding(6) var<storage, read> dgamma: array<f32>;                       // [CHANNELS]
+@group(0) @binding(7) var<storage, read> dbeta: array<f32>;                        // [CHANNELS]
+@group(0) @binding(8) var<storage, read_write> dx: array<vec4<Dx>>;                // [BATCH, CHANNELS, AREA / 4]
+@group(0) @binding(9) var<storage, read_write> dresidual: array<vec4<Dresidual>>;  // [BATCH, CHANNELS, AREA / 4]
 
 @compute @workgroup_size(64)
 fn main(
@@ -43,13 +50,13 @@ fn main(
     let centre = mean[channel];
     let scale = gamma[channel] * inverse;
     for (var index = first; index < first + QUADS; index++) {
-        var g = dy[index];
+        var g = vec4f(dy[index]);
         if RELU {
-            g = select(vec4f(0.0), g, y[index] > vec4f(0.0));
+            g = select(vec4f(0.0), g, vec4f(y[index]) > vec4f(0.0));
         }
         if RESIDUAL {
-            dresidual[index] = g;
+            dresidual[index] = vec4<Dresidual>(g);
         }
-        dx[index] = (g - vec4f(offset) - (x[index] - vec4f(centre)) * slope) * scale;
+        dx[index] = vec4<Dx>((g - vec4f(offset) - (vec4f(x[index]) - vec4f(centre)) * slope) * scale);
     }
 }

@@ -13,11 +13,16 @@ override CHUNKS: u32;  // pieces a channel
 override EPS: f32;
 override RELU: bool;
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;            // [BATCH, CHANNELS, AREA]
-@group(0) @binding(1) var<storage, read> x: array<f32>;             // [BATCH, CHANNELS, AREA]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias X = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;             // [BATCH, CHANNELS, AREA]
+@group(0) @binding(1) var<storage, read> x: array<X>;               // [BATCH, CHANNELS, AREA]
 @group(0) @binding(2) var<storage, read> mean: array<f32>;          // [CHANNELS]
 @group(0) @binding(3) var<storage, read> variance: array<f32>;      // [CHANNELS]
-@group(0) @binding(4) var<storage, read> y: array<f32>;             // [BATCH, CHANNELS, AREA]; any other without RELU
+@group(0) @binding(4) var<storage, read> y: array<Y>;               // [BATCH, CHANNELS, AREA]; any other without RELU
 @group(0) @binding(5) var<storage, read_write> dgamma: array<f32>;  // [CHANNELS, CHUNKS]
 @group(0) @binding(6) var<storage, read_write> dbeta: array<f32>;   // [CHANNELS, CHUNKS]
 
@@ -40,11 +45,11 @@ fn main(
     var sum = 0.0;
     for (var index = first + lane; index < last; index += 64u) {
         let at = ((index / area) * CHANNELS + channel) * area + index % area;
-        var g = dy[at];
+        var g = f32(dy[at]);
         if RELU {
-            g = select(0.0, g, y[at] > 0.0);
+            g = select(0.0, g, f32(y[at]) > 0.0);
         }
-        products = fma(g, x[at] - centre, products);
+        products = fma(g, f32(x[at]) - centre, products);
         sum += g;
     }
     sums[lane] = vec2f(products, sum);

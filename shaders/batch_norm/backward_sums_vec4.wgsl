@@ -13,11 +13,16 @@ override CHUNKS: u32;  // pieces a channel
 override EPS: f32;
 override RELU: bool;
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>;          // [BATCH, CHANNELS, AREA / 4]
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;           // [BATCH, CHANNELS, AREA / 4]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias X = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<vec4<Dy>>;       // [BATCH, CHANNELS, AREA / 4]
+@group(0) @binding(1) var<storage, read> x: array<vec4<X>>;         // [BATCH, CHANNELS, AREA / 4]
 @group(0) @binding(2) var<storage, read> mean: array<f32>;          // [CHANNELS]
 @group(0) @binding(3) var<storage, read> variance: array<f32>;      // [CHANNELS]
-@group(0) @binding(4) var<storage, read> y: array<vec4f>;           // [BATCH, CHANNELS, AREA / 4]; any other without RELU
+@group(0) @binding(4) var<storage, read> y: array<vec4<Y>>;         // [BATCH, CHANNELS, AREA / 4]; any other without RELU
 @group(0) @binding(5) var<storage, read_write> dgamma: array<f32>;  // [CHANNELS, CHUNKS]
 @group(0) @binding(6) var<storage, read_write> dbeta: array<f32>;   // [CHANNELS, CHUNKS]
 
@@ -40,11 +45,11 @@ fn main(
     var sum = vec4f(0.0);
     for (var index = first + lane; index < last; index += 64u) {
         let at = ((index / area) * CHANNELS + channel) * area + index % area;
-        var g = dy[at];
+        var g = vec4f(dy[at]);
         if RELU {
-            g = select(vec4f(0.0), g, y[at] > vec4f(0.0));
+            g = select(vec4f(0.0), g, vec4f(y[at]) > vec4f(0.0));
         }
-        products = fma(g, x[at] - centre, products);
+        products = fma(g, vec4f(x[at]) - centre, products);
         sum += g;
     }
     sums[lane] = vec2f(products.x + products.y + products.z + products.w, sum.x + sum.y + sum.z + sum.w);

@@ -10,13 +10,18 @@ override EPS: f32;
 override RESIDUAL: bool;
 override RELU: bool;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;            // [BATCH, CHANNELS, AREA]
-@group(0) @binding(1) var<storage, read> gamma: array<f32>;        // [CHANNELS]
-@group(0) @binding(2) var<storage, read> beta: array<f32>;         // [CHANNELS]
-@group(0) @binding(3) var<storage, read> mean: array<f32>;         // [CHANNELS]
-@group(0) @binding(4) var<storage, read> variance: array<f32>;     // [CHANNELS]
-@group(0) @binding(5) var<storage, read> residual: array<f32>;     // [BATCH, CHANNELS, AREA]; any other without RESIDUAL
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;      // [BATCH, CHANNELS, AREA]
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Residual = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;                // [BATCH, CHANNELS, AREA]
+@group(0) @binding(1) var<storage, read> gamma: array<f32>;          // [CHANNELS]
+@group(0) @binding(2) var<storage, read> beta: array<f32>;           // [CHANNELS]
+@group(0) @binding(3) var<storage, read> mean: array<f32>;           // [CHANNELS]
+@group(0) @binding(4) var<storage, read> variance: array<f32>;       // [CHANNELS]
+@group(0) @binding(5) var<storage, read> residual: array<Residual>;  // [BATCH, CHANNELS, AREA]; any other without RESIDUAL
+@group(0) @binding(6) var<storage, read_write> y: array<Y>;          // [BATCH, CHANNELS, AREA]
 
 @compute @workgroup_size(64)
 fn main(
@@ -31,12 +36,12 @@ fn main(
     }
     let channel = (index / area) % CHANNELS;
     let scale = gamma[channel] * inverseSqrt(variance[channel] + EPS);
-    var value = fma(x[index] - mean[channel], scale, beta[channel]);
+    var value = fma(f32(x[index]) - mean[channel], scale, beta[channel]);
     if RESIDUAL {
-        value += residual[index];
+        value += f32(residual[index]);
     }
     if RELU {
         value = max(value, 0.0);
     }
-    y[index] = value;
+    y[index] = Y(value);
 }

@@ -12,13 +12,18 @@ override EPS: f32;
 override RESIDUAL: bool;
 override RELU: bool;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;          // [BATCH, CHANNELS, AREA / 4]
-@group(0) @binding(1) var<storage, read> gamma: array<f32>;        // [CHANNELS]
-@group(0) @binding(2) var<storage, read> beta: array<f32>;         // [CHANNELS]
-@group(0) @binding(3) var<storage, read> mean: array<f32>;         // [CHANNELS]
-@group(0) @binding(4) var<storage, read> variance: array<f32>;     // [CHANNELS]
-@group(0) @binding(5) var<storage, read> residual: array<vec4f>;   // [BATCH, CHANNELS, AREA / 4]; any other without RESIDUAL
-@group(0) @binding(6) var<storage, read_write> y: array<vec4f>;    // [BATCH, CHANNELS, AREA / 4]
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Residual = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<X>>;                // [BATCH, CHANNELS, AREA / 4]
+@group(0) @binding(1) var<storage, read> gamma: array<f32>;                // [CHANNELS]
+@group(0) @binding(2) var<storage, read> beta: array<f32>;                 // [CHANNELS]
+@group(0) @binding(3) var<storage, read> mean: array<f32>;                 // [CHANNELS]
+@group(0) @binding(4) var<storage, read> variance: array<f32>;             // [CHANNELS]
+@group(0) @binding(5) var<storage, read> residual: array<vec4<Residual>>;  // [BATCH, CHANNELS, AREA / 4]; any other without RESIDUAL
+@group(0) @binding(6) var<storage, read_write> y: array<vec4<Y>>;          // [BATCH, CHANNELS, AREA / 4]
 
 @compute @workgroup_size(64)
 fn main(
@@ -36,13 +41,13 @@ fn main(
     let centre = mean[channel];
     let shift = beta[channel];
     for (var index = first; index < first + QUADS; index++) {
-        var value = fma(x[index] - vec4f(centre), vec4f(scale), vec4f(shift));
+        var value = fma(vec4f(x[index]) - vec4f(centre), vec4f(scale), vec4f(shift));
         if RESIDUAL {
-            value += residual[index];
+            value += vec4f(residual[index]);
         }
         if RELU {
             value = max(value, vec4f(0.0));
         }
-        y[index] = value;
+        y[index] = vec4<Y>(value);
     }
 }

@@ -12,9 +12,12 @@ override AREA: u32;    // height * width
 override CHUNK: u32;   // elements a piece
 override CHUNKS: u32;  // pieces a channel
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;                // [BATCH, CHANNELS, AREA]
-@group(0) @binding(1) var<storage, read_write> mean: array<f32>;       // [CHANNELS, CHUNKS]
-@group(0) @binding(2) var<storage, read_write> variance: array<f32>;   // [CHANNELS, CHUNKS] biased
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;                 // [BATCH, CHANNELS, AREA]
+@group(0) @binding(1) var<storage, read_write> mean: array<f32>;      // [CHANNELS, CHUNKS]
+@group(0) @binding(2) var<storage, read_write> variance: array<f32>;  // [CHANNELS, CHUNKS] biased
 
 // (count, mean, sum of squared deviations) of each lane.
 var<workgroup> moments: array<vec3f, 64>;
@@ -42,7 +45,7 @@ fn main(
     var sum = 0.0;
     var squares = 0.0;
     for (var index = first + lane; index < last; index += 64u) {
-        let value = x[((index / area) * CHANNELS + channel) * area + index % area];
+        let value = f32(x[((index / area) * CHANNELS + channel) * area + index % area]);
         if count == 0.0 {
             shift = value;
         }

@@ -12,9 +12,12 @@ override AREA: u32;    // height * width, a multiple of 4
 override CHUNK: u32;   // groups of four elements a piece
 override CHUNKS: u32;  // pieces a channel
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;              // [BATCH, CHANNELS, AREA / 4]
-@group(0) @binding(1) var<storage, read_write> mean: array<f32>;       // [CHANNELS, CHUNKS]
-@group(0) @binding(2) var<storage, read_write> variance: array<f32>;   // [CHANNELS, CHUNKS] biased
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<X>>;           // [BATCH, CHANNELS, AREA / 4]
+@group(0) @binding(1) var<storage, read_write> mean: array<f32>;      // [CHANNELS, CHUNKS]
+@group(0) @binding(2) var<storage, read_write> variance: array<f32>;  // [CHANNELS, CHUNKS] biased
 
 // (count, mean, sum of squared deviations) of each lane.
 var<workgroup> moments: array<vec3f, 64>;
@@ -42,7 +45,7 @@ fn main(
     var sum = vec4f(0.0);
     var squares = vec4f(0.0);
     for (var index = first + lane; index < last; index += 64u) {
-        let value = x[((index / area) * CHANNELS + channel) * area + index % area];
+        let value = vec4f(x[((index / area) * CHANNELS + channel) * area + index % area]);
         if count == 0.0 {
             shift = vec4f(value.x);
         }

@@ -7,7 +7,10 @@ override BATCH: u32;
 override OUT_CHANNELS: u32;
 override PIXELS: u32;  // OUT_HEIGHT * OUT_WIDTH
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [BATCH, OUT_CHANNELS, PIXELS]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;         // [BATCH, OUT_CHANNELS, PIXELS]
 @group(0) @binding(1) var<storage, read_write> db: array<f32>;  // [OUT_CHANNELS]
 
 var<workgroup> sums: array<f32, 64>;
@@ -25,7 +28,7 @@ fn main(
         let plane = (sample * OUT_CHANNELS + output) * PIXELS;
         var sample_sum = 0.0;
         for (var pixel = lane; pixel < PIXELS; pixel += 64u) {
-            sample_sum += dy[plane + pixel];
+            sample_sum += f32(dy[plane + pixel]);
         }
         sum += sample_sum;
     }

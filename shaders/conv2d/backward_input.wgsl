@@ -18,9 +18,13 @@ override PADDING_Y: u32;
 override PADDING_X: u32;
 override GROUPS: u32;
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;    // [OUT_CHANNELS, CHANNELS / GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH]
-@group(0) @binding(2) var<storage, read_write> dx: array<f32>;  // [BATCH, CHANNELS, HEIGHT, WIDTH]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias Dx = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;        // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;   // [OUT_CHANNELS, CHANNELS / GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH]
+@group(0) @binding(2) var<storage, read_write> dx: array<Dx>;  // [BATCH, CHANNELS, HEIGHT, WIDTH]
 
 @compute @workgroup_size(64)
 fn main(
@@ -54,10 +58,10 @@ fn main(
                 if column < v || (column - v) / STRIDE_X >= OUT_WIDTH {
                     continue;
                 }
-                let value = dy[at_row * OUT_WIDTH + (column - v) / STRIDE_X];
+                let value = f32(dy[at_row * OUT_WIDTH + (column - v) / STRIDE_X]);
                 sum = fma(weight[(taps + u) * KERNEL_WIDTH + v], value, sum);
             }
         }
     }
-    dx[index] = sum;
+    dx[index] = Dx(sum);
 }

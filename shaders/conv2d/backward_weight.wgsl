@@ -21,8 +21,12 @@ override PADDING_X: u32;
 override GROUPS: u32;
 override PARTS: u32;
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;             // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
-@group(0) @binding(1) var<storage, read> x: array<f32>;              // [BATCH, CHANNELS, HEIGHT, WIDTH]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias X = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;            // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
+@group(0) @binding(1) var<storage, read> x: array<X>;              // [BATCH, CHANNELS, HEIGHT, WIDTH]
 @group(0) @binding(2) var<storage, read_write> parts: array<f32>;  // [PARTS, OUT_CHANNELS, CHANNELS / GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH]
 
 @compute @workgroup_size(64)
@@ -58,7 +62,7 @@ fn main(
             for (var j = 0u; j < OUT_WIDTH; j++) {
                 let column = i32(j * STRIDE_X + v) - i32(PADDING_X);
                 if column >= 0 && column < i32(WIDTH) {
-                    row_sum = fma(dy[dy_row + j], x[x_row + u32(column)], row_sum);
+                    row_sum = fma(f32(dy[dy_row + j]), f32(x[x_row + u32(column)]), row_sum);
                 }
             }
             sample_sum += row_sum;

@@ -37,12 +37,16 @@ struct Extents {
     parts: u32,
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;           // [batch, out_channels, out_height, out_width]
-@group(0) @binding(1) var<storage, read> dy_quads: array<vec4f>;   // dy again, by fours
-@group(0) @binding(2) var<storage, read> x: array<f32>;            // [batch, channels, height, width]
-@group(0) @binding(3) var<storage, read> x_quads: array<vec4f>;    // x again, by fours
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias X = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;              // [batch, out_channels, out_height, out_width]
+@group(0) @binding(1) var<storage, read> dy_quads: array<vec4<Dy>>;  // dy again, by fours
+@group(0) @binding(2) var<storage, read> x: array<X>;                // [batch, channels, height, width]
+@group(0) @binding(3) var<storage, read> x_quads: array<vec4<X>>;    // x again, by fours
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> parts: array<f32>;  // [parts, out_channels, channels, 3, 3]
+@group(0) @binding(5) var<storage, read_write> parts: array<f32>;    // [parts, out_channels, channels, 3, 3]
 
 // Six pixels of a row of x: the four above a quad of dy and one on each side.
 struct Row { first: vec4f, last: vec2f }
@@ -51,14 +55,14 @@ struct Taps { top: vec3f, middle: vec3f, bottom: vec3f }
 
 fn value(e: Extents, plane: u32, row: i32, column: i32) -> f32 {
     let inside = row >= 0 && row < i32(e.height) && column >= 0 && column < i32(e.width);
-    return select(0.0, x[select(0u, plane + u32(row * i32(e.width) + column), inside)], inside);
+    return select(0.0, f32(x[select(0u, plane + u32(row * i32(e.width) + column), inside)]), inside);
 }
 
 fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
     if QUADS {
         let inside = row >= 0 && row < i32(e.height);
         let index = select(0u, (plane + u32(row * i32(e.width) + column + 1)) / 4u, inside);
-        let quad = select(vec4f(0.0), x_quads[index], inside);
+        let quad = select(vec4f(0.0), vec4f(x_quads[index]), inside);
         return Row(vec4f(value(e, plane, row, column), quad.xyz), vec2f(quad.w, value(e, plane, row, column + 5)));
     }
     return Row(
@@ -70,12 +74,12 @@ fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
 fn load_gradient(e: Extents, plane: u32, i: u32, j: u32) -> vec4f {
     let index = plane + i * e.out_width + j;
     if QUADS {
-        return dy_quads[index / 4u];
+        return vec4f(dy_quads[index / 4u]);
     }
     let column = vec4u(j) + vec4u(0u, 1u, 2u, 3u);
     let inside = column < vec4u(e.out_width);
     let last = plane + i * e.out_width + e.out_width - 1u;
-    let value = vec4f(dy[index], dy[min(index + 1u, last)], dy[min(index + 2u, last)], dy[min(index + 3u, last)]);
+    let value = vec4f(f32(dy[index]), f32(dy[min(index + 1u, last)]), f32(dy[min(index + 2u, last)]), f32(dy[min(index + 3u, last)]));
     return select(vec4f(0.0), value, inside);
 }
 

@@ -31,12 +31,16 @@ struct Extents {
     parts: u32,
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;           // [batch, channels, out_height, out_width]
-@group(0) @binding(1) var<storage, read> dy_quads: array<vec4f>;   // dy again, by fours
-@group(0) @binding(2) var<storage, read> x: array<f32>;            // [batch, channels, height, width]
-@group(0) @binding(3) var<storage, read> x_quads: array<vec4f>;    // x again, by fours
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias X = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;              // [batch, channels, out_height, out_width]
+@group(0) @binding(1) var<storage, read> dy_quads: array<vec4<Dy>>;  // dy again, by fours
+@group(0) @binding(2) var<storage, read> x: array<X>;                // [batch, channels, height, width]
+@group(0) @binding(3) var<storage, read> x_quads: array<vec4<X>>;    // x again, by fours
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> parts: array<f32>;  // [parts, channels, 1, 9, 9]
+@group(0) @binding(5) var<storage, read_write> parts: array<f32>;    // [parts, channels, 1, 9, 9]
 
 // 16 inputs in a row.
 struct Row { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
@@ -49,12 +53,12 @@ fn load_quad(e: Extents, plane: u32, row: i32, column: i32) -> vec4f {
     if QUADS {
         let inside = row_inside && column >= 0 && column < i32(e.width);
         let at = select(0u, plane + u32(row * i32(e.width) + column), inside);
-        return select(vec4f(0.0), x_quads[at / 4u], inside);
+        return select(vec4f(0.0), vec4f(x_quads[at / 4u]), inside);
     }
     let columns = vec4i(column) + vec4i(0, 1, 2, 3);
     let inside = (columns >= vec4i(0)) & (columns < vec4i(i32(e.width))) & vec4<bool>(row_inside);
     let at = select(vec4u(0u), plane + vec4u(row * i32(e.width) + columns), inside);
-    return select(vec4f(0.0), vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), inside);
+    return select(vec4f(0.0), vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w])), inside);
 }
 
 fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
@@ -69,11 +73,11 @@ fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
 fn load_gradient(e: Extents, plane: u32, i: u32, j: u32) -> vec4f {
     let start = plane + i * e.out_width;
     if QUADS {
-        return select(vec4f(0.0), dy_quads[(start + min(j, e.out_width - 4u)) / 4u], j < e.out_width);
+        return select(vec4f(0.0), vec4f(dy_quads[(start + min(j, e.out_width - 4u)) / 4u]), j < e.out_width);
     }
     let columns = vec4u(j) + vec4u(0u, 1u, 2u, 3u);
     let at = start + min(columns, vec4u(e.out_width - 1u));
-    return select(vec4f(0.0), vec4f(dy[at.x], dy[at.y], dy[at.z], dy[at.w]), columns < vec4u(e.out_width));
+    return select(vec4f(0.0), vec4f(f32(dy[at.x]), f32(dy[at.y]), f32(dy[at.z]), f32(dy[at.w])), columns < vec4u(e.out_width));
 }
 
 // The products of one row of inputs with eight outputs' gradients.

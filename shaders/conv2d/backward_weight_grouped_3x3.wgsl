@@ -31,12 +31,16 @@ struct Extents {
     parts: u32,
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;           // [batch, out_channels, out_height, out_width]
-@group(0) @binding(1) var<storage, read> dy_quads: array<vec4f>;   // dy again, by fours
-@group(0) @binding(2) var<storage, read> x: array<f32>;            // [batch, channels, height, width]
-@group(0) @binding(3) var<storage, read> x_quads: array<vec4f>;    // x again, by fours
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias X = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;              // [batch, out_channels, out_height, out_width]
+@group(0) @binding(1) var<storage, read> dy_quads: array<vec4<Dy>>;  // dy again, by fours
+@group(0) @binding(2) var<storage, read> x: array<X>;                // [batch, channels, height, width]
+@group(0) @binding(3) var<storage, read> x_quads: array<vec4<X>>;    // x again, by fours
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> parts: array<f32>;  // [parts, out_channels, channels / groups, 3, 3]
+@group(0) @binding(5) var<storage, read_write> parts: array<f32>;    // [parts, out_channels, channels / groups, 3, 3]
 
 // Six pixels of a row of x: the four above a quad of dy and one on each side.
 struct Row { first: vec4f, last: vec2f }
@@ -45,7 +49,7 @@ struct Taps { top: vec3f, middle: vec3f, bottom: vec3f }
 
 fn load(e: Extents, plane: u32, row: i32, column: i32) -> f32 {
     let inside = row >= 0 && row < i32(e.height) && column >= 0 && column < i32(e.width);
-    return select(0.0, x[select(0u, plane + u32(row * i32(e.width) + column), inside)], inside);
+    return select(0.0, f32(x[select(0u, plane + u32(row * i32(e.width) + column), inside)]), inside);
 }
 
 fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
@@ -54,7 +58,7 @@ fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
     if QUADS {
         let inside = row >= 0 && row < i32(e.height);
         let at = select(0u, plane + u32(row * i32(e.width) + column + 1), inside);
-        let quad = select(vec4f(0.0), x_quads[at / 4u], inside);
+        let quad = select(vec4f(0.0), vec4f(x_quads[at / 4u]), inside);
         return Row(vec4f(before, quad.xyz), vec2f(quad.w, after));
     }
     let first = vec3f(load(e, plane, row, column + 1), load(e, plane, row, column + 2), load(e, plane, row, column + 3));
@@ -64,11 +68,11 @@ fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
 fn load_gradient(e: Extents, plane: u32, i: u32, j: u32) -> vec4f {
     let start = plane + i * e.out_width;
     if QUADS {
-        return dy_quads[(start + j) / 4u];
+        return vec4f(dy_quads[(start + j) / 4u]);
     }
     let columns = vec4u(j) + vec4u(0u, 1u, 2u, 3u);
     let at = start + min(columns, vec4u(e.out_width - 1u));
-    return select(vec4f(0.0), vec4f(dy[at.x], dy[at.y], dy[at.z], dy[at.w]), columns < vec4u(e.out_width));
+    return select(vec4f(0.0), vec4f(f32(dy[at.x]), f32(dy[at.y]), f32(dy[at.z]), f32(dy[at.w])), columns < vec4u(e.out_width));
 }
 
 fn slide(sum: vec3f, d: vec4f, r: Row) -> vec3f {

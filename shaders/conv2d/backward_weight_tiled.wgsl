@@ -39,12 +39,16 @@ struct Extents {
     parts: u32,
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;           // [batch, out_channels, out_height, out_width]
-@group(0) @binding(1) var<storage, read> dy_quads: array<vec4f>;   // dy again, by fours
-@group(0) @binding(2) var<storage, read> x: array<f32>;            // [batch, channels, height, width]
-@group(0) @binding(3) var<storage, read> x_quads: array<vec4f>;    // x again, by fours
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias X = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;              // [batch, out_channels, out_height, out_width]
+@group(0) @binding(1) var<storage, read> dy_quads: array<vec4<Dy>>;  // dy again, by fours
+@group(0) @binding(2) var<storage, read> x: array<X>;                // [batch, channels, height, width]
+@group(0) @binding(3) var<storage, read> x_quads: array<vec4<X>>;    // x again, by fours
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> parts: array<f32>;  // [parts, out_channels, channels, kernel_height, kernel_width]
+@group(0) @binding(5) var<storage, read_write> parts: array<f32>;    // [parts, out_channels, channels, kernel_height, kernel_width]
 
 // Four pixels of four outputs; the vectors run over the outputs.
 struct Four { first: vec4f, second: vec4f, third: vec4f, fourth: vec4f }
@@ -71,23 +75,23 @@ fn multiply(sum: vec4f, d: Four, pixels: vec4f) -> vec4f {
 fn load_gradient(plane: u32, i: u32, j: u32, width: u32) -> vec4f {
     let index = plane + i * width + j;
     if DY_QUADS {
-        return dy_quads[index / 4u];
+        return vec4f(dy_quads[index / 4u]);
     }
     let last = plane + i * width + width - 1u;
-    let value = vec4f(dy[index], dy[min(index + 1u, last)], dy[min(index + 2u, last)], dy[min(index + 3u, last)]);
+    let value = vec4f(f32(dy[index]), f32(dy[min(index + 1u, last)]), f32(dy[min(index + 2u, last)]), f32(dy[min(index + 3u, last)]));
     return select(vec4f(0.0), value, vec4u(j) + vec4u(0u, 1u, 2u, 3u) < vec4u(width));
 }
 
 fn load_pixels(e: Extents, sample: u32, look: Look, i: u32, j: u32) -> vec4f {
     let plane = sample * e.channels * e.height * e.width + look.plane;
     if X_QUADS {
-        return x_quads[(plane + i * e.width + j) / 4u];
+        return vec4f(x_quads[(plane + i * e.width + j) / 4u]);
     }
     let row = look.row + i32(i * e.stride_y);
     let column = vec4i(look.column) + vec4i((vec4u(j) + vec4u(0u, 1u, 2u, 3u)) * e.stride_x);
     let inside = (column >= vec4i(0)) & (column < vec4i(i32(e.width))) & vec4<bool>(row >= 0 && row < i32(e.height));
     let at = select(vec4u(0u), plane + vec4u(row * i32(e.width) + column), inside);
-    return select(vec4f(0.0), vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), inside);
+    return select(vec4f(0.0), vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w])), inside);
 }
 
 fn look(e: Extents, k: u32) -> Look {

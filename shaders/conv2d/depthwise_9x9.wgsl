@@ -39,13 +39,18 @@ struct Extents {
     groups: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;          // [batch, channels, height, width]
-@group(0) @binding(1) var<storage, read> x_quads: array<vec4f>;  // x again, by fours
-@group(0) @binding(2) var<storage, read> weight: array<f32>;     // [channels, 1, 9, 9]
-@group(0) @binding(3) var<storage, read> bias: array<f32>;       // [channels]; anything where HAS_BIAS is false
-@group(0) @binding(4) var<storage, read> residual: array<f32>;   // [batch, channels, out_height, out_width]; anything where RESIDUAL is false
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Residual = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;                // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> x_quads: array<vec4<X>>;    // x again, by fours
+@group(0) @binding(2) var<storage, read> weight: array<f32>;         // [channels, 1, 9, 9]
+@group(0) @binding(3) var<storage, read> bias: array<f32>;           // [channels]; anything where HAS_BIAS is false
+@group(0) @binding(4) var<storage, read> residual: array<Residual>;  // [batch, channels, out_height, out_width]; anything where RESIDUAL is false
 @group(0) @binding(5) var<storage, read> extents: Extents;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;    // [batch, channels, out_height, out_width]
+@group(0) @binding(6) var<storage, read_write> y: array<Y>;          // [batch, channels, out_height, out_width]
 
 // 16 inputs in a row.
 struct Row { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
@@ -61,12 +66,12 @@ fn load_quad(e: Extents, plane: u32, row: i32, column: i32) -> vec4f {
     if QUADS {
         let inside = row_inside && column >= 0 && column < i32(e.width);
         let at = select(0u, plane + u32(row * i32(e.width) + column), inside);
-        return select(vec4f(0.0), x_quads[at / 4u], inside);
+        return select(vec4f(0.0), vec4f(x_quads[at / 4u]), inside);
     }
     let columns = vec4i(column) + vec4i(0, 1, 2, 3);
     let inside = (columns >= vec4i(0)) & (columns < vec4i(i32(e.width))) & vec4<bool>(row_inside);
     let at = select(vec4u(0u), plane + vec4u(row * i32(e.width) + columns), inside);
-    return select(vec4f(0.0), vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), inside);
+    return select(vec4f(0.0), vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w])), inside);
 }
 
 fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
@@ -110,7 +115,7 @@ fn add(sums: Sums, r: Row, w: Taps) -> Sums {
 fn finish(value: f32, at: u32) -> f32 {
     var result = value;
     if RESIDUAL {
-        result += residual[at];
+        result += f32(residual[at]);
     }
     if RELU {
         result = max(result, 0.0);
@@ -124,16 +129,16 @@ fn store_four(e: Extents, value: vec4f, plane: u32, row: u32, column: u32) {
     }
     let at = plane + row * e.out_width + column;
     if column < e.out_width {
-        y[at] = finish(value.x, at);
+        y[at] = Y(finish(value.x, at));
     }
     if column + 1u < e.out_width {
-        y[at + 1u] = finish(value.y, at + 1u);
+        y[at + 1u] = Y(finish(value.y, at + 1u));
     }
     if column + 2u < e.out_width {
-        y[at + 2u] = finish(value.z, at + 2u);
+        y[at + 2u] = Y(finish(value.z, at + 2u));
     }
     if column + 3u < e.out_width {
-        y[at + 3u] = finish(value.w, at + 3u);
+        y[at + 3u] = Y(finish(value.w, at + 3u));
     }
 }
 

@@ -23,17 +23,22 @@ override HAS_BIAS: bool;
 override RESIDUAL: bool;
 override RELU: bool;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;         // [BATCH, CHANNELS, HEIGHT, WIDTH]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;    // [OUT_CHANNELS, CHANNELS / GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;      // [OUT_CHANNELS]; anything where HAS_BIAS is false
-@group(0) @binding(3) var<storage, read> residual: array<f32>;  // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]; anything where RESIDUAL is false
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Residual = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;                // [BATCH, CHANNELS, HEIGHT, WIDTH]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;         // [OUT_CHANNELS, CHANNELS / GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;           // [OUT_CHANNELS]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> residual: array<Residual>;  // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]; anything where RESIDUAL is false
+@group(0) @binding(4) var<storage, read_write> y: array<Y>;          // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
 
 // What follows the convolution.
 fn finish(value: f32, at: u32) -> f32 {
     var result = value;
     if RESIDUAL {
-        result += residual[at];
+        result += f32(residual[at]);
     }
     if RELU {
         result = max(result, 0.0);
@@ -73,7 +78,7 @@ fn main(
                 if at_column < 0 || at_column >= i32(WIDTH) {
                     continue;
                 }
-                let value = x[(plane + u32(at_row)) * WIDTH + u32(at_column)];
+                let value = f32(x[(plane + u32(at_row)) * WIDTH + u32(at_column)]);
                 channel_sum = fma(weight[(taps + u) * KERNEL_WIDTH + v], value, channel_sum);
             }
         }
@@ -82,5 +87,5 @@ fn main(
     if HAS_BIAS {
         sum += bias[output];
     }
-    y[index] = finish(sum, index);
+    y[index] = Y(finish(sum, index));
 }

@@ -41,12 +41,17 @@ struct Extents {
     groups: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;         // [batch, channels, height, width]
-@group(0) @binding(1) var<storage, read> weight: array<vec4f>;  // [out_channels, channels, 3, 3] by fours; with INPUT_GRADIENT [channels, out_channels, 3, 3]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;      // [out_channels]; anything where HAS_BIAS is false
-@group(0) @binding(3) var<storage, read> residual: array<f32>;  // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Residual = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;                // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> weight: array<vec4f>;       // [out_channels, channels, 3, 3] by fours; with INPUT_GRADIENT [channels, out_channels, 3, 3]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;           // [out_channels]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> residual: array<Residual>;  // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;   // [batch, out_channels, out_height, out_width]
+@group(0) @binding(5) var<storage, read_write> y: array<Y>;          // [batch, out_channels, out_height, out_width]
 
 const TILE_WIDTH = 4u;
 const TILE_HEIGHT = 3u;
@@ -96,7 +101,7 @@ fn source(e: Extents, tile: u32, lane: u32) -> Source {
 
 fn load(at: Source, plane: u32) -> vec4f {
     let offset = at.offset + plane;
-    return select(vec4f(0.0), vec4f(x[offset.x], x[offset.y], x[offset.z], x[offset.w]), at.inside);
+    return select(vec4f(0.0), vec4f(f32(x[offset.x]), f32(x[offset.y]), f32(x[offset.z]), f32(x[offset.w])), at.inside);
 }
 
 fn make_row(a: f32, b: f32, c: f32, d: f32, e: f32, f: f32) -> Row {
@@ -170,7 +175,7 @@ fn start(output: u32) -> Tile {
 fn finish(value: f32, at: u32) -> f32 {
     var result = value;
     if RESIDUAL {
-        result += residual[at];
+        result += f32(residual[at]);
     }
     if RELU {
         result = max(result, 0.0);
@@ -183,15 +188,15 @@ fn store_row(e: Extents, value: vec4f, plane: u32, row: u32, column: u32) {
         return;
     }
     let at = (plane * e.out_height + row) * e.out_width + column;
-    y[at] = finish(value.x, at);
+    y[at] = Y(finish(value.x, at));
     if column + 1u < e.out_width {
-        y[at + 1u] = finish(value.y, at + 1u);
+        y[at + 1u] = Y(finish(value.y, at + 1u));
     }
     if column + 2u < e.out_width {
-        y[at + 2u] = finish(value.z, at + 2u);
+        y[at + 2u] = Y(finish(value.z, at + 2u));
     }
     if column + 3u < e.out_width {
-        y[at + 3u] = finish(value.w, at + 3u);
+        y[at + 3u] = Y(finish(value.w, at + 3u));
     }
 }
 

@@ -39,18 +39,23 @@ struct Extents {
     groups: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;         // [batch, channels, height, width]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;    // [out_channels, channels / groups, kernel_height, kernel_width]; see INPUT_GRADIENT
-@group(0) @binding(2) var<storage, read> bias: array<f32>;      // [out_channels]; anything where HAS_BIAS is false
-@group(0) @binding(3) var<storage, read> residual: array<f32>;  // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Residual = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;                // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;         // [out_channels, channels / groups, kernel_height, kernel_width]; see INPUT_GRADIENT
+@group(0) @binding(2) var<storage, read> bias: array<f32>;           // [out_channels]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> residual: array<Residual>;  // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;   // [batch, out_channels, out_height, out_width]
+@group(0) @binding(5) var<storage, read_write> y: array<Y>;          // [batch, out_channels, out_height, out_width]
 
 // What follows the convolution.
 fn finish(value: f32, at: u32) -> f32 {
     var result = value;
     if RESIDUAL {
-        result += residual[at];
+        result += f32(residual[at]);
     }
     if RELU {
         result = max(result, 0.0);
@@ -125,7 +130,7 @@ fn main(
                 let inside = (at_column >= vec4i(0)) & (at_column < vec4i(i32(e.width)))
                     & vec4<bool>(at_row >= 0 && at_row < i32(e.height));
                 let at = select(vec4u(0u), plane + vec4u(at_row * i32(e.width) + at_column), inside);
-                let pixels = select(vec4f(0.0), vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), inside);
+                let pixels = select(vec4f(0.0), vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w])), inside);
                 let tap = start + channel * channel_step
                     + (first_tap.y + ty * step.y) * e.kernel_width + first_tap.x + tx * step.x;
                 a = fma(pixels, vec4f(weight[tap]), a);
@@ -139,9 +144,9 @@ fn main(
     let plane = e.out_height * e.out_width;
     let at = (sample * e.out_channels + output) * plane + (first.y + i * step.y) * e.out_width + first.x + j * step.x;
     for (var pixel = 0u; pixel < min(4u, count.x - j); pixel++) {
-        y[at + pixel * step.x] = finish(a[pixel], at + pixel * step.x);
+        y[at + pixel * step.x] = Y(finish(a[pixel], at + pixel * step.x));
         if OUTPUTS > 1u {
-            y[at + pixel * step.x + plane] = finish(b[pixel], at + pixel * step.x + plane);
+            y[at + pixel * step.x + plane] = Y(finish(b[pixel], at + pixel * step.x + plane));
         }
     }
 }

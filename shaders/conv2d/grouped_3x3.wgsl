@@ -39,13 +39,18 @@ struct Extents {
     groups: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;          // [batch, channels, height, width]
-@group(0) @binding(1) var<storage, read> x_quads: array<vec4f>;  // x again, by fours
-@group(0) @binding(2) var<storage, read> weight: array<f32>;     // [out_channels, channels / groups, 3, 3]; with INPUT_GRADIENT [channels, out_channels / groups, 3, 3]
-@group(0) @binding(3) var<storage, read> bias: array<f32>;       // [out_channels]; anything where HAS_BIAS is false
-@group(0) @binding(4) var<storage, read> residual: array<f32>;   // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Residual = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;                // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> x_quads: array<vec4<X>>;    // x again, by fours
+@group(0) @binding(2) var<storage, read> weight: array<f32>;         // [out_channels, channels / groups, 3, 3]; with INPUT_GRADIENT [channels, out_channels / groups, 3, 3]
+@group(0) @binding(3) var<storage, read> bias: array<f32>;           // [out_channels]; anything where HAS_BIAS is false
+@group(0) @binding(4) var<storage, read> residual: array<Residual>;  // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
 @group(0) @binding(5) var<storage, read> extents: Extents;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;    // [batch, out_channels, out_height, out_width]
+@group(0) @binding(6) var<storage, read_write> y: array<Y>;          // [batch, out_channels, out_height, out_width]
 
 // Ten inputs in a row.
 struct Row { before: f32, left: vec4f, right: vec4f, after: f32 }
@@ -57,14 +62,14 @@ struct Tile { left0: vec4f, right0: vec4f, left1: vec4f, right1: vec4f, left2: v
 
 fn load(e: Extents, plane: u32, row: i32, column: i32) -> f32 {
     let inside = row >= 0 && row < i32(e.height) && column >= 0 && column < i32(e.width);
-    return select(0.0, x[select(0u, plane + u32(row * i32(e.width) + column), inside)], inside);
+    return select(0.0, f32(x[select(0u, plane + u32(row * i32(e.width) + column), inside)]), inside);
 }
 
 fn load_four(e: Extents, plane: u32, row: i32, column: i32) -> vec4f {
     if QUADS {
         let inside = row >= 0 && row < i32(e.height) && column < i32(e.width);
         let at = select(0u, plane + u32(row * i32(e.width) + column), inside);
-        return select(vec4f(0.0), x_quads[at / 4u], inside);
+        return select(vec4f(0.0), vec4f(x_quads[at / 4u]), inside);
     }
     return vec4f(
         load(e, plane, row, column),
@@ -127,7 +132,7 @@ fn start(output: u32) -> Tile {
 fn finish(value: f32, at: u32) -> f32 {
     var result = value;
     if RESIDUAL {
-        result += residual[at];
+        result += f32(residual[at]);
     }
     if RELU {
         result = max(result, 0.0);
@@ -141,16 +146,16 @@ fn store_four(e: Extents, value: vec4f, plane: u32, row: u32, column: u32) {
     }
     let at = plane + row * e.out_width + column;
     if column < e.out_width {
-        y[at] = finish(value.x, at);
+        y[at] = Y(finish(value.x, at));
     }
     if column + 1u < e.out_width {
-        y[at + 1u] = finish(value.y, at + 1u);
+        y[at + 1u] = Y(finish(value.y, at + 1u));
     }
     if column + 2u < e.out_width {
-        y[at + 2u] = finish(value.z, at + 2u);
+        y[at + 2u] = Y(finish(value.z, at + 2u));
     }
     if column + 3u < e.out_width {
-        y[at + 3u] = finish(value.w, at + 3u);
+        y[at + 3u] = Y(finish(value.w, at + 3u));
     }
 }
 

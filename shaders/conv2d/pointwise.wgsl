@@ -39,12 +39,17 @@ struct Extents {
     groups: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;         // [batch, channels, height, width] by fours
-@group(0) @binding(1) var<storage, read> weight: array<vec4f>;    // [out_channels, channels] by fours; see INPUT_GRADIENT
-@group(0) @binding(2) var<storage, read> bias: array<f32>;        // [out_channels]; anything where HAS_BIAS is false
-@group(0) @binding(3) var<storage, read> residual: array<vec4f>;  // [batch, out_channels, height, width] by fours; anything where RESIDUAL is false
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Residual = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<X>>;                // [batch, channels, height, width] by fours
+@group(0) @binding(1) var<storage, read> weight: array<vec4f>;             // [out_channels, channels] by fours; see INPUT_GRADIENT
+@group(0) @binding(2) var<storage, read> bias: array<f32>;                 // [out_channels]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> residual: array<vec4<Residual>>;  // [batch, out_channels, height, width] by fours; anything where RESIDUAL is false
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> y: array<vec4f>;   // [batch, out_channels, height, width] by fours
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<Y>>;          // [batch, out_channels, height, width] by fours
 
 // 32 pixels of a channel.
 alias Pixels = array<vec4f, 8>;
@@ -124,7 +129,7 @@ fn start(output: u32) -> Pixels {
 fn finish(value: vec4f, at: u32) -> vec4f {
     var result = value;
     if RESIDUAL {
-        result += residual[at];
+        result += vec4f(residual[at]);
     }
     if RELU {
         result = max(result, vec4f(0.0));
@@ -140,16 +145,16 @@ fn store_quad(e: Extents, to: u32, output: u32, a: vec4f, b: vec4f, c: vec4f, d:
         return;
     }
     if output < e.out_channels {
-        y[at] = finish(a, at);
+        y[at] = vec4<Y>(finish(a, at));
     }
     if OUTPUTS_A_LANE > 1u && output + 1u < e.out_channels {
-        y[at + quads] = finish(b, at + quads);
+        y[at + quads] = vec4<Y>(finish(b, at + quads));
     }
     if OUTPUTS_A_LANE > 2u && output + 2u < e.out_channels {
-        y[at + quads * 2u] = finish(c, at + quads * 2u);
+        y[at + quads * 2u] = vec4<Y>(finish(c, at + quads * 2u));
     }
     if OUTPUTS_A_LANE > 2u && output + 3u < e.out_channels {
-        y[at + quads * 3u] = finish(d, at + quads * 3u);
+        y[at + quads * 3u] = vec4<Y>(finish(d, at + quads * 3u));
     }
 }
 
@@ -180,10 +185,10 @@ fn main(
     var d = start(min(output + 3u, last));
     for (var channel = 0u; channel < e.channels; channel += 4u) {
         let at = source + channel * quads;
-        let p = spread(x[at]);
-        let q = spread(x[at + quads]);
-        let r = spread(x[at + quads * 2u]);
-        let s = spread(x[at + quads * 3u]);
+        let p = spread(vec4f(x[at]));
+        let q = spread(vec4f(x[at + quads]));
+        let r = spread(vec4f(x[at + quads * 2u]));
+        let s = spread(vec4f(x[at + quads * 3u]));
         let w = load_weights(e, clamped, channel);
         a = add(a, p, q, r, s, w[0]);
         if OUTPUTS_A_LANE > 1u {

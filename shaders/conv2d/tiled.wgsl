@@ -41,12 +41,17 @@ struct Extents {
     groups: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;         // [batch, channels, height, width]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;    // [out_channels, channels, kernel_height, kernel_width]; see INPUT_GRADIENT
-@group(0) @binding(2) var<storage, read> bias: array<f32>;      // [out_channels]; anything where HAS_BIAS is false
-@group(0) @binding(3) var<storage, read> residual: array<f32>;  // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Residual = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;                // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;         // [out_channels, channels, kernel_height, kernel_width]; see INPUT_GRADIENT
+@group(0) @binding(2) var<storage, read> bias: array<f32>;           // [out_channels]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> residual: array<Residual>;  // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;   // [batch, out_channels, out_height, out_width]
+@group(0) @binding(5) var<storage, read_write> y: array<Y>;          // [batch, out_channels, out_height, out_width]
 
 // Pixels 8 k to 8 k + 3 in element 2 k, 8 k + 4 to 8 k + 7 in element 2 k + 1.
 alias Pixels = array<vec4f, 16>;
@@ -97,7 +102,7 @@ struct Cursor { sample: u32, row: u32, column: u32 }
 fn finish(value: f32, at: u32) -> f32 {
     var result = value;
     if RESIDUAL {
-        result += residual[at];
+        result += f32(residual[at]);
     }
     if RELU {
         result = max(result, 0.0);
@@ -112,16 +117,16 @@ fn store(e: Extents, class_: Class, at: ptr<function, Cursor>, output: u32, valu
         let plane = e.out_height * e.out_width;
         let index = ((*at).sample * e.out_channels + output) * plane + pixel;
         if output < e.out_channels {
-            y[index] = finish(value.x, index);
+            y[index] = Y(finish(value.x, index));
         }
         if OUTPUTS_A_LANE > 1u && output + WORKGROUP < e.out_channels {
-            y[index + WORKGROUP * plane] = finish(value.y, index + WORKGROUP * plane);
+            y[index + WORKGROUP * plane] = Y(finish(value.y, index + WORKGROUP * plane));
         }
         if OUTPUTS_A_LANE > 2u && output + WORKGROUP * 2u < e.out_channels {
-            y[index + WORKGROUP * 2u * plane] = finish(value.z, index + WORKGROUP * 2u * plane);
+            y[index + WORKGROUP * 2u * plane] = Y(finish(value.z, index + WORKGROUP * 2u * plane));
         }
         if OUTPUTS_A_LANE > 2u && output + WORKGROUP * 3u < e.out_channels {
-            y[index + WORKGROUP * 3u * plane] = finish(value.w, index + WORKGROUP * 3u * plane);
+            y[index + WORKGROUP * 3u * plane] = Y(finish(value.w, index + WORKGROUP * 3u * plane));
         }
     }
     (*at).column += 1u;
@@ -232,8 +237,8 @@ fn main(
             var tap_c = tap_a;
             var tap_d = tap_a;
             for (var channel = 0u; channel < e.channels; channel++) {
-                let near_value = vec4f(x[near_at.x], x[near_at.y], x[near_at.z], x[near_at.w]);
-                let far_value = vec4f(x[far_at.x], x[far_at.y], x[far_at.z], x[far_at.w]);
+                let near_value = vec4f(f32(x[near_at.x]), f32(x[near_at.y]), f32(x[near_at.z]), f32(x[near_at.w]));
+                let far_value = vec4f(f32(x[far_at.x]), f32(x[far_at.y]), f32(x[far_at.z]), f32(x[far_at.w]));
                 let pixels = spread_all(
                     select(vec4f(0.0), near_value, near_inside),
                     select(vec4f(0.0), far_value, far_inside),

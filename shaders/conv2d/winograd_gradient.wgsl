@@ -15,7 +15,10 @@ struct Extents {
     blocks_x: u32,
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>;                 // [batch, channels, height, width] by fours
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<vec4<Dy>>;              // [batch, channels, height, width] by fours
 @group(0) @binding(1) var<storage, read> extents: Extents;
 @group(0) @binding(2) var<storage, read_write> transformed: array<vec4f>;  // [36, channels, batch, blocks_y, blocks_x] by fours
 
@@ -31,7 +34,7 @@ fn load_row(e: Extents, plane: u32, row: u32, column: u32) -> Row {
     let inside = row < e.height;
     let has_far = inside && column + 4u < e.width;
     let at = select(0u, (plane + row * e.width + column) / 4u, inside);
-    return Row(select(vec4f(0.0), dy[at], inside), select(vec4f(0.0), dy[select(0u, at + 1u, has_far)], has_far));
+    return Row(select(vec4f(0.0), vec4f(dy[at]), inside), select(vec4f(0.0), vec4f(dy[select(0u, at + 1u, has_far)]), has_far));
 }
 
 fn transform(a: vec4f, b: vec4f, c: vec4f, d: vec4f) -> Six {

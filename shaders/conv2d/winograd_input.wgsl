@@ -15,8 +15,11 @@ struct Extents {
     blocks_x: u32,  // ceil(width / 8)
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;                // [batch, channels, height, width]
-@group(0) @binding(1) var<storage, read> x_quads: array<vec4f>;        // x again, by fours
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;                  // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> x_quads: array<vec4<X>>;      // x again, by fours
 @group(0) @binding(2) var<storage, read> extents: Extents;
 @group(0) @binding(3) var<storage, read_write> patches: array<vec4f>;  // [36, channels, batch, blocks_y, blocks_x] by fours
 
@@ -35,10 +38,10 @@ fn load_row(e: Extents, plane: u32, row: i32, column: u32) -> Row {
     let has_before = inside && column > 0u;
     let has_after = inside && column + 8u < e.width;
     return Row(
-        select(0.0, x[select(0u, at - 1u, has_before)], has_before),
-        select(vec4f(0.0), x_quads[at / 4u], inside),
-        select(vec4f(0.0), x_quads[select(0u, at / 4u + 1u, has_far)], has_far),
-        select(0.0, x[select(0u, at + 8u, has_after)], has_after),
+        select(0.0, f32(x[select(0u, at - 1u, has_before)]), has_before),
+        select(vec4f(0.0), vec4f(x_quads[at / 4u]), inside),
+        select(vec4f(0.0), vec4f(x_quads[select(0u, at / 4u + 1u, has_far)]), has_far),
+        select(0.0, f32(x[select(0u, at + 8u, has_after)]), has_after),
     );
 }
 

@@ -18,11 +18,15 @@ struct Extents {
     blocks_x: u32,
 }
 
-@group(0) @binding(0) var<storage, read> product: array<vec4f>;   // [36, channels, batch, blocks_y, blocks_x] by fours
-@group(0) @binding(1) var<storage, read> bias: array<f32>;        // [channels]; anything where HAS_BIAS is false
-@group(0) @binding(2) var<storage, read> residual: array<vec4f>;  // [batch, channels, height, width] by fours; anything where RESIDUAL is false
+// Elements as they are stored; f16 in half precision.
+alias Residual = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> product: array<vec4f>;            // [36, channels, batch, blocks_y, blocks_x] by fours
+@group(0) @binding(1) var<storage, read> bias: array<f32>;                 // [channels]; anything where HAS_BIAS is false
+@group(0) @binding(2) var<storage, read> residual: array<vec4<Residual>>;  // [batch, channels, height, width] by fours; anything where RESIDUAL is false
 @group(0) @binding(3) var<storage, read> extents: Extents;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;   // [batch, channels, height, width] by fours
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<Y>>;          // [batch, channels, height, width] by fours
 
 const ROOT = 1.4142135623730951;
 const HALF_ROOT = 0.7071067811865476;
@@ -56,7 +60,7 @@ fn load_column(at: u32, step: u32) -> Four {
 fn finish(value: vec4f, at: u32) -> vec4f {
     var result = value;
     if RESIDUAL {
-        result += residual[at];
+        result += vec4f(residual[at]);
     }
     if RELU {
         result = max(result, vec4f(0.0));
@@ -67,9 +71,9 @@ fn finish(value: vec4f, at: u32) -> vec4f {
 fn store_row(e: Extents, near: vec4f, far: vec4f, plane: u32, row: u32, column: u32) {
     if row < e.height {
         let at = (plane + row * e.width + column) / 4u;
-        y[at] = finish(near, at);
+        y[at] = vec4<Y>(finish(near, at));
         if column + 4u < e.width {
-            y[at + 1u] = finish(far, at + 1u);
+            y[at + 1u] = vec4<Y>(finish(far, at + 1u));
         }
     }
 }

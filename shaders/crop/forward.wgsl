@@ -11,10 +11,13 @@ override SAMPLES: u32;  // N
 override HEIGHT: u32;   // H
 override WIDTH: u32;    // W
 
-@group(0) @binding(0) var<storage, read> pixels: array<u32>;       // words 0xAABBGGRR, row by row
-@group(0) @binding(1) var<storage, read> pictures: array<vec4u>;   // [N] first word in pixels, width, height, 0
-@group(0) @binding(2) var<storage, read> lattice: array<vec2i>;    // [N, W + H] columns, rows: x, y in 1/1024 pixel
-@group(0) @binding(3) var<storage, read_write> image: array<f32>;  // [N, 3, H, W] red, green, blue
+// Elements as they are stored; f16 in half precision.
+alias Image = f32;
+
+@group(0) @binding(0) var<storage, read> pixels: array<u32>;         // words 0xAABBGGRR, row by row
+@group(0) @binding(1) var<storage, read> pictures: array<vec4u>;     // [N] first word in pixels, width, height, 0
+@group(0) @binding(2) var<storage, read> lattice: array<vec2i>;      // [N, W + H] columns, rows: x, y in 1/1024 pixel
+@group(0) @binding(3) var<storage, read_write> image: array<Image>;  // [N, 3, H, W] red, green, blue
 
 // Of ImageNet.
 const MEAN = vec3f(0.485, 0.456, 0.406);
@@ -56,7 +59,7 @@ fn main(
 
     let normalised = (value / 255.0 - MEAN) / DEVIATION;
     let red = sample * 3u * HEIGHT * WIDTH + place;
-    image[red] = normalised.x;
-    image[red + HEIGHT * WIDTH] = normalised.y;
-    image[red + 2u * HEIGHT * WIDTH] = normalised.z;
+    image[red] = Image(normalised.x);
+    image[red + HEIGHT * WIDTH] = Image(normalised.y);
+    image[red + 2u * HEIGHT * WIDTH] = Image(normalised.z);
 }

@@ -13,23 +13,28 @@ override KERNEL_WIDTH: u32;
 override TOP: u32;
 override LEFT: u32;
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;            // [N, C, H, W]
-@group(0) @binding(1) var<storage, read> x: array<f32>;             // [N, C, H, W]
-@group(0) @binding(2) var<storage, read_write> dtheta: array<f32>;  // [N, C, KERNEL_HEIGHT, KERNEL_WIDTH]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias X = f32;
+alias Dtheta = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;                // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> x: array<X>;                  // [N, C, H, W]
+@group(0) @binding(2) var<storage, read_write> dtheta: array<Dtheta>;  // [N, C, KERNEL_HEIGHT, KERNEL_WIDTH]
 
 /// The sums of lane l over 8 taps are at 2 l and 2 l + 1.
 var<workgroup> partial: array<vec4f, 128>;
 
 /// Element of the row of x that begins at `start`. Columns left of it have wrapped round to large numbers.
 fn element(start: u32, column: u32) -> f32 {
-    return select(0.0, x[start + min(column, WIDTH - 1u)], column < WIDTH);
+    return select(0.0, f32(x[start + min(column, WIDTH - 1u)]), column < WIDTH);
 }
 
 /// Four elements of the row of dy that begins at `start`, 0 past its end.
 fn gradients(start: u32, column: u32) -> vec4f {
     let columns = column + vec4u(0u, 1u, 2u, 3u);
     let at = start + min(columns, vec4u(WIDTH - 1u));
-    return select(vec4f(), vec4f(dy[at.x], dy[at.y], dy[at.z], dy[at.w]), columns < vec4u(WIDTH));
+    return select(vec4f(), vec4f(f32(dy[at.x]), f32(dy[at.y]), f32(dy[at.z]), f32(dy[at.w])), columns < vec4u(WIDTH));
 }
 
 @compute @workgroup_size(64)
@@ -91,6 +96,6 @@ fn main(
     }
     let tap = first_tap + lane;
     if lane < 8u && tap < KERNEL_WIDTH {
-        dtheta[(channel * KERNEL_HEIGHT + u) * KERNEL_WIDTH + tap] = partial[lane / 4u][lane % 4u];
+        dtheta[(channel * KERNEL_HEIGHT + u) * KERNEL_WIDTH + tap] = Dtheta(partial[lane / 4u][lane % 4u]);
     }
 }

@@ -15,18 +15,23 @@ override TOP: u32;
 override LEFT: u32;
 override TURNED: bool;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
-@group(0) @binding(1) var<storage, read> theta: array<f32>;    // [N, C, KERNEL_HEIGHT, KERNEL_WIDTH]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, C, H, W]
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Theta = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;          // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> theta: array<Theta>;  // [N, C, KERNEL_HEIGHT, KERNEL_WIDTH]
+@group(0) @binding(2) var<storage, read_write> y: array<Y>;    // [N, C, H, W]
 
 /// Element of the row of x that begins at `start`. Columns left of it have wrapped round to large numbers.
 fn element(start: u32, column: u32) -> f32 {
-    return select(0.0, x[start + min(column, WIDTH - 1u)], column < WIDTH);
+    return select(0.0, f32(x[start + min(column, WIDTH - 1u)]), column < WIDTH);
 }
 
 fn store(start: u32, column: u32, value: f32) {
     if column < WIDTH {
-        y[start + column] = value;
+        y[start + column] = Y(value);
     }
 }
 
@@ -63,7 +68,7 @@ fn main(
             a = vec4f(a.yzw, b.x);
             b = vec4f(b.yzw, element(start, first + 7u + v));
             let tap = u * KERNEL_WIDTH + v;
-            let weight = vec4f(theta[channel * taps + select(tap, taps - 1u - tap, TURNED)]);
+            let weight = vec4f(f32(theta[channel * taps + select(tap, taps - 1u - tap, TURNED)]));
             low = fma(weight, a, low);
             high = fma(weight, b, high);
         }

@@ -7,11 +7,18 @@
 override CHANNELS: u32;  // N C
 override AREA: u32;
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [N, C, H, W]
-@group(0) @binding(1) var<storage, read> r: array<f32>;         // [N, C, H, W]
-@group(0) @binding(2) var<storage, read> g: array<f32>;         // [N, C, 1, 1]
-@group(0) @binding(3) var<storage, read_write> dr: array<f32>;  // [N, C, H, W]
-@group(0) @binding(4) var<storage, read_write> dg: array<f32>;  // [N, C, 1, 1]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias R = f32;
+alias G = f32;
+alias Dr = f32;
+alias Dg = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;        // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> r: array<R>;          // [N, C, H, W]
+@group(0) @binding(2) var<storage, read> g: array<G>;          // [N, C, 1, 1]
+@group(0) @binding(3) var<storage, read_write> dr: array<Dr>;  // [N, C, H, W]
+@group(0) @binding(4) var<storage, read_write> dg: array<Dg>;  // [N, C, 1, 1]
 
 var<workgroup> partial: array<f32, 64>;
 
@@ -25,13 +32,13 @@ fn main(
     if channel >= CHANNELS {
         return;
     }
-    let s = 1.0 / (1.0 + exp(-g[channel]));
+    let s = 1.0 / (1.0 + exp(-f32(g[channel])));
     var sum = 0.0;
     for (var pixel = lane; pixel < AREA; pixel += 64u) {
         let index = channel * AREA + pixel;
-        let gradient = dy[index];
-        dr[index] = (1.0 + s) * gradient;
-        sum += gradient * r[index];
+        let gradient = f32(dy[index]);
+        dr[index] = Dr((1.0 + s) * gradient);
+        sum += gradient * f32(r[index]);
     }
     partial[lane] = sum;
     workgroupBarrier();
@@ -42,6 +49,6 @@ fn main(
         workgroupBarrier();
     }
     if lane == 0u {
-        dg[channel] = s * (1.0 - s) * partial[0];
+        dg[channel] = Dg(s * (1.0 - s) * partial[0]);
     }
 }

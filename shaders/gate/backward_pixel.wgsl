@@ -4,11 +4,18 @@
 
 override ELEMENTS: u32;
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [N, C, H, W]
-@group(0) @binding(1) var<storage, read> r: array<f32>;         // [N, C, H, W]
-@group(0) @binding(2) var<storage, read> g: array<f32>;         // [N, C, H, W]
-@group(0) @binding(3) var<storage, read_write> dr: array<f32>;  // [N, C, H, W]
-@group(0) @binding(4) var<storage, read_write> dg: array<f32>;  // [N, C, H, W]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias R = f32;
+alias G = f32;
+alias Dr = f32;
+alias Dg = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;        // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> r: array<R>;          // [N, C, H, W]
+@group(0) @binding(2) var<storage, read> g: array<G>;          // [N, C, H, W]
+@group(0) @binding(3) var<storage, read_write> dr: array<Dr>;  // [N, C, H, W]
+@group(0) @binding(4) var<storage, read_write> dg: array<Dg>;  // [N, C, H, W]
 
 @compute @workgroup_size(64)
 fn main(
@@ -20,8 +27,8 @@ fn main(
     if index >= ELEMENTS {
         return;
     }
-    let gradient = dy[index];
-    let s = 1.0 / (1.0 + exp(-g[index]));
-    dr[index] = (1.0 + s) * gradient;
-    dg[index] = gradient * r[index] * s * (1.0 - s);
+    let gradient = f32(dy[index]);
+    let s = 1.0 / (1.0 + exp(-f32(g[index])));
+    dr[index] = Dr((1.0 + s) * gradient);
+    dg[index] = Dg(gradient * f32(r[index]) * s * (1.0 - s));
 }

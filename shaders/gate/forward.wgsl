@@ -5,9 +5,14 @@
 override ELEMENTS: u32;  // of r
 override AREA: u32;
 
-@group(0) @binding(0) var<storage, read> r: array<f32>;        // [N, C, H, W]
-@group(0) @binding(1) var<storage, read> g: array<f32>;        // [N, C, H, W] or [N, C, 1, 1]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, C, H, W]
+// Elements as they are stored; f16 in half precision.
+alias R = f32;
+alias G = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> r: array<R>;        // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> g: array<G>;        // [N, C, H, W] or [N, C, 1, 1]
+@group(0) @binding(2) var<storage, read_write> y: array<Y>;  // [N, C, H, W]
 
 @compute @workgroup_size(64)
 fn main(
@@ -19,5 +24,5 @@ fn main(
     if index >= ELEMENTS {
         return;
     }
-    y[index] = (1.0 + 1.0 / (1.0 + exp(-g[index / AREA]))) * r[index];
+    y[index] = Y((1.0 + 1.0 / (1.0 + exp(-f32(g[index / AREA])))) * f32(r[index]));
 }

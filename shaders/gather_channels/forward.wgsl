@@ -8,9 +8,13 @@ override AREA: u32;
 override CHANNELS: u32;  // of x: C
 override GATHERED: u32;  // of y: K
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
-@group(0) @binding(1) var<storage, read> source: array<u32>;   // [K]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, K, H, W]
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;         // [N, C, H, W]
+@group(0) @binding(1) var<storage, read> source: array<u32>;  // [K]
+@group(0) @binding(2) var<storage, read_write> y: array<Y>;   // [N, K, H, W]
 
 @compute @workgroup_size(64)
 fn main(
@@ -25,5 +29,5 @@ fn main(
     let pixel = index % AREA;
     let k = index / AREA % GATHERED;
     let n = index / (AREA * GATHERED);
-    y[index] = x[(n * CHANNELS + source[k]) * AREA + pixel];
+    y[index] = Y(f32(x[(n * CHANNELS + source[k]) * AREA + pixel]));
 }

@@ -10,10 +10,15 @@ override CHANNELS: u32;  // of y: C
 override GATHERED: u32;  // of x: K
 override HAS_BASE: bool;
 
-@group(0) @binding(0) var<storage, read> base: array<f32>;     // [N, C, H, W]; without a base, x, and not read
-@group(0) @binding(1) var<storage, read> x: array<f32>;        // [N, K, H, W]
-@group(0) @binding(2) var<storage, read> table: array<u32>;    // [C + 1 + K]
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [N, C, H, W]
+// Elements as they are stored; f16 in half precision.
+alias Base = f32;
+alias X = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> base: array<Base>;  // [N, C, H, W]; without a base, x, and not read
+@group(0) @binding(1) var<storage, read> x: array<X>;        // [N, K, H, W]
+@group(0) @binding(2) var<storage, read> table: array<u32>;  // [C + 1 + K]
+@group(0) @binding(3) var<storage, read_write> y: array<Y>;  // [N, C, H, W]
 
 @compute @workgroup_size(64)
 fn main(
@@ -30,12 +35,12 @@ fn main(
     let n = index / (AREA * CHANNELS);
     var sum = 0.0;
     if HAS_BASE {
-        sum = base[index];
+        sum = f32(base[index]);
     }
     let end = table[c + 1u];
     for (var member = table[c]; member < end; member++) {
         let k = table[CHANNELS + 1u + member];
-        sum += x[(n * GATHERED + k) * AREA + pixel];
+        sum += f32(x[(n * GATHERED + k) * AREA + pixel]);
     }
-    y[index] = sum;
+    y[index] = Y(sum);
 }

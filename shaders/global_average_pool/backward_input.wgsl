@@ -6,8 +6,12 @@
 override ELEMENTS: u32;  // of dx
 override AREA: u32;
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [N, C, 1, 1]
-@group(0) @binding(1) var<storage, read_write> dx: array<f32>;  // [N, C, H, W]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias Dx = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;        // [N, C, 1, 1]
+@group(0) @binding(1) var<storage, read_write> dx: array<Dx>;  // [N, C, H, W]
 
 @compute @workgroup_size(64)
 fn main(
@@ -19,5 +23,5 @@ fn main(
     if index >= ELEMENTS {
         return;
     }
-    dx[index] = dy[index / AREA] / f32(AREA);
+    dx[index] = Dx(f32(dy[index / AREA]) / f32(AREA));
 }

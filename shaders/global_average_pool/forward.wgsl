@@ -7,8 +7,12 @@
 override CHANNELS: u32;  // N C
 override AREA: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [N, C, 1, 1]
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;        // [N, C, H, W]
+@group(0) @binding(1) var<storage, read_write> y: array<Y>;  // [N, C, 1, 1]
 
 var<workgroup> partial: array<f32, 64>;
 
@@ -24,7 +28,7 @@ fn main(
     }
     var sum = 0.0;
     for (var pixel = lane; pixel < AREA; pixel += 64u) {
-        sum += x[channel * AREA + pixel];
+        sum += f32(x[channel * AREA + pixel]);
     }
     partial[lane] = sum;
     workgroupBarrier();
@@ -35,6 +39,6 @@ fn main(
         workgroupBarrier();
     }
     if lane == 0u {
-        y[channel] = partial[0] / f32(AREA);
+        y[channel] = Y(partial[0] / f32(AREA));
     }
 }

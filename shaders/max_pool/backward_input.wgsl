@@ -12,9 +12,13 @@ override KERNEL: u32;
 override STRIDE: u32;
 override PADDING: u32;
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [N, C, H', W']
-@group(0) @binding(1) var<storage, read> place: array<u32>;     // [N, C, H', W'] of each window's maximum in x
-@group(0) @binding(2) var<storage, read_write> dx: array<f32>;  // [N, C, H, W]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias Dx = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;        // [N, C, H', W']
+@group(0) @binding(1) var<storage, read> place: array<u32>;    // [N, C, H', W'] of each window's maximum in x
+@group(0) @binding(2) var<storage, read_write> dx: array<Dx>;  // [N, C, H, W]
 
 @compute @workgroup_size(64)
 fn main(
@@ -41,9 +45,9 @@ fn main(
             let j = last_j - back_j;
             if i < OUT_HEIGHT && j < OUT_WIDTH {
                 let window = (channel * OUT_HEIGHT + i) * OUT_WIDTH + j;
-                sum += select(0.0, dy[window], place[window] == index);
+                sum += select(0.0, f32(dy[window]), place[window] == index);
             }
         }
     }
-    dx[index] = sum;
+    dx[index] = Dx(sum);
 }

@@ -13,8 +13,12 @@ override KERNEL: u32;
 override STRIDE: u32;
 override PADDING: u32;     // at most KERNEL / 2, so that no window misses the map
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [N, C, H', W']
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;        // [N, C, H, W]
+@group(0) @binding(1) var<storage, read_write> y: array<Y>;  // [N, C, H', W']
 
 /// Place in x of element (u, v) of window (i, j), or of the element of the map that is nearest to it.
 fn element(channel: u32, i: u32, j: u32, u: u32, v: u32) -> u32 {
@@ -36,11 +40,11 @@ fn main(
     let j = index % OUT_WIDTH;
     let i = index / OUT_WIDTH % OUT_HEIGHT;
     let channel = index / (OUT_WIDTH * OUT_HEIGHT);
-    var largest = x[element(channel, i, j, 0u, 0u)];
+    var largest = f32(x[element(channel, i, j, 0u, 0u)]);
     for (var u = 0u; u < KERNEL; u++) {
         for (var v = 0u; v < KERNEL; v++) {
-            largest = max(largest, x[element(channel, i, j, u, v)]);
+            largest = max(largest, f32(x[element(channel, i, j, u, v)]));
         }
     }
-    y[index] = largest;
+    y[index] = Y(largest);
 }

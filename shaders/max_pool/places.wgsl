@@ -15,7 +15,10 @@ override KERNEL: u32;
 override STRIDE: u32;
 override PADDING: u32;     // at most KERNEL / 2, so that no window misses the map
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;            // [N, C, H, W]
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;              // [N, C, H, W]
 @group(0) @binding(1) var<storage, read_write> place: array<u32>;  // [N, C, H', W']
 
 /// Place in x of element (u, v) of window (i, j), or of the element of the map that is nearest to it.
@@ -39,11 +42,11 @@ fn main(
     let i = index / OUT_WIDTH % OUT_HEIGHT;
     let channel = index / (OUT_WIDTH * OUT_HEIGHT);
     var first = element(channel, i, j, 0u, 0u);
-    var largest = x[first];
+    var largest = f32(x[first]);
     for (var u = 0u; u < KERNEL; u++) {
         for (var v = 0u; v < KERNEL; v++) {
             let at = element(channel, i, j, u, v);
-            let value = x[at];
+            let value = f32(x[at]);
             first = select(first, at, value > largest);
             largest = max(largest, value);
         }

@@ -4,9 +4,14 @@
 
 override ELEMENTS: u32;
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [ELEMENTS]
-@group(0) @binding(1) var<storage, read> y: array<f32>;         // [ELEMENTS] the output of the forward pass
-@group(0) @binding(2) var<storage, read_write> dx: array<f32>;  // [ELEMENTS]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias Y = f32;
+alias Dx = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;        // [ELEMENTS]
+@group(0) @binding(1) var<storage, read> y: array<Y>;          // [ELEMENTS] the output of the forward pass
+@group(0) @binding(2) var<storage, read_write> dx: array<Dx>;  // [ELEMENTS]
 
 @compute @workgroup_size(64)
 fn main(
@@ -18,5 +23,5 @@ fn main(
     if index >= ELEMENTS {
         return;
     }
-    dx[index] = select(0.0, dy[index], y[index] > 0.0);
+    dx[index] = Dx(select(0.0, f32(dy[index]), f32(y[index]) > 0.0));
 }

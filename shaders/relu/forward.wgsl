@@ -4,8 +4,12 @@
 
 override ELEMENTS: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [ELEMENTS]
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [ELEMENTS]
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;        // [ELEMENTS]
+@group(0) @binding(1) var<storage, read_write> y: array<Y>;  // [ELEMENTS]
 
 @compute @workgroup_size(64)
 fn main(
@@ -17,5 +21,5 @@ fn main(
     if index >= ELEMENTS {
         return;
     }
-    y[index] = max(x[index], 0.0);
+    y[index] = Y(max(f32(x[index]), 0.0));
 }

@@ -8,10 +8,16 @@ override FACTOR: u32;
 override ELEMENTS: u32;  // of db
 override WIDTH: u32;     // of db
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [N, C, F H, F W]
-@group(0) @binding(1) var<storage, read> y: array<f32>;         // [N, C, F H, F W] the output of the forward pass
-@group(0) @binding(2) var<storage, read_write> da: array<f32>;  // [N, C, F H, F W]
-@group(0) @binding(3) var<storage, read_write> db: array<f32>;  // [N, C, H, W]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias Y = f32;
+alias Da = f32;
+alias Db = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;        // [N, C, F H, F W]
+@group(0) @binding(1) var<storage, read> y: array<Y>;          // [N, C, F H, F W] the output of the forward pass
+@group(0) @binding(2) var<storage, read_write> da: array<Da>;  // [N, C, F H, F W]
+@group(0) @binding(3) var<storage, read_write> db: array<Db>;  // [N, C, H, W]
 
 @compute @workgroup_size(64)
 fn main(
@@ -29,10 +35,10 @@ fn main(
     for (var u = 0u; u < FACTOR; u++) {
         let start = ((row * FACTOR + u) * WIDTH + column) * FACTOR;
         for (var v = 0u; v < FACTOR; v++) {
-            let masked = select(0.0, dy[start + v], y[start + v] > 0.0);
-            da[start + v] = masked;
+            let masked = select(0.0, f32(dy[start + v]), f32(y[start + v]) > 0.0);
+            da[start + v] = Da(masked);
             sum += masked;
         }
     }
-    db[index] = sum;
+    db[index] = Db(sum);
 }

@@ -9,10 +9,16 @@ override FACTOR: u32;
 override PIECES: u32;
 override WIDTH: u32;  // of dy
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>;        // [N, C, F H, F W / 4]
-@group(0) @binding(1) var<storage, read> y: array<vec4f>;         // [N, C, F H, F W / 4] the output of the forward pass
-@group(0) @binding(2) var<storage, read_write> da: array<vec4f>;  // [N, C, F H, F W / 4]
-@group(0) @binding(3) var<storage, read_write> db: array<f32>;    // [N, C, H, W]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias Y = f32;
+alias Da = f32;
+alias Db = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<vec4<Dy>>;        // [N, C, F H, F W / 4]
+@group(0) @binding(1) var<storage, read> y: array<vec4<Y>>;          // [N, C, F H, F W / 4] the output of the forward pass
+@group(0) @binding(2) var<storage, read_write> da: array<vec4<Da>>;  // [N, C, F H, F W / 4]
+@group(0) @binding(3) var<storage, read_write> db: array<Db>;        // [N, C, H, W]
 
 @compute @workgroup_size(64)
 fn main(
@@ -32,15 +38,15 @@ fn main(
     for (var u = 0u; u < FACTOR; u++) {
         let start = (row * FACTOR + u) * (WIDTH / 4u) + piece * quads;
         for (var quad = 0u; quad < quads; quad++) {
-            let masked = select(vec4f(), dy[start + quad], y[start + quad] > vec4f());
-            da[start + quad] = masked;
+            let masked = select(vec4f(), vec4f(dy[start + quad]), vec4f(y[start + quad]) > vec4f());
+            da[start + quad] = vec4<Da>(masked);
             sum += masked;
         }
     }
     if FACTOR == 2u {
-        db[2u * index] = sum.x + sum.y;
-        db[2u * index + 1u] = sum.z + sum.w;
+        db[2u * index] = Db(sum.x + sum.y);
+        db[2u * index + 1u] = Db(sum.z + sum.w);
     } else {
-        db[index] = (sum.x + sum.y) + (sum.z + sum.w);
+        db[index] = Db((sum.x + sum.y) + (sum.z + sum.w));
     }
 }

@@ -8,9 +8,14 @@ override RELU: bool;
 override ELEMENTS: u32;  // of y
 override WIDTH: u32;     // of y
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;        // [N, C, F H, F W]
-@group(0) @binding(1) var<storage, read> b: array<f32>;        // [N, C, H, W]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [N, C, F H, F W]
+// Elements as they are stored; f16 in half precision.
+alias A = f32;
+alias B = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> a: array<A>;        // [N, C, F H, F W]
+@group(0) @binding(1) var<storage, read> b: array<B>;        // [N, C, H, W]
+@group(0) @binding(2) var<storage, read_write> y: array<Y>;  // [N, C, F H, F W]
 
 @compute @workgroup_size(64)
 fn main(
@@ -24,6 +29,6 @@ fn main(
     }
     let row = index / WIDTH;
     let column = index % WIDTH;
-    let sum = a[index] + b[row / FACTOR * (WIDTH / FACTOR) + column / FACTOR];
-    y[index] = select(sum, max(sum, 0.0), RELU);
+    let sum = f32(a[index]) + f32(b[row / FACTOR * (WIDTH / FACTOR) + column / FACTOR]);
+    y[index] = Y(select(sum, max(sum, 0.0), RELU));
 }

@@ -9,9 +9,14 @@ override RELU: bool;
 override ELEMENTS: u32;  // of y
 override WIDTH: u32;     // of y
 
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;        // [N, C, F H, F W / 4]
-@group(0) @binding(1) var<storage, read> b: array<f32>;          // [N, C, H, W]
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;  // [N, C, F H, F W / 4]
+// Elements as they are stored; f16 in half precision.
+alias A = f32;
+alias B = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> a: array<vec4<A>>;        // [N, C, F H, F W / 4]
+@group(0) @binding(1) var<storage, read> b: array<B>;              // [N, C, H, W]
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<Y>>;  // [N, C, F H, F W / 4]
 
 @compute @workgroup_size(64)
 fn main(
@@ -26,11 +31,11 @@ fn main(
     let row = index / (WIDTH / 4u);
     let column = index % (WIDTH / 4u) * 4u;
     let source = row / FACTOR * (WIDTH / FACTOR) + column / FACTOR;
-    var sum = a[index];
+    var sum = vec4f(a[index]);
     if FACTOR == 2u {
-        sum += vec4f(vec2f(b[source]), vec2f(b[source + 1u]));
+        sum += vec4f(vec2f(f32(b[source])), vec2f(f32(b[source + 1u])));
     } else {
-        sum += vec4f(b[source]);
+        sum += vec4f(f32(b[source]));
     }
-    y[index] = select(sum, max(sum, vec4f()), RELU);
+    y[index] = vec4<Y>(select(sum, max(sum, vec4f()), RELU));
 }

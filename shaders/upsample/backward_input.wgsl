@@ -7,8 +7,12 @@ override FACTOR: u32;
 override ELEMENTS: u32;  // of dx
 override WIDTH: u32;     // of dx
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;        // [N, C, F H, F W]
-@group(0) @binding(1) var<storage, read_write> dx: array<f32>;  // [N, C, H, W]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias Dx = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;        // [N, C, F H, F W]
+@group(0) @binding(1) var<storage, read_write> dx: array<Dx>;  // [N, C, H, W]
 
 @compute @workgroup_size(64)
 fn main(
@@ -26,8 +30,8 @@ fn main(
     for (var u = 0u; u < FACTOR; u++) {
         let start = ((row * FACTOR + u) * WIDTH + column) * FACTOR;
         for (var v = 0u; v < FACTOR; v++) {
-            sum += dy[start + v];
+            sum += f32(dy[start + v]);
         }
     }
-    dx[index] = sum;
+    dx[index] = Dx(sum);
 }

@@ -8,8 +8,12 @@ override FACTOR: u32;
 override PIECES: u32;
 override WIDTH: u32;  // of dy
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>;      // [N, C, F H, F W / 4]
-@group(0) @binding(1) var<storage, read_write> dx: array<f32>;  // [N, C, H, W]
+// Elements as they are stored; f16 in half precision.
+alias Dy = f32;
+alias Dx = f32;
+
+@group(0) @binding(0) var<storage, read> dy: array<vec4<Dy>>;  // [N, C, F H, F W / 4]
+@group(0) @binding(1) var<storage, read_write> dx: array<Dx>;  // [N, C, H, W]
 
 @compute @workgroup_size(64)
 fn main(
@@ -29,13 +33,13 @@ fn main(
     for (var u = 0u; u < FACTOR; u++) {
         let start = (row * FACTOR + u) * (WIDTH / 4u) + piece * quads;
         for (var quad = 0u; quad < quads; quad++) {
-            sum += dy[start + quad];
+            sum += vec4f(dy[start + quad]);
         }
     }
     if FACTOR == 2u {
-        dx[2u * index] = sum.x + sum.y;
-        dx[2u * index + 1u] = sum.z + sum.w;
+        dx[2u * index] = Dx(sum.x + sum.y);
+        dx[2u * index + 1u] = Dx(sum.z + sum.w);
     } else {
-        dx[index] = (sum.x + sum.y) + (sum.z + sum.w);
+        dx[index] = Dx((sum.x + sum.y) + (sum.z + sum.w));
     }
 }

@@ -7,8 +7,12 @@ override FACTOR: u32;
 override ELEMENTS: u32;  // of y
 override WIDTH: u32;     // of y
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [N, C, H, W]
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [N, C, F H, F W]
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;        // [N, C, H, W]
+@group(0) @binding(1) var<storage, read_write> y: array<Y>;  // [N, C, F H, F W]
 
 @compute @workgroup_size(64)
 fn main(
@@ -22,5 +26,5 @@ fn main(
     }
     let row = index / WIDTH;
     let column = index % WIDTH;
-    y[index] = x[row / FACTOR * (WIDTH / FACTOR) + column / FACTOR];
+    y[index] = Y(f32(x[row / FACTOR * (WIDTH / FACTOR) + column / FACTOR]));
 }

@@ -8,8 +8,12 @@ override FACTOR: u32;
 override ELEMENTS: u32;  // of y
 override WIDTH: u32;     // of y
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;          // [N, C, H, W]
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;  // [N, C, F H, F W / 4]
+// Elements as they are stored; f16 in half precision.
+alias X = f32;
+alias Y = f32;
+
+@group(0) @binding(0) var<storage, read> x: array<X>;              // [N, C, H, W]
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Y>>;  // [N, C, F H, F W / 4]
 
 @compute @workgroup_size(64)
 fn main(
@@ -25,8 +29,8 @@ fn main(
     let column = index % (WIDTH / 4u) * 4u;
     let source = row / FACTOR * (WIDTH / FACTOR) + column / FACTOR;
     if FACTOR == 2u {
-        y[index] = vec4f(vec2f(x[source]), vec2f(x[source + 1u]));
+        y[index] = vec4<Y>(vec4f(vec2f(f32(x[source])), vec2f(f32(x[source + 1u]))));
     } else {
-        y[index] = vec4f(x[source]);
+        y[index] = vec4<Y>(vec4f(f32(x[source])));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Buffer, Dispatch, Gpu, GpuError, View};
+use super::{Buffer, Dispatch, Gpu, GpuError, Halves, View};
 
 /// One dispatch with its pipeline and bind group.
 struct Command {
@@ -19,12 +19,19 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// Appends a dispatch; `views` are bound in order of `@binding`.
+    /// Appends a dispatch; `views` are bound in order of `@binding`, those of `halves` as F16.
     ///
     /// # Errors
     /// [`GpuError::Kernel`] where the kernel does not compile or the views do not fit its bindings.
-    pub fn push(&mut self, gpu: &Gpu, dispatch: &Dispatch, views: &[View], label: &str) -> Result<(), GpuError> {
-        let command = Command::new(gpu, dispatch, views, label)?;
+    pub fn push(
+        &mut self,
+        gpu: &Gpu,
+        (dispatch, halves): (&Dispatch, Halves),
+        views: &[View],
+        label: &str,
+    ) -> Result<(), GpuError> {
+        let pipeline = gpu.pipeline(dispatch, halves)?;
+        let command = Command::new(gpu, pipeline, dispatch, views, label)?;
         self.commands.push(command);
         Ok(())
     }
@@ -82,8 +89,13 @@ impl Commands {
 }
 
 impl Command {
-    fn new(gpu: &Gpu, dispatch: &Dispatch, views: &[View], label: &str) -> Result<Self, GpuError> {
-        let pipeline = gpu.pipeline(dispatch)?;
+    fn new(
+        gpu: &Gpu,
+        pipeline: Arc<wgpu::ComputePipeline>,
+        dispatch: &Dispatch,
+        views: &[View],
+        label: &str,
+    ) -> Result<Self, GpuError> {
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let entries: Vec<_> = views
             .iter()

@@ -1,6 +1,63 @@
 //! Kernels and their dispatches as data: what to run, not yet on which device.
 
+use std::borrow::Cow;
+
+/// How the elements of a tensor are stored. Kernels compute in float32 either way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// 4 bytes.
+    #[default]
+    F32,
+    /// 2 bytes, IEEE binary16: 11 significant bits, at most 65504.
+    F16,
+}
+
+impl Element {
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+
+    /// 4-byte words that so many elements take.
+    pub fn words(self, elements: usize) -> usize {
+        (elements * self.bytes()).div_ceil(4)
+    }
+}
+
+/// The bindings of a dispatch whose tensors are stored as [`Element::F16`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Halves(u32);
+
+impl Halves {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+
+    /// Whether binding number `binding` is one of them.
+    pub fn contains(self, binding: usize) -> bool {
+        self.0 >> binding & 1 == 1
+    }
+}
+
+impl FromIterator<usize> for Halves {
+    fn from_iter<T: IntoIterator<Item = usize>>(bindings: T) -> Self {
+        Self(bindings.into_iter().fold(0, |halves, binding| halves | 1 << binding))
+    }
+}
+
 /// One WGSL compute shader, entry point `main`. The source is valid on its own; shapes enter as `override` constants.
+///
+/// Tensors that may be stored as [`Element::F16`] are arrays of an alias, which says `f32` in the file:
+///
+/// ```wgsl
+/// alias X = f32;
+/// @group(0) @binding(0) var<storage, read> x: array<X>;  // or array<vec4<X>>
+/// ```
+///
+/// The kernel converts what it loads, `f32(x[i])`, and what it stores, `X(value)`. WGSL has no `override` for types: the
+/// alias is the one line that is replaced.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Kernel {
     /// Folder and file below `shaders/`, without the ending: `conv2d/forward`.
@@ -11,6 +68,46 @@ pub struct Kernel {
     pub source: &'static str,
     /// It uses subgroup operations.
     pub subgroups: bool,
+}
+
+impl Kernel {
+    /// Whether it can be compiled for tensors of which those of `halves` are stored as F16.
+    pub fn accepts(&self, halves: Halves) -> bool {
+        let same = |bindings: &[usize]| bindings.iter().all(|&it| halves.contains(it) == halves.contains(bindings[0]));
+        halves.0 & !self.halvable().0 == 0 && self.aliases().all(|alias| same(&self.bindings_of(alias)))
+    }
+
+    /// All bindings that it can take as F16.
+    pub fn halvable(&self) -> Halves {
+        self.aliases().flat_map(|alias| self.bindings_of(alias)).collect()
+    }
+
+    /// The WGSL for tensors of which those of `halves`, which it must accept, are stored as F16.
+    pub fn source_for(&self, halves: Halves) -> Cow<'static, str> {
+        if halves == Halves::NONE {
+            return Cow::Borrowed(self.source);
+        }
+        let mut source = format!("enable f16;\n{}", self.source);
+        for alias in self.aliases() {
+            if self.bindings_of(alias).into_iter().any(|binding| halves.contains(binding)) {
+                source = source.replace(&format!("alias {alias} = f32;"), &format!("alias {alias} = f16;"));
+            }
+        }
+        Cow::Owned(source)
+    }
+
+    /// The names that stand for the element types of tensors.
+    fn aliases(&self) -> impl Iterator<Item = &'static str> {
+        self.source.lines().filter_map(|line| line.strip_prefix("alias ")?.strip_suffix(" = f32;"))
+    }
+
+    /// The bindings that are arrays of `alias` or of vectors of it.
+    fn bindings_of(&self, alias: &str) -> Vec<usize> {
+        let types = [format!("array<{alias}>"), format!("array<vec4<{alias}>>")];
+        let number = |line: &str| line.split_once("@binding(")?.1.split_once(')')?.0.parse().ok();
+        let of_alias = self.source.lines().filter(|line| types.iter().any(|array| line.contains(array)));
+        of_alias.filter_map(number).collect()
+    }
 }
 
 /// The tensor behind a binding, from the point of view of the operator that dispatches.
@@ -50,4 +147,34 @@ pub fn folded(count: usize) -> [u32; 3] {
     let count = count.max(1) as u64;
     let rows = count.div_ceil(u64::from(MAX_WORKGROUPS));
     [count.div_ceil(rows) as u32, rows as u32, 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KERNEL: Kernel = Kernel {
+        name: "test",
+        summary: "",
+        source: "alias X = f32;\nalias Y = f32;\n\
+            @group(0) @binding(0) var<storage, read> x: array<X>;\n\
+            @group(0) @binding(1) var<storage, read> x4: array<vec4<X>>;\n\
+            @group(0) @binding(2) var<storage, read> weight: array<f32>;\n\
+            @group(0) @binding(3) var<storage, read_write> y: array<Y>;\n",
+        subgroups: false,
+    };
+
+    #[test]
+    fn a_kernel_takes_halves_where_an_alias_stands_for_all_bindings_of_a_tensor() {
+        let accepts = |bindings: &[usize]| KERNEL.accepts(bindings.iter().copied().collect());
+        assert!(accepts(&[]) && accepts(&[3]) && accepts(&[0, 1]) && accepts(&[0, 1, 3]));
+        assert!(!accepts(&[0]) && !accepts(&[2]) && !accepts(&[2, 3]) && !accepts(&[4]));
+    }
+
+    #[test]
+    fn only_the_alias_of_a_half_tensor_changes() {
+        let source = KERNEL.source_for([3].into_iter().collect());
+        assert!(source.starts_with("enable f16;\nalias X = f32;\nalias Y = f16;\n"), "{source}");
+        assert_eq!(KERNEL.source_for(Halves::NONE), KERNEL.source);
+    }
 }

@@ -17,4 +17,4 @@ pub use buffer::{Buffer, Readback, View};
 pub use commands::Commands;
 pub use device::Gpu;
 pub use error::GpuError;
-pub use kernel::{Argument, Dispatch, Kernel, MAX_WORKGROUPS, folded};
+pub use kernel::{Argument, Dispatch, Element, Halves, Kernel, MAX_WORKGROUPS, folded};

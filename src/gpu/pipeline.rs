@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 use std::{env, fs, panic, thread};
 
-use super::{Dispatch, Gpu, GpuError, Kernel};
+use super::{Dispatch, Gpu, GpuError, Halves, Kernel};
 
-type Key = (&'static str, Vec<(&'static str, u64)>);
+type Key = (&'static str, Vec<(&'static str, u64)>, Halves);
 
-/// Pipelines by kernel and constants.
+/// Pipelines by kernel, constants and how the tensors are stored.
 pub(super) struct PipelineCache {
     pipelines: Mutex<HashMap<Key, Arc<wgpu::ComputePipeline>>>,
-    modules: Mutex<HashMap<&'static str, Arc<wgpu::ShaderModule>>>,
+    modules: Mutex<HashMap<(&'static str, Halves), Arc<wgpu::ShaderModule>>>,
     driver: Option<wgpu::PipelineCache>,
     path: Option<PathBuf>,
 }
@@ -57,24 +57,25 @@ fn lock<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>, GpuError> {
 }
 
 /// What tells the pipeline of a dispatch from others.
-fn key_of(dispatch: &Dispatch) -> Key {
+fn key_of(dispatch: &Dispatch, halves: Halves) -> Key {
     let constants = dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
-    (dispatch.kernel.name, constants)
+    (dispatch.kernel.name, constants, halves)
 }
 
 impl Gpu {
-    /// Compiles the kernels of `dispatches` that are new, on all cores of the host.
+    /// Compiles the kernels of `dispatches`, each with how its tensors are stored, that are new, on all cores of the host.
     ///
     /// # Errors
     /// [`GpuError::Kernel`] where one does not compile.
-    pub fn compile<'a>(&self, dispatches: impl Iterator<Item = &'a Dispatch>) -> Result<(), GpuError> {
+    pub fn compile<'a>(&self, dispatches: impl Iterator<Item = (&'a Dispatch, Halves)>) -> Result<(), GpuError> {
         let start = Instant::now();
         let mut known: HashSet<Key> = lock(&self.pipelines.pipelines)?.keys().cloned().collect();
-        let new: Vec<&Dispatch> = dispatches.filter(|dispatch| known.insert(key_of(dispatch))).collect();
+        let new: Vec<(&Dispatch, Halves)> =
+            dispatches.filter(|&(dispatch, halves)| known.insert(key_of(dispatch, halves))).collect();
         let next = AtomicUsize::new(0);
         let work = || -> Result<(), GpuError> {
-            while let Some(dispatch) = new.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.pipeline(dispatch)?;
+            while let Some(&(dispatch, halves)) = new.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.pipeline(dispatch, halves)?;
             }
             Ok(())
         };
@@ -91,13 +92,13 @@ impl Gpu {
     }
 
     /// The compiled pipeline of a dispatch, compiled now if it is new.
-    pub(super) fn pipeline(&self, dispatch: &Dispatch) -> Result<Arc<wgpu::ComputePipeline>, GpuError> {
-        let key = key_of(dispatch);
+    pub(super) fn pipeline(&self, dispatch: &Dispatch, halves: Halves) -> Result<Arc<wgpu::ComputePipeline>, GpuError> {
+        let key = key_of(dispatch, halves);
         if let Some(pipeline) = lock(&self.pipelines.pipelines)?.get(&key) {
             return Ok(Arc::clone(pipeline));
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let module = self.module(dispatch.kernel)?;
+        let module = self.module(dispatch.kernel, halves)?;
         let pipeline = Arc::new(self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(dispatch.kernel.name),
             layout: None,
@@ -117,12 +118,12 @@ impl Gpu {
         Ok(Arc::clone(pipelines.entry(key).or_insert(pipeline)))
     }
 
-    fn module(&self, kernel: &'static Kernel) -> Result<Arc<wgpu::ShaderModule>, GpuError> {
+    fn module(&self, kernel: &'static Kernel, halves: Halves) -> Result<Arc<wgpu::ShaderModule>, GpuError> {
         let mut modules = lock(&self.pipelines.modules)?;
-        let module = modules.entry(kernel.name).or_insert_with(|| {
+        let module = modules.entry((kernel.name, halves)).or_insert_with(|| {
             Arc::new(self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(kernel.name),
-                source: wgpu::ShaderSource::Wgsl(kernel.source.into()),
+                source: wgpu::ShaderSource::Wgsl(kernel.source_for(halves)),
             }))
         });
         Ok(Arc::clone(module))

@@ -7,9 +7,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
+use super::measure::Isolated;
 use super::{Plan, PlanError, Session, SessionError, Store, differentiate};
-use crate::gpu::Gpu;
-use crate::ir::{Graph, ShapeError, ValueId};
+use crate::gpu::{Element, Gpu};
+use crate::ir::{Case, Graph, Shape, ShapeError, Stored, ValueId};
 use crate::ops::{Fill, OperatorCase};
 
 /// A check that could not be carried out (not one that found a difference).
@@ -35,7 +36,8 @@ pub const GRADIENT_TOLERANCE: f64 = 2e-6;
 pub struct VariantError {
     /// Name of the variant.
     pub variant: &'static str,
-    /// Largest |kernel - twin| of all outputs, relative to the largest |twin| of that output; NaN if any element is.
+    /// Largest |kernel - twin| of all outputs, relative to the largest |twin| of that output; NaN if any element is. The
+    /// rounding of an output that is stored as F16 does not count.
     pub error: f64,
 }
 
@@ -44,38 +46,82 @@ pub struct VariantError {
 /// # Errors
 /// [`CheckError`] where it cannot run or a guard word was overwritten.
 pub fn check_values(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result<Vec<VariantError>, CheckError> {
-    let data = case.draw(seed);
-    let expected = twin(case, &data);
+    let inputs = case.inputs.iter().map(|(shape, _)| shape.clone()).collect();
+    let isolated = Isolated::changing(Arc::clone(&case.operator), inputs);
+    let variants = isolated.variants(gpu)?;
+    variants.iter().map(|variant| check_variant(gpu, case, seed, variant.name, &isolated.stored)).collect()
+}
+
+/// As [`check_values`], with every tensor stored as F16 that a variant can take so; variants that take none are left out.
+/// The twin gets the rounded inputs.
+///
+/// # Errors
+/// As [`check_values`].
+pub fn check_half_values(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result<Vec<VariantError>, CheckError> {
+    let inputs: Vec<&Shape> = case.inputs.iter().map(|(shape, _)| shape).collect();
+    let outputs = case.operator.output_shapes(&inputs)?;
+    let outputs: Vec<&Shape> = outputs.iter().collect();
+    let all = Stored { inputs: vec![Element::F16; inputs.len()], outputs: vec![Element::F16; outputs.len()] };
+    let (constant, capabilities) = (vec![false; inputs.len()], gpu.capabilities());
+    let shapes = Case { inputs: &inputs, outputs: &outputs, constant: &constant, stored: &all, capabilities };
     let mut errors = Vec::new();
-    loop {
-        let number = errors.len();
-        let (mut graph, inputs) = inputs_of(case);
-        let outputs = graph.apply_shared(Arc::clone(&case.operator), &inputs)?;
-        let overwritten: Vec<ValueId> = case.operator.overwrites().iter().map(|&input| inputs[input]).collect();
-        let results = if overwritten.is_empty() { outputs.clone() } else { overwritten };
-        let count = std::cell::Cell::new(0);
-        let plan = Plan::with_variants(graph, &outputs, gpu.capabilities(), |_, _, mut variants| {
-            count.set(variants.len());
-            variants.swap_remove(number.min(variants.len() - 1))
-        })?;
-        let variant = plan.steps[0].variant.name;
-        let session = Session::guarded(gpu, plan, &mut Store::new(gpu))?;
-        session.poison()?;
-        for (&input, words) in inputs.iter().zip(&data) {
-            session.write(input, words)?;
-        }
-        session.run()?;
-        let mut error: f64 = 0.0;
-        for (&output, expected) in results.iter().zip(&expected) {
-            error = worst(error, relative_error(&session.read(output)?, expected));
-        }
-        session.check_guards()?;
-        errors.push(VariantError { variant, error });
-        if errors.len() == count.get() {
-            return Ok(errors);
+    for variant in case.operator.variants(&shapes) {
+        let stored = variant.halvable(&all);
+        if stored.inputs.iter().chain(&stored.outputs).any(|&element| element == Element::F16) {
+            errors.push(check_variant(gpu, case, seed, variant.name, &stored)?);
         }
     }
+    Ok(errors)
 }
+
+/// Runs the variant of this name with tensors stored as `stored` says; where that is silent, as F32.
+fn check_variant(
+    gpu: &Arc<Gpu>,
+    case: &OperatorCase,
+    seed: u64,
+    variant: &'static str,
+    stored: &Stored,
+) -> Result<VariantError, CheckError> {
+    let mut data = case.draw(seed);
+    let (mut graph, inputs) = inputs_of(case);
+    let outputs = graph.apply_shared(Arc::clone(&case.operator), &inputs)?;
+    for ((&element, &value), numbers) in stored.inputs.iter().zip(&inputs).zip(&mut data) {
+        graph.store_as(value, element);
+        if element == Element::F16 {
+            numbers.iter_mut().for_each(|x| *x = half::f16::from_f32(*x).to_f32());
+        }
+    }
+    for (&element, &value) in stored.outputs.iter().zip(&outputs) {
+        graph.store_as(value, element);
+    }
+    let expected = twin(case, &data);
+    let overwritten: Vec<ValueId> = case.operator.overwrites().iter().map(|&input| inputs[input]).collect();
+    let results = if overwritten.is_empty() { outputs.clone() } else { overwritten };
+    let plan = Plan::with_variants(graph, &outputs, gpu.capabilities(), |_, _, mut variants| {
+        let number = variants.iter().position(|other| other.name == variant).unwrap_or(0);
+        variants.swap_remove(number)
+    })?;
+    let halves: Vec<bool> = results.iter().map(|&id| plan.graph.value(id).element == Element::F16).collect();
+    let session = Session::guarded(gpu, plan, &mut Store::new(gpu))?;
+    session.poison()?;
+    for (&input, words) in inputs.iter().zip(&data) {
+        session.upload(input, words)?;
+    }
+    session.run()?;
+    let mut error: f64 = 0.0;
+    for ((&output, expected), half) in results.iter().zip(&expected).zip(halves) {
+        let found = session.read(output)?;
+        let rounding = |b: f64| if half { b.abs() * HALF_ROUNDING + HALF_STEP } else { 0.0 };
+        error = worst(error, error_beyond(&found, expected, rounding));
+    }
+    session.check_guards()?;
+    Ok(VariantError { variant, error })
+}
+
+/// Most that rounding to F16 changes a number, relative to it.
+const HALF_ROUNDING: f64 = 1.0 / 2048.0;
+/// Half the distance between the smallest F16 numbers; drivers may flush those to zero.
+const HALF_STEP: f64 = 6.2e-5;
 
 /// Compares the gradients that autodiff and the kernels give for a random linear function of the outputs with
 /// central differences of the float64 twin: the worst relative error over the case's differentiable inputs.
@@ -116,9 +162,16 @@ pub fn check_gradients(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result
 
 /// Largest |a - b| relative to the largest |b|; NaN if any of `a` is.
 pub fn relative_error(a: &[f32], b: &[f64]) -> f64 {
+    error_beyond(a, b, |_| 0.0)
+}
+
+/// As [`relative_error`], of what |a - b| has more than `allowed` of b.
+fn error_beyond(a: &[f32], b: &[f64], allowed: impl Fn(f64) -> f64) -> f64 {
     let scale = b.iter().fold(0.0_f64, |largest, b| largest.max(b.abs())).max(1e-30);
-    let difference = a.iter().zip(b).fold(0.0, |largest, (a, b)| worst(largest, (f64::from(*a) - b).abs()));
-    if a.len() == b.len() { difference / scale } else { f64::INFINITY }
+    let beyond = |a: f32, b: f64| ((f64::from(a) - b).abs() - allowed(b)).max(0.0);
+    let difference = |(&a, &b): (&f32, &f64)| if a.is_nan() { f64::NAN } else { beyond(a, b) };
+    let largest = a.iter().zip(b).map(difference).fold(0.0, worst);
+    if a.len() == b.len() { largest / scale } else { f64::INFINITY }
 }
 
 /// The larger of two errors, where NaN is the largest of all.

@@ -1,6 +1,7 @@
 //! How long one variant of one node takes on a device.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,8 +10,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::check::CheckError;
 use super::{Plan, Session, Step, Store};
-use crate::gpu::Gpu;
-use crate::ir::{Case, Graph, Node, Operator, Shape, ValueId, Variant};
+use crate::gpu::{Element, Gpu};
+use crate::ir::{Case, Graph, Node, Operator, Shape, Stored, ValueId, Variant};
 use crate::ops::Fill;
 
 /// An operator at shapes, taken out of its network.
@@ -22,34 +23,44 @@ pub struct Isolated {
     pub inputs: Vec<Shape>,
     /// Whether each input stays the same from run to run.
     pub constant: Vec<bool>,
+    /// How its tensors are stored.
+    pub stored: Stored,
 }
 
 impl Isolated {
     /// The operator of a node in its case.
     pub fn new(node: &Node, case: &Case) -> Self {
         let inputs = case.inputs.iter().map(|&shape| shape.clone()).collect();
-        Self { operator: Arc::clone(&node.operator), inputs, constant: case.constant.to_vec() }
+        let (constant, stored) = (case.constant.to_vec(), case.stored.clone());
+        Self { operator: Arc::clone(&node.operator), inputs, constant, stored }
     }
 
     /// The operator of one of a plan's steps.
     pub fn of(plan: &Plan, step: &Step) -> Self {
         let inputs = step.node.inputs.iter().map(|&id| plan.graph.shape(id).clone()).collect();
         let constant = step.node.inputs.iter().map(|id| plan.constants.contains(id)).collect();
-        Self { operator: Arc::clone(&step.node.operator), inputs, constant }
+        Self { operator: Arc::clone(&step.node.operator), inputs, constant, stored: step.stored.clone() }
     }
 
-    /// An operator all of whose inputs change.
+    /// An operator all of whose inputs change and whose tensors are float32.
     pub fn changing(operator: Arc<dyn Operator>, inputs: Vec<Shape>) -> Self {
         let constant = vec![false; inputs.len()];
-        Self { operator, inputs, constant }
+        Self { operator, inputs, constant, stored: Stored::default() }
     }
 
-    /// What tells it from others: the operator's attributes, the shapes, and which inputs are constant.
+    /// What tells it from others: the operator's attributes, the shapes, which inputs are constant and which tensors are
+    /// stored as F16.
     pub fn key(&self) -> String {
-        let describe =
-            |(shape, &constant): (&Shape, &bool)| format!("{shape}{}", if constant { " constant" } else { "" });
-        let shapes: Vec<String> = self.inputs.iter().zip(&self.constant).map(describe).collect();
-        format!("{:?} {}", self.operator, shapes.join(" "))
+        let mut key = format!("{:?}", self.operator);
+        // Writing to a String cannot fail.
+        for (number, (shape, &constant)) in self.inputs.iter().zip(&self.constant).enumerate() {
+            let half = if self.stored.input(number) == Element::F16 { " f16" } else { "" };
+            let _ = write!(key, " {shape}{half}{}", if constant { " constant" } else { "" });
+        }
+        for (number, &element) in self.stored.outputs.iter().enumerate() {
+            let _ = if element == Element::F16 { write!(key, " -> {number} f16") } else { Ok(()) };
+        }
+        key
     }
 
     /// The ways to compute it on a device.
@@ -74,7 +85,7 @@ impl Isolated {
         let session = Session::new(gpu, plan, &mut Store::new(gpu))?;
         let mut random = ChaCha8Rng::seed_from_u64(1);
         for (input, shape) in inputs.into_iter().zip(&self.inputs) {
-            session.write(input, &Fill::Uniform(-1.0, 1.0).draw(shape.elements(), &mut random))?;
+            session.upload(input, &Fill::Uniform(-1.0, 1.0).draw(shape.elements(), &mut random))?;
         }
         Ok(session)
     }
@@ -92,6 +103,8 @@ impl Isolated {
         };
         let inputs: Vec<ValueId> = self.inputs.iter().zip(&self.constant).enumerate().map(&mut add).collect();
         let outputs = graph.apply_shared(Arc::clone(&self.operator), &inputs)?;
+        let elements = self.stored.inputs.iter().zip(&inputs).chain(self.stored.outputs.iter().zip(&outputs));
+        elements.for_each(|(&element, &value)| graph.store_as(value, element));
         let plan = Plan::with_variants(graph, &outputs, gpu.capabilities(), |_, _, mut variants| {
             let number = choose(&variants).min(variants.len() - 1);
             variants.swap_remove(number)

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use super::plan::Step;
 use crate::ir::{Graph, ValueId};
 
-/// Places start at multiples of so many elements: 256 bytes, which every adapter accepts for a binding.
+/// Places start at multiples of so many words: 256 bytes, which every adapter accepts for a binding.
 const ALIGNMENT: usize = 64;
 
 /// A stretch of a memory slot.
@@ -18,15 +18,15 @@ const ALIGNMENT: usize = 64;
 pub struct Place {
     /// Number of the slot.
     pub slot: usize,
-    /// Its first element there.
+    /// Its first word there.
     pub first: usize,
-    /// Number of elements.
-    pub elements: usize,
+    /// 4-byte words.
+    pub words: usize,
 }
 
 /// What lies in memory from one step to another, both included.
 struct Tenant {
-    elements: usize,
+    words: usize,
     born: usize,
     dies: usize,
     what: What,
@@ -41,24 +41,24 @@ enum What {
     Scratch { step: usize, number: usize },
 }
 
-/// Places everything: the elements of each slot, where each value lies, and the scratch tensors of each step.
+/// Places everything: the words of each slot, where each value lies, and the scratch tensors of each step.
 ///
 /// The largest come first, so that no slot ever grows; each goes into the narrowest gap that is free while it lives
 /// ("greedy by size for offset calculation", Pisarchyk and Lee 2020, with several slots instead of one).
 pub(super) fn place(graph: &Graph, steps: &mut [Step], outputs: &[ValueId]) -> (Vec<usize>, HashMap<ValueId, Place>) {
     let tenants = tenants(graph, steps, outputs);
     let mut order: Vec<usize> = (0..tenants.len()).collect();
-    order.sort_by_key(|&number| (Reverse(tenants[number].elements), tenants[number].born));
+    order.sort_by_key(|&number| (Reverse(tenants[number].words), tenants[number].born));
     let mut slots: Vec<usize> = Vec::new();
     let mut inhabitants: Vec<Vec<usize>> = Vec::new();
     let mut places: Vec<Option<Place>> = vec![None; tenants.len()];
     for number in order {
         let tenant = &tenants[number];
-        let size = tenant.elements.max(1).next_multiple_of(ALIGNMENT);
+        let size = tenant.words.max(1).next_multiple_of(ALIGNMENT);
         let forbidden: Vec<usize> = tenant.apart.iter().filter_map(|&other| Some(places[other]?.slot)).collect();
         let gaps = (0..slots.len()).filter(|slot| !forbidden.contains(slot)).filter_map(|slot| {
             let neighbours = inhabitants[slot].iter().filter(|&&other| tenants[other].lives_with(tenant));
-            let taken = neighbours.filter_map(|&other| places[other]).map(|place| (place.first, place.elements));
+            let taken = neighbours.filter_map(|&other| places[other]).map(|place| (place.first, place.words));
             let (gap, first) = narrowest_gap(slots[slot], taken.collect(), size)?;
             Some((gap, slot, first))
         });
@@ -68,7 +68,7 @@ pub(super) fn place(graph: &Graph, steps: &mut [Step], outputs: &[ValueId]) -> (
             inhabitants.push(Vec::new());
         }
         inhabitants[slot].push(number);
-        places[number] = Some(Place { slot, first, elements: tenant.elements });
+        places[number] = Some(Place { slot, first, words: tenant.words });
     }
     let mut placement = HashMap::new();
     for (tenant, place) in tenants.iter().zip(places) {
@@ -90,17 +90,17 @@ impl Tenant {
     }
 }
 
-/// (elements, start) of the narrowest stretch of at least `size` elements that none of `taken` (start, elements) covers.
+/// (words, start) of the narrowest stretch of at least `size` words that none of `taken` (start, words) covers.
 fn narrowest_gap(slot: usize, mut taken: Vec<(usize, usize)>, size: usize) -> Option<(usize, usize)> {
     taken.sort_unstable();
     let mut narrowest: Option<(usize, usize)> = None;
     let mut start = 0;
-    for (first, elements) in taken.into_iter().chain([(slot, 0)]) {
+    for (first, words) in taken.into_iter().chain([(slot, 0)]) {
         if first >= start + size {
             let gap = (first - start, start);
             narrowest = Some(narrowest.map_or(gap, |narrowest| narrowest.min(gap)));
         }
-        start = start.max((first + elements).next_multiple_of(ALIGNMENT));
+        start = start.max((first + words).next_multiple_of(ALIGNMENT));
     }
     narrowest
 }
@@ -122,17 +122,17 @@ fn tenants(graph: &Graph, steps: &[Step], outputs: &[ValueId]) -> Vec<Tenant> {
         let all_once = *once > 0 && *once == variant.dispatches.len();
         let values = node.outputs.iter().map(|&value| {
             let life = if all_once { ALWAYS } else { (step, last_use[&value]) };
-            (graph.shape(value).elements(), life, What::Value(value))
+            (graph.value(value).words(), life, What::Value(value))
         });
-        let scratch = variant.scratch.iter().enumerate().map(|(number, &elements)| {
+        let scratch = variant.scratch.iter().enumerate().map(|(number, &words)| {
             let kept = *once > 0 && !all_once && variant.preparation.scratch.contains(&number);
-            (elements, if kept { ALWAYS } else { (step, step) }, What::Scratch { step, number })
+            (words, if kept { ALWAYS } else { (step, step) }, What::Scratch { step, number })
         });
         let mut written: Vec<usize> = Vec::new();
-        for (elements, (born, dies), what) in values.chain(scratch) {
+        for (words, (born, dies), what) in values.chain(scratch) {
             written.push(tenants.len());
             numbers.insert(what, tenants.len());
-            tenants.push(Tenant { elements, born, dies, what, apart: Vec::new() });
+            tenants.push(Tenant { words, born, dies, what, apart: Vec::new() });
         }
         let tenant_of = |input: &ValueId| numbers.get(&What::Value(*input)).copied();
         let read: Vec<usize> = node.inputs.iter().filter_map(tenant_of).collect();

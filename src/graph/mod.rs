@@ -3,6 +3,7 @@
 mod autodiff;
 pub mod check;
 mod fuse;
+mod half;
 pub mod measure;
 mod memory;
 mod plan;
@@ -13,6 +14,7 @@ pub mod tune;
 
 pub use autodiff::differentiate;
 pub use fuse::fuse;
+pub use half::store_in_half;
 pub use memory::Place;
 pub use plan::{Plan, PlanError, Step};
 pub use recompute::recompute;

@@ -15,8 +15,8 @@ use thiserror::Error;
 use super::measure::Isolated;
 use super::memory::{Place, place};
 use super::tune::{Choices, ChoicesError};
-use crate::gpu::{Capabilities, Gpu};
-use crate::ir::{Case, Cost, Graph, Node, Role, ShapeError, ValueId, Variant};
+use crate::gpu::{Capabilities, Dispatch, Element, Gpu, Halves};
+use crate::ir::{Case, Cost, Graph, Node, Role, ShapeError, Stored, ValueId, Variant};
 
 /// A graph that cannot be planned.
 #[derive(Debug, Error)]
@@ -51,6 +51,8 @@ pub struct Step {
     pub node: Node,
     /// How it is computed.
     pub variant: Variant,
+    /// How its tensors are stored.
+    pub stored: Stored,
     /// How many of the variant's dispatches, from the first on, depend on nothing but [`Plan::constants`]: they run again
     /// only where those have changed.
     pub once: usize,
@@ -58,6 +60,13 @@ pub struct Step {
     pub scratch: Vec<Place>,
     /// What it costs.
     pub cost: Cost,
+}
+
+impl Step {
+    /// Its dispatches, with the bindings of each that are stored as F16.
+    pub fn dispatches(&self) -> impl Iterator<Item = (&Dispatch, Halves)> {
+        self.variant.dispatches.iter().map(|dispatch| (dispatch, self.stored.halves(dispatch)))
+    }
 }
 
 /// A graph ready to run.
@@ -69,7 +78,7 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Parameters and state of a plan that changes none, and what is computed from them alone.
     pub constants: HashSet<ValueId>,
-    /// Elements of each memory slot.
+    /// 4-byte words of each memory slot.
     pub slots: Vec<usize>,
     /// Where each computed value lies.
     pub placement: HashMap<ValueId, Place>,
@@ -128,9 +137,16 @@ impl Plan {
         for node in nodes {
             let (inputs, results) = (graph.shapes(&node.inputs), graph.shapes(&node.outputs));
             let constant: Vec<bool> = node.inputs.iter().map(|input| constants.contains(input)).collect();
-            let case = Case { inputs: &inputs, outputs: &results, constant: &constant, capabilities };
-            let cost = node.operator.cost(&inputs, &results);
-            let variant = choose(&node, &case, node.operator.variants(&case));
+            let stored = stored(&graph, &node);
+            let case = Case { inputs: &inputs, outputs: &results, constant: &constant, stored: &stored, capabilities };
+            let mut cost = node.operator.cost(&inputs, &results);
+            cost.bytes -= bytes_saved(&graph, &node);
+            let mut variants = node.operator.variants(&case);
+            variants.retain(|variant| variant.accepts(&stored));
+            if variants.is_empty() {
+                return Err(ShapeError::new(node.operator.name(), NO_HALVES).within(&node.name).into());
+            }
+            let variant = choose(&node, &case, variants);
             let once = if node.operator.overwrites().is_empty() && constant.iter().all(|&constant| constant) {
                 constants.extend(&node.outputs);
                 variant.dispatches.len()
@@ -139,7 +155,7 @@ impl Plan {
             } else {
                 0
             };
-            steps.push(Step { node, variant, once, scratch: Vec::new(), cost });
+            steps.push(Step { node, variant, stored, once, scratch: Vec::new(), cost });
         }
         let (slots, placement) = place(&graph, &mut steps, outputs);
         Ok(Self { graph, steps, constants, slots, placement, outputs: outputs.to_vec() })
@@ -152,13 +168,13 @@ impl Plan {
 
     /// Bytes of all memory slots: what computed values and scratch tensors take.
     pub fn slot_bytes(&self) -> u64 {
-        self.slots.iter().map(|&elements| 4 * elements as u64).sum()
+        self.slots.iter().map(|&words| 4 * words as u64).sum()
     }
 
     /// Bytes of everything: slots, inputs, parameters and state.
     pub fn total_bytes(&self) -> u64 {
         let kept = self.graph.values().iter().filter(|value| value.role != Role::Computed);
-        self.slot_bytes() + kept.map(|value| 4 * value.shape.elements() as u64).sum::<u64>()
+        self.slot_bytes() + kept.map(|value| 4 * value.words() as u64).sum::<u64>()
     }
 
     /// Sum of the costs of all nodes.
@@ -177,7 +193,10 @@ impl Plan {
                 .node
                 .outputs
                 .iter()
-                .map(|id| format!("{} slot {}", self.graph.shape(*id), self.placement[id].slot))
+                .map(|id| {
+                    let half = if self.graph.value(*id).element == Element::F16 { " f16" } else { "" };
+                    format!("{}{half} slot {}", self.graph.shape(*id), self.placement[id].slot)
+                })
                 .collect();
             // Writing to a String cannot fail.
             let _ = writeln!(
@@ -194,10 +213,24 @@ impl Plan {
     }
 }
 
+const NO_HALVES: &str = "no kernel takes these tensors as f16";
+
+/// How a node's tensors are stored.
+pub(super) fn stored(graph: &Graph, node: &Node) -> Stored {
+    Stored { inputs: graph.elements_of(&node.inputs), outputs: graph.elements_of(&node.outputs) }
+}
+
+/// Bytes that a node touches less than it would if all its tensors were float32.
+fn bytes_saved(graph: &Graph, node: &Node) -> f64 {
+    let values = node.inputs.iter().chain(&node.outputs).map(|&id| graph.value(id));
+    let halves = values.filter(|value| value.element == Element::F16);
+    halves.map(|value| 2.0 * value.shape.elements() as f64).sum()
+}
+
 fn check_sizes(graph: &Graph, capabilities: &Capabilities) -> Result<(), PlanError> {
     let limit = capabilities.max_binding_bytes.min(capabilities.max_buffer_bytes);
     for value in graph.values() {
-        let wanted = 4 * value.shape.elements() as u64;
+        let wanted = 4 * value.words() as u64;
         if wanted > limit {
             let (tensor, shape) = (value.name.clone(), value.shape.to_string());
             return Err(PlanError::BindingTooLarge { tensor, shape, wanted, limit });

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
-use super::{Place, Plan, Store};
-use crate::gpu::{Argument, Buffer, Commands, Gpu, GpuError, Readback, View};
+use super::{Place, Plan, Step, Store};
+use crate::gpu::{Argument, Buffer, Commands, Element, Gpu, GpuError, Readback, View};
 use crate::ir::{Role, ValueId};
 
 /// An error of running a plan.
@@ -96,7 +96,7 @@ impl Session {
         for (id, value) in plan.graph.value_ids() {
             match value.role {
                 Role::Input => {
-                    kept.insert(id, Arc::new(reserve(gpu, &value.name, value.shape.elements())?));
+                    kept.insert(id, Arc::new(reserve(gpu, &value.name, value.words())?));
                 }
                 Role::Parameter | Role::State => {
                     kept.insert(id, store.entry(&value.name, &value.shape)?);
@@ -117,7 +117,7 @@ impl Session {
         let (changes, seen) = (Arc::clone(store.changes()), AtomicU64::new(u64::MAX));
         let (commands, overwrites) = (Bound::default(), plan.overwrites());
         let mut session = Self { gpu: Arc::clone(gpu), plan, slots, kept, tables, commands, overwrites, changes, seen };
-        gpu.compile(session.plan.steps.iter().flat_map(|step| &step.variant.dispatches))?;
+        gpu.compile(session.plan.steps.iter().flat_map(Step::dispatches))?;
         session.commands = session.bind()?;
         Ok(session)
     }
@@ -126,7 +126,7 @@ impl Session {
     fn bind(&self) -> Result<Bound, GpuError> {
         let mut bound = Bound::default();
         for (step, tables) in self.plan.steps.iter().zip(&self.tables) {
-            for (number, dispatch) in step.variant.dispatches.iter().enumerate() {
+            for (number, (dispatch, halves)) in step.dispatches().enumerate() {
                 let views = dispatch
                     .bindings
                     .iter()
@@ -139,7 +139,7 @@ impl Session {
                     .collect::<Result<Vec<_>, _>>()?;
                 let label = format!("{} {}", step.node.name, dispatch.kernel.name);
                 let commands = if number < step.once { &mut bound.once } else { &mut bound.always };
-                commands.push(&self.gpu, dispatch, &views, &label)?;
+                commands.push(&self.gpu, (dispatch, halves), &views, &label)?;
             }
         }
         Ok(bound)
@@ -153,7 +153,7 @@ impl Session {
     }
 
     fn at(&self, place: Place) -> Result<View<'_>, GpuError> {
-        self.slots[place.slot].part(place.first, place.elements)
+        self.slots[place.slot].part(place.first, place.words)
     }
 
     /// The plan that runs.
@@ -166,7 +166,8 @@ impl Session {
         self.commands.always.len()
     }
 
-    /// Uploads an input before the next run; fewer words than the input has leave the rest as it was.
+    /// Uploads an input before the next run, in the words that it is stored in; fewer words than the input has leave the
+    /// rest as it was.
     ///
     /// # Errors
     /// [`GpuError::Length`] where there are more words than the input has.
@@ -175,6 +176,21 @@ impl Session {
             self.changes.fetch_add(1, Ordering::Relaxed);
         }
         Ok(self.gpu.write(self.view(input)?, words)?)
+    }
+
+    /// Uploads numbers to an input before the next run, rounded where it is stored as F16.
+    ///
+    /// # Errors
+    /// As [`Session::write`].
+    pub fn upload(&self, input: ValueId, numbers: &[f32]) -> Result<(), SessionError> {
+        match self.plan.graph.value(input).element {
+            Element::F32 => self.write(input, numbers),
+            Element::F16 => {
+                let padding = [0.0].iter().take(numbers.len() % 2);
+                let halves: Vec<half::f16> = numbers.iter().chain(padding).map(|&x| half::f16::from_f32(x)).collect();
+                self.write(input, &halves)
+            }
+        }
     }
 
     /// Makes room for `elements` in an input whose contents vary in length; what it held is lost.
@@ -213,12 +229,17 @@ impl Session {
     /// [`SessionError::NotAnOutput`], [`GpuError`]s.
     pub fn read(&self, value: ValueId) -> Result<Vec<f32>, SessionError> {
         let readback = self.read_later(value)?;
-        let mut data: Vec<f32> = readback.wait()?;
-        data.truncate(self.plan.graph.shape(value).elements());
+        let held = self.plan.graph.value(value);
+        let mut data: Vec<f32> = match held.element {
+            Element::F32 => readback.wait()?,
+            Element::F16 => readback.wait()?.into_iter().map(half::f16::to_f32).collect(),
+        };
+        data.truncate(held.shape.elements());
         Ok(data)
     }
 
-    /// Asks for an output without waiting for it. The words past the value's own are to be ignored.
+    /// Asks for an output, as it is stored, without waiting for it. What comes past the value's own elements is to be
+    /// ignored.
     ///
     /// # Errors
     /// As [`Session::read`].

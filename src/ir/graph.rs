@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Operator, Shape, ShapeError};
+use crate::gpu::Element;
 
 /// A value of a [`Graph`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,6 +38,15 @@ pub struct Value {
     pub shape: Shape,
     /// Where it comes from.
     pub role: Role,
+    /// How its elements are stored.
+    pub element: Element,
+}
+
+impl Value {
+    /// 4-byte words that it takes.
+    pub fn words(&self) -> usize {
+        self.element.words(self.shape.elements())
+    }
 }
 
 /// An operator applied to values.
@@ -157,6 +167,16 @@ impl Graph {
         &self.values[id.index()]
     }
 
+    /// Says how a value's elements are stored.
+    pub fn store_as(&mut self, id: ValueId, element: Element) {
+        self.values[id.index()].element = element;
+    }
+
+    /// How the elements of several values are stored.
+    pub fn elements_of(&self, ids: &[ValueId]) -> Vec<Element> {
+        ids.iter().map(|&id| self.value(id).element).collect()
+    }
+
     /// Shape of a value.
     pub fn shape(&self, id: ValueId) -> &Shape {
         &self.values[id.index()].shape
@@ -184,7 +204,7 @@ impl Graph {
 
     fn push_value(&mut self, name: String, shape: Shape, role: Role) -> ValueId {
         let id = ValueId(self.values.len() as u32);
-        self.values.push(Value { name, shape, role });
+        self.values.push(Value { name, shape, role, element: Element::F32 });
         id
     }
 }

@@ -5,5 +5,5 @@ mod operator;
 mod shape;
 
 pub use graph::{Graph, Node, Role, Value, ValueId};
-pub use operator::{Case, Cost, Operator, Preparation, Variant};
+pub use operator::{Case, Cost, Operator, Preparation, Stored, Variant};
 pub use shape::{Shape, ShapeError};

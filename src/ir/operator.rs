@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt::Debug;
 
 use super::{Graph, Node, Shape, ShapeError, ValueId};
-use crate::gpu::{Capabilities, Dispatch};
+use crate::gpu::{Argument, Capabilities, Dispatch, Element, Halves};
 
 /// Work that an operator does, for the cost table and for ceilings.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -32,8 +32,42 @@ pub struct Case<'a> {
     pub outputs: &'a [&'a Shape],
     /// Whether each input stays the same from run to run.
     pub constant: &'a [bool],
+    /// How the elements of the inputs and outputs are stored.
+    pub stored: &'a Stored,
     /// What kernels may rely on.
     pub capabilities: &'a Capabilities,
+}
+
+/// How the elements of a node's tensors are stored; what it does not name is F32.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Stored {
+    /// Of each input.
+    pub inputs: Vec<Element>,
+    /// Of each output.
+    pub outputs: Vec<Element>,
+}
+
+impl Stored {
+    /// Of input number `number`.
+    pub fn input(&self, number: usize) -> Element {
+        self.inputs.get(number).copied().unwrap_or_default()
+    }
+
+    /// Of output number `number`.
+    pub fn output(&self, number: usize) -> Element {
+        self.outputs.get(number).copied().unwrap_or_default()
+    }
+
+    /// The bindings of `dispatch` that are stored as F16; scratch tensors and tables never are.
+    pub fn halves(&self, dispatch: &Dispatch) -> Halves {
+        let half = |argument: &Argument| match *argument {
+            Argument::Input(number) => self.input(number) == Element::F16,
+            Argument::Output(number) => self.output(number) == Element::F16,
+            Argument::Scratch(_) | Argument::Table(_) => false,
+        };
+        let bindings = dispatch.bindings.iter().enumerate();
+        bindings.filter(|(_, argument)| half(argument)).map(|(binding, _)| binding).collect()
+    }
 }
 
 /// One way to compute an operator: some dispatches in a row, with scratch memory between them.
@@ -67,6 +101,29 @@ impl Variant {
     /// A variant that needs no scratch memory and no tables.
     pub fn new(name: &'static str, dispatches: Vec<Dispatch>) -> Self {
         Self { name, scratch: Vec::new(), tables: Vec::new(), dispatches, preparation: Preparation::default() }
+    }
+
+    /// Whether its kernels take tensors that are stored so.
+    pub fn accepts(&self, stored: &Stored) -> bool {
+        self.dispatches.iter().all(|dispatch| dispatch.kernel.accepts(stored.halves(dispatch)))
+    }
+
+    /// `stored`, with F16 only where every kernel takes that tensor so.
+    pub fn halvable(&self, stored: &Stored) -> Stored {
+        let takes = |wanted: Argument| {
+            self.dispatches.iter().all(|dispatch| {
+                let bindings = dispatch.bindings.iter().enumerate();
+                let of_tensor = bindings.filter(|&(_, &argument)| argument == wanted).map(|(binding, _)| binding);
+                dispatch.kernel.accepts(of_tensor.collect())
+            })
+        };
+        let keep = |argument, element| if takes(argument) { element } else { Element::F32 };
+        let inputs = stored.inputs.iter().enumerate();
+        let outputs = stored.outputs.iter().enumerate();
+        Stored {
+            inputs: inputs.map(|(number, &element)| keep(Argument::Input(number), element)).collect(),
+            outputs: outputs.map(|(number, &element)| keep(Argument::Output(number), element)).collect(),
+        }
     }
 
     /// The same with scratch tensors of these many elements.
