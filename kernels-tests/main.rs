@@ -16,6 +16,7 @@ mod gate;
 mod gather_channels;
 mod global_average_pool;
 mod loss;
+mod loss_scale;
 mod max_pool;
 mod portability;
 mod recompute;

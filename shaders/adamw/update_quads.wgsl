@@ -1,5 +1,6 @@
 // One step of AdamW, in place, in the order of operations of PyTorch's single-tensor form:
 //
+//     g = gradient_scale gradient
 //     p = p (1 - lr wd),  m = m + (1 - beta1) (g - m),  v = beta2 v + (1 - beta2) g g
 //     p = p - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //
@@ -20,7 +21,7 @@ struct Hyper {
     root_of_correction2: f32,  // sqrt(1 - beta2^t)
     eps: f32,
     step_size: f32,            // lr / (1 - beta1^t)
-    unused: f32,
+    gradient_scale: f32,       // 1, or 1 / the loss scale; 0 for a step that is to change nothing
 }
 
 @compute @workgroup_size(64)
@@ -33,7 +34,8 @@ fn main(
     if index >= arrayLength(&parameter) {
         return;
     }
-    let g = gradient[index];
+    // What overflowed would survive a multiplication by 0.
+    let g = select(gradient[index] * hyper.gradient_scale, vec4f(), hyper.gradient_scale == 0.0);
     let p = parameter[index] * hyper.decay;
     var m = first_moment[index];
     m += hyper.one_minus_beta1 * (g - m);

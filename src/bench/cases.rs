@@ -38,6 +38,7 @@ pub(super) fn network(name: &str) -> Result<ModelConfig, BenchError> {
 pub(super) fn step_config(settings: &Settings, batch: usize) -> StepConfig {
     let mut config = Config::default();
     (config.train.size, config.train.batch) = (settings.size, batch);
+    config.train.precision = settings.precision;
     config.step_config()
 }
 

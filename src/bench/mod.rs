@@ -21,6 +21,7 @@ use crate::graph::measure::{Isolated, seconds_a_run};
 use crate::ir::{Cost, Shape};
 use crate::ops::ceiling::{Copy, MultiplyAdds};
 use crate::predict::predictor::NetworkError;
+use crate::train::step::Precision;
 
 pub use compare::{Comparison, compare};
 pub use networks::inference_plan;
@@ -49,6 +50,9 @@ pub struct Settings {
     pub size: [usize; 2],
     /// Pictures a step, for kernels and for the networks' training.
     pub batch: usize,
+    /// How the training step stores feature maps.
+    #[serde(default)]
+    pub precision: Precision,
     /// Kernels: the cases of this operator only.
     pub operator: Option<String>,
     /// Kernels: so many cases, those that should take the longest; 0 for none.

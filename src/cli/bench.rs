@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 use super::{Common, Status, print, print_json};
 use crate::bench::{Comparison, KernelTime, Report, Settings, compare, roofline, run as measure};
 use crate::models::NAMES;
+use crate::train::step::Precision;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,6 +39,9 @@ pub(super) struct Arguments {
     /// Pictures a step [default: 2 on a CPU, 32 on a GPU]
     #[arg(long, value_name = "PICTURES", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Option<u16>,
+    /// How training steps store feature maps
+    #[arg(long, default_value = "f32", value_parser = super::summary::precision_parser())]
+    precision: Precision,
     /// Only the kernels of this operator (a folder of `ditn kernels`)
     #[arg(long)]
     operator: Option<String>,
@@ -88,6 +92,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
                 models: arguments.models,
                 size: arguments.size,
                 batch: arguments.batch.map_or(batch, usize::from),
+                precision: arguments.precision,
                 operator: arguments.operator,
                 top: arguments.top,
                 all_variants: arguments.all_variants,

@@ -129,8 +129,10 @@ impl Watcher for Progress {
 
     fn epoch(&mut self, line: &EpochLine) {
         let metric = line.metric.as_ref().map_or(String::new(), |m| format!("  {} {:.1}", m.name, m.value));
+        let skipped = line.loss_scale.map(|it| it.skipped_steps).filter(|&steps| steps > 0);
+        let scale = skipped.map_or(String::new(), |steps| format!("  {steps} steps skipped by the loss scale"));
         self.say(&format!(
-            "epoch {:>3}  {:>7} pictures  {:>6.0} s  loss {:.5}  {:.1} pictures/s{metric}",
+            "epoch {:>3}  {:>7} pictures  {:>6.0} s  loss {:.5}  {:.1} pictures/s{metric}{scale}",
             line.epoch, line.pictures, line.seconds, line.loss, line.pictures_per_second
         ));
         self.last_line = (line.step, Instant::now());

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Context;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use super::{Common, Status, print, print_json};
@@ -10,6 +11,7 @@ use crate::data::Skeleton;
 use crate::models::{self, Block, ModelConfig, NAMES};
 use crate::train::config::Config;
 use crate::train::memory::{TrainingMemory, training_memory};
+use crate::train::step::Precision;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,6 +35,14 @@ pub(super) struct Arguments {
     /// Also plan a training step of so many pictures on this adapter, and show the memory that it takes
     #[arg(long, value_name = "PICTURES", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Option<u16>,
+    /// How that step stores feature maps
+    #[arg(long, default_value = "f32", value_parser = precision_parser())]
+    precision: Precision,
+}
+
+/// `f32` or `f16`.
+pub(super) fn precision_parser() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(["f32", "f16"]).map(|name| if name == "f16" { Precision::F16 } else { Precision::F32 })
 }
 
 /// Height and width from `HxW`.
@@ -74,6 +84,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
             (Some(gpu), Some(batch)) => {
                 let mut config = Config::default();
                 (config.train.size, config.train.batch) = (arguments.size, batch.into());
+                config.train.precision = arguments.precision;
                 let memory = training_memory(&model, &config.step_config(), gpu);
                 Some(memory.with_context(|| format!("{name} at a batch of {batch}"))?)
             }

@@ -18,6 +18,7 @@ pub mod gate;
 pub mod gather_channels;
 pub mod global_average_pool;
 pub mod loss;
+pub mod loss_scale;
 pub mod max_pool;
 pub mod relu;
 pub mod scale;
@@ -47,6 +48,7 @@ const FAMILIES: &[Family] = &[
     (gather_channels::cases, gather_channels::kernels),
     (global_average_pool::cases, global_average_pool::kernels),
     (loss::cases, loss::kernels),
+    (loss_scale::cases, loss_scale::kernels),
     (max_pool::cases, max_pool::kernels),
     (relu::cases, relu::kernels),
     (scale::cases, scale::kernels),

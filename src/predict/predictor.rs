@@ -34,6 +34,9 @@ pub enum NetworkError {
         /// Pictures that came.
         given: usize,
     },
+    /// Half precision on an adapter that has none.
+    #[error("'{0}' has no 16-bit floats in shaders; use precision \"f32\"")]
+    NoHalf(String),
     /// A state that lacks a tensor of this network.
     #[error("the state lacks tensor '{0}'")]
     Missing(String),

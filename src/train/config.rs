@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::objective::Objective;
-use super::step::StepConfig;
+use super::step::{Precision, StepConfig};
 use crate::data::Size;
 use crate::data::Skeleton;
 use crate::data::augmentation::Augmentation;
@@ -189,6 +189,9 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Pictures a pass; 0 means each training person once. The remainder of a division by `batch` is left out.
     pub pictures_per_epoch: usize,
+    /// How feature maps and their gradients are stored in training: "f32", or "f16" with a loss scale for half the memory
+    /// and traffic. Evaluations store them as float32.
+    pub precision: Precision,
 }
 
 /// The losses of the joint and bone heat maps.
@@ -365,7 +368,7 @@ impl Default for NetworkConfig {
 
 impl Default for TrainConfig {
     fn default() -> Self {
-        Self { size: [256, 256], batch: 32, epochs: 210, pictures_per_epoch: 0 }
+        Self { size: [256, 256], batch: 32, epochs: 210, pictures_per_epoch: 0, precision: Precision::F32 }
     }
 }
 
@@ -577,6 +580,7 @@ impl Config {
                 bone_weight: self.loss.bone_weight,
             },
             sigma: self.loss.sigma,
+            precision: self.train.precision,
             optimizer: AdamWSettings {
                 beta1: self.optimizer.betas[0],
                 beta2: self.optimizer.betas[1],

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::write_atomically;
+use super::step::LossScale;
 use crate::gpu::AdapterReport;
 
 /// One line of `log.jsonl`.
@@ -28,6 +29,9 @@ pub struct EpochLine {
     /// [`Accuracy`](super::accuracy::Accuracy).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training_accuracy: Option<f64>,
+    /// Half precision: the scale of the loss, and how many steps it cost so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<LossScale>,
     /// Learning rate of the epoch's last step.
     pub learning_rate: f64,
     /// Pictures a second in training, evaluation left out.
@@ -158,6 +162,7 @@ mod tests {
             joint_loss: 0.4,
             bone_loss: 1.0,
             training_accuracy: (epoch > 1).then_some(62.5),
+            loss_scale: (epoch > 2).then_some(LossScale { scale: 65536.0, skipped_steps: 1 }),
             learning_rate: 1e-3,
             pictures_per_second: 3.0,
             waiting_share: 0.25,

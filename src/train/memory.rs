@@ -43,7 +43,5 @@ pub fn training_memory(model: &ModelConfig, config: &StepConfig, gpu: &Gpu) -> R
 /// # Errors
 /// As [`training_memory`].
 pub fn training_plan(model: &ModelConfig, config: &StepConfig, gpu: &Gpu) -> Result<Plan, NetworkError> {
-    let step = StepGraph::new(model, config)?;
-    let outputs = step.outputs();
-    Ok(Plan::on(gpu, step.net.graph, &outputs)?)
+    StepGraph::new(model, config)?.plan(gpu, config.precision)
 }

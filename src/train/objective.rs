@@ -5,6 +5,7 @@ use crate::ir::{Graph, ShapeError, ValueId};
 use crate::models::HeatMaps;
 use crate::ops::adamw::AdamW;
 use crate::ops::loss::{LossKind, MapLoss};
+use crate::ops::loss_scale::{NonFinite, ScaledSeed, UnscaledHyper, UpdateLossScale};
 
 /// total = joints + bone_weight * bones (Equation 10).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,30 +91,70 @@ impl Losses {
 }
 
 /// Appends the gradients of the losses for all parameters: (parameter, gradient) of those that the losses depend on.
-/// Normalised values are recomputed for them instead of being kept.
+/// Normalised values are recomputed for them instead of being kept. With the state of a loss scale they are that many
+/// times as large.
 ///
 /// # Errors
 /// As [`differentiate`].
-pub fn append_gradients(graph: &mut Graph, losses: &Losses) -> Result<Vec<(ValueId, ValueId)>, ShapeError> {
+pub fn append_gradients(
+    graph: &mut Graph,
+    losses: &Losses,
+    loss_scale: Option<ValueId>,
+) -> Result<Vec<(ValueId, ValueId)>, ShapeError> {
     let parameters = graph.parameters();
     let forward = graph.nodes().len();
-    let gradients = differentiate(graph, &losses.seeds(), &parameters)?;
+    let mut seeds = losses.seeds();
+    if let Some(state) = loss_scale {
+        for (_, seed) in &mut seeds {
+            *seed = graph.scoped_as("loss scale", |graph| graph.apply_one(ScaledSeed, &[*seed, state]))?;
+        }
+    }
+    let gradients = differentiate(graph, &seeds, &parameters)?;
     recompute(graph, forward)?;
     Ok(parameters.into_iter().zip(gradients).filter_map(|(parameter, gradient)| Some((parameter, gradient?))).collect())
 }
 
 /// Appends an AdamW update for each (parameter, gradient), with moments `optimizer.m.NAME` and `optimizer.v.NAME`;
-/// returns the input of the optimizer's numbers.
+/// returns the input of the optimizer's numbers. With the state of a loss scale the gradients are divided by it, and
+/// where one has overflowed nothing is updated but the scale.
 ///
 /// # Errors
 /// [`ShapeError`] where a gradient does not match its parameter.
-pub fn append_optimizer(graph: &mut Graph, gradients: &[(ValueId, ValueId)]) -> Result<ValueId, ShapeError> {
-    let hyper = graph.input("hyper", [8]);
+pub fn append_optimizer(
+    graph: &mut Graph,
+    gradients: &[(ValueId, ValueId)],
+    loss_scale: Option<ValueId>,
+) -> Result<ValueId, ShapeError> {
+    let input = graph.input("hyper", [8]);
+    let hyper = match loss_scale {
+        None => input,
+        Some(state) => graph.scoped_as("loss scale", |graph| {
+            let overflow = append_overflow(graph, gradients.iter().map(|&(_, gradient)| gradient).collect())?;
+            graph.apply(UpdateLossScale, &[state, overflow])?;
+            graph.apply_one(UnscaledHyper, &[input, state, overflow])
+        })?,
+    };
     for &(parameter, gradient) in gradients {
         let (name, shape) = (graph.value(parameter).name.clone(), graph.shape(parameter).clone());
         let first = graph.state(&format!("optimizer.m.{name}"), shape.clone());
         let second = graph.state(&format!("optimizer.v.{name}"), shape);
         graph.scoped_as(&name, |graph| graph.apply(AdamW, &[parameter, gradient, first, second, hyper]))?;
     }
-    Ok(hyper)
+    Ok(input)
+}
+
+/// Appends whether an element of `tensors` is not finite, `[1]`: of a few at a time, then of what that gave, to the last.
+fn append_overflow(graph: &mut Graph, mut tensors: Vec<ValueId>) -> Result<ValueId, ShapeError> {
+    let mut flags = false;
+    loop {
+        let found: Result<Vec<_>, _> =
+            tensors.chunks(NonFinite::TENSORS).map(|some| graph.apply_one(NonFinite { flags }, some)).collect();
+        tensors = found?;
+        flags = true;
+        if let &[only] = &tensors[..]
+            && graph.shape(only).elements() == 1
+        {
+            return Ok(only);
+        }
+    }
 }

@@ -417,7 +417,7 @@ impl<'a> Run<'a> {
             }
             self.progress.score = Some(Score { epoch, name: score.name().into(), value: score.value() });
         }
-        let line = self.epoch_line(epoch, due);
+        let line = self.epoch_line(epoch, due)?;
         self.show_epoch(&line)?;
         let shown = due && self.events.is_some();
         let kept = sheet_is_due(epoch, epochs, self.config.output.sheets);
@@ -456,11 +456,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn epoch_line(&self, epoch: u64, scored: bool) -> EpochLine {
+    fn epoch_line(&self, epoch: u64, scored: bool) -> Result<EpochLine, TrainError> {
         let Progress { step, epoch: sums, score, .. } = &self.progress;
         let steps = sums.steps as f64;
         let score = score.as_ref().filter(|_| scored);
-        EpochLine {
+        Ok(EpochLine {
             epoch,
             step: *step,
             pictures: step * self.config.train.batch as u64,
@@ -468,12 +468,13 @@ impl<'a> Run<'a> {
             joint_loss: sums.joints / steps,
             bone_loss: sums.bones / steps,
             training_accuracy: sums.accuracy.percent(),
+            loss_scale: self.trainer.loss_scale()?,
             learning_rate: self.schedule.learning_rate(step - 1),
             pictures_per_second: steps * self.config.train.batch as f64 / sums.seconds,
             waiting_share: sums.waiting_seconds / sums.seconds,
             seconds: self.seconds(),
             metric: score.map(|score| NamedScore { name: score.name.clone(), value: score.value }),
-        }
+        })
     }
 
     /// Writes the last sheet and the summary.

@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::accuracy::Accuracy;
 use super::objective::{Losses, Objective, Targets, append_gradients, append_optimizer};
 use crate::data::Batch;
 use crate::gpu::{Gpu, Readback};
-use crate::graph::{Plan, Session, SessionError, Store, Tensor, fuse};
+use crate::graph::{Plan, Session, SessionError, Store, Tensor, fuse, store_in_half};
 use crate::ir::{ShapeError, ValueId};
 use crate::models::ModelConfig;
 use crate::nn::{Mode, Network, PictureInputs};
 use crate::ops::adamw::AdamWSettings;
 use crate::ops::decode::Decode;
+use crate::ops::loss_scale;
 use crate::ops::targets::{BoneTargets, JointTargets};
 use crate::predict::Reading;
 use crate::predict::predictor::{NetworkError, Predictor, upload};
@@ -21,6 +24,20 @@ use crate::predict::predictor::{NetworkError, Predictor, upload};
 const IN_FLIGHT: usize = 2;
 /// The tensor of a checkpoint that counts the optimizer's steps.
 const STEP: &str = "optimizer.step";
+/// The tensor of a checkpoint that holds the state of the loss scale.
+const LOSS_SCALE: &str = "optimizer.loss_scale";
+
+/// How a training step stores feature maps and their gradients. Kernels compute in float32 either way; parameters, sums and
+/// losses are always float32.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// As float32.
+    #[default]
+    F32,
+    /// As F16, with a [loss scale](loss_scale): half the memory and traffic.
+    F16,
+}
 
 /// What a training step computes.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +52,8 @@ pub struct StepConfig {
     pub sigma: f32,
     /// The optimizer's constants.
     pub optimizer: AdamWSettings,
+    /// How feature maps and their gradients are stored.
+    pub precision: Precision,
 }
 
 /// The losses of one step, and what its network had learnt before it.
@@ -50,6 +69,15 @@ pub struct StepLoss {
     pub total: f32,
     /// The joints found in its pictures.
     pub accuracy: Accuracy,
+}
+
+/// The scale of the loss in half precision.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LossScale {
+    /// What the gradients are multiplied by.
+    pub scale: f32,
+    /// Steps so far that changed nothing because a gradient overflowed.
+    pub skipped_steps: u64,
 }
 
 /// One training step as a graph, with the values through which the host speaks to it.
@@ -81,14 +109,26 @@ impl StepGraph {
         })?;
         let found = graph.apply_one(Decode::Quarter, &[maps.joints])?;
         fuse(graph, &outputs(&losses, found));
-        let gradients = append_gradients(graph, &losses)?;
-        let hyper = append_optimizer(graph, &gradients)?;
+        let loss_scale = match config.precision {
+            Precision::F32 => None,
+            Precision::F16 => Some(graph.state(LOSS_SCALE, [loss_scale::INITIAL.len()])),
+        };
+        let gradients = append_gradients(graph, &losses, loss_scale)?;
+        let hyper = append_optimizer(graph, &gradients, loss_scale)?;
         Ok(Self { net, pictures, joints, hyper, losses, found })
     }
 
-    /// What the host reads of a step.
-    pub fn outputs(&self) -> Vec<ValueId> {
-        outputs(&self.losses, self.found)
+    /// The plan of the step.
+    pub fn plan(&mut self, gpu: &Gpu, precision: Precision) -> Result<Plan, NetworkError> {
+        let mut graph = std::mem::take(&mut self.net.graph);
+        let outputs = outputs(&self.losses, self.found);
+        if precision == Precision::F16 {
+            if !gpu.capabilities().shader_f16 {
+                return Err(NetworkError::NoHalf(gpu.report().name.clone()));
+            }
+            store_in_half(&mut graph, &outputs, gpu.capabilities());
+        }
+        Ok(Plan::on(gpu, graph, &outputs)?)
     }
 }
 
@@ -129,16 +169,18 @@ impl Trainer {
     /// # Errors
     /// [`NetworkError`] where the network does not fit the size or the step does not fit the adapter.
     pub fn new(gpu: &Arc<Gpu>, model: &ModelConfig, config: &StepConfig, seed: u64) -> Result<Self, NetworkError> {
-        let step = StepGraph::new(model, config)?;
-        let outputs = step.outputs();
+        let mut step = StepGraph::new(model, config)?;
+        let plan = step.plan(gpu, config.precision)?;
         let StepGraph { net, pictures, joints, hyper, losses, found } = step;
         let initial = net.initial().clone();
         let mut store = Store::new(gpu);
-        let plan = Plan::on(gpu, net.graph, &outputs)?;
         let session = Session::new(gpu, plan, &mut store)?;
         for (name, initial) in initial {
             let elements = store.elements(&name)?;
             store.write(&name, &initial.draw(seed, &name, elements))?;
+        }
+        if config.precision == Precision::F16 {
+            store.write(LOSS_SCALE, &loss_scale::INITIAL)?;
         }
         for (seed, share) in losses.shares(&config.objective) {
             session.write(seed, &[share])?;
@@ -223,8 +265,21 @@ impl Trainer {
         Ok(std::mem::take(&mut self.finished))
     }
 
+    /// The loss scale after all submitted steps; `None` in float32, which needs none.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn loss_scale(&self) -> Result<Option<LossScale>, NetworkError> {
+        if self.config.precision == Precision::F32 {
+            return Ok(None);
+        }
+        let state = self.store.read(LOSS_SCALE)?.data;
+        Ok(Some(LossScale { scale: state[0], skipped_steps: state[2] as u64 }))
+    }
+
     /// Everything that the next step depends on: parameters and running statistics by their public names, the
-    /// optimizer's moments as `optimizer.m.NAME` and `optimizer.v.NAME`, and its step count as `optimizer.step`.
+    /// optimizer's moments as `optimizer.m.NAME` and `optimizer.v.NAME`, its step count as `optimizer.step`, and in half
+    /// precision the loss scale as `optimizer.loss_scale`.
     ///
     /// # Errors
     /// Device errors.

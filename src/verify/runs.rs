@@ -122,7 +122,7 @@ fn losses_of(dump: &Dump, session: &Session, losses: &Losses) -> Result<[f32; 3]
 /// train.*, loss.*, grad.* and stats.*: one training step without its update.
 fn training(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<String, Tensor>, VerifyError> {
     let mut training = training_graph(dump)?;
-    let gradients = append_gradients(&mut training.net.graph, &training.losses)?;
+    let gradients = append_gradients(&mut training.net.graph, &training.losses, None)?;
     let mut outputs = training.losses.values();
     outputs.extend([Some(training.maps.joints), training.maps.bones].into_iter().flatten());
     outputs.extend(gradients.iter().map(|&(_, gradient)| gradient));
@@ -154,7 +154,7 @@ fn optimizer(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<
         pairs.push((parameter, input));
         uploads.push((input, gradient));
     }
-    let hyper = append_optimizer(&mut graph, &pairs)?;
+    let hyper = append_optimizer(&mut graph, &pairs, None)?;
     let mut store = Store::new(gpu);
     let session = Session::new(gpu, Plan::with_choices(graph, &[], gpu.capabilities(), choices)?, &mut store)?;
     let parameters = dump.with_prefix("param.");
@@ -183,8 +183,8 @@ fn optimizer(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<
 /// trajectory.loss: the loss before each true training step.
 fn trajectory(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<String, Tensor>, VerifyError> {
     let mut training = training_graph(dump)?;
-    let gradients = append_gradients(&mut training.net.graph, &training.losses)?;
-    let hyper = append_optimizer(&mut training.net.graph, &gradients)?;
+    let gradients = append_gradients(&mut training.net.graph, &training.losses, None)?;
+    let hyper = append_optimizer(&mut training.net.graph, &gradients, None)?;
     let (session, _store) = start(gpu, dump, &training, &training.losses.values(), choices)?;
     let mut totals = Vec::with_capacity(dump.trajectory);
     for step in 1..=dump.trajectory as u64 {

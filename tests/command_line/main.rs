@@ -1,6 +1,7 @@
 //! The program as a user runs it: its files, its messages, its exit status.
 
 mod faults;
+mod half_precision;
 mod pictures;
 mod predictions;
 mod reliability;

@@ -1,0 +1,8 @@
+use ditn::ops::loss_scale;
+
+use crate::harness::table_agrees;
+
+#[test]
+fn the_table_of_cases_agrees_with_the_twin() {
+    table_agrees(&loss_scale::cases());
+}

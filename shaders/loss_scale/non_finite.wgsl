@@ -1,0 +1,57 @@
+// y[w] = 1 if an element of part w of a, b, c or d is infinite or no number, else 0; with FLAGS if one is not 0
+//
+// Part w of a tensor is its elements 4096 w to 4096 w + 4095. One workgroup computes one part, each of its invocations
+// every 64th element. Grid: parts of the largest tensor workgroups of 64, folded into y past 65,535. The numbers of
+// elements are the bound lengths, so that tensors of all sizes share one pipeline; tensors may be the same.
+
+override FLAGS: bool;
+
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read> c: array<f32>;
+@group(0) @binding(3) var<storage, read> d: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [parts of the largest]
+
+const PART = 4096u;
+
+var<workgroup> found: atomic<u32>;
+
+// In bits, because compilers may assume that numbers are finite.
+fn is_wanted(value: f32) -> bool {
+    let bits = bitcast<u32>(value);
+    return select((bits & 0x7f800000u) == 0x7f800000u, (bits & 0x7fffffffu) != 0u, FLAGS);
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let part = workgroup.y * workgroups.x + workgroup.x;
+    if lane == 0u {
+        atomicStore(&found, 0u);
+    }
+    workgroupBarrier();
+    let end = (part + 1u) * PART;
+    var wanted = false;
+    for (var index = part * PART + lane; index < min(end, arrayLength(&a)); index += 64u) {
+        wanted |= is_wanted(a[index]);
+    }
+    for (var index = part * PART + lane; index < min(end, arrayLength(&b)); index += 64u) {
+        wanted |= is_wanted(b[index]);
+    }
+    for (var index = part * PART + lane; index < min(end, arrayLength(&c)); index += 64u) {
+        wanted |= is_wanted(c[index]);
+    }
+    for (var index = part * PART + lane; index < min(end, arrayLength(&d)); index += 64u) {
+        wanted |= is_wanted(d[index]);
+    }
+    if wanted {
+        atomicOr(&found, 1u);
+    }
+    workgroupBarrier();
+    if lane == 0u && part < arrayLength(&y) {
+        y[part] = f32(atomicLoad(&found));
+    }
+}
