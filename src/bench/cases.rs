@@ -77,6 +77,7 @@ fn collect(plan: &Plan, settings: &Settings, cases: &mut HashMap<String, KernelC
         });
         case.count += 1;
     }
+    cases.retain(|_, case| settings.case.as_ref().is_none_or(|wanted| case.name.contains(wanted)));
 }
 
 /// The pass, and the shapes in a word.

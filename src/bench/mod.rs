@@ -55,6 +55,9 @@ pub struct Settings {
     pub precision: Precision,
     /// Kernels: the cases of this operator only.
     pub operator: Option<String>,
+    /// Kernels: the cases whose name has this in it only.
+    #[serde(default)]
+    pub case: Option<String>,
     /// Kernels: so many cases, those that should take the longest; 0 for none.
     pub top: usize,
     /// Kernels: every variant, not only the one that would be chosen.

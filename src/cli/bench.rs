@@ -15,6 +15,8 @@ const EXAMPLES: &str = "\
 Examples:
   ditn bench                                      the kernels that DITN-W32's training step feels most, and the network
   ditn bench --operator conv2d --all-variants     every variant of the convolutions
+  ditn bench --batch 4 --case n4_c64_o64_64x64_k3 --all-variants --no-networks
+                                                  every variant of one convolution and its gradients
   ditn bench hrnet-w32 --batch 8 --json > a.json  for other tools, and to compare later
   ditn bench --compare a.json b.json              two adapters, or two versions
   ditn bench --check benches/baseline.json        measure what the baseline did; exit status 1 where a kernel's share of
@@ -45,6 +47,9 @@ pub(super) struct Arguments {
     /// Only the kernels of this operator (a folder of `ditn kernels`)
     #[arg(long)]
     operator: Option<String>,
+    /// Only the cases with this in their name, such as n4_c64_o64_64x64_k3_s1
+    #[arg(long, value_name = "NAME")]
+    case: Option<String>,
     /// How many cases of kernels, those that should take the longest; 0 for none
     #[arg(long, default_value_t = 24)]
     top: usize,
@@ -94,6 +99,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
                 batch: arguments.batch.map_or(batch, usize::from),
                 precision: arguments.precision,
                 operator: arguments.operator,
+                case: arguments.case,
                 top: arguments.top,
                 all_variants: arguments.all_variants,
                 networks: !arguments.no_networks,
