@@ -1,6 +1,8 @@
 use ditn::ir::{Operator, Shape};
-use ditn::ops::conv2d::{self, Conv2d, Conv2dBiasGradient, Conv2dInputGradient, Conv2dWeightGradient};
-use ditn::ops::{Epilogue, OperatorCase};
+use ditn::ops::conv2d::{
+    self, Conv2d, Conv2dBiasGradient, Conv2dInputGradient, Conv2dStatistics, Conv2dWeightGradient,
+};
+use ditn::ops::{Epilogue, Fill, OperatorCase};
 use proptest::prelude::*;
 
 use crate::harness::{adjoint_holds, table_agrees, values_agree};
@@ -37,13 +39,24 @@ impl Extents {
         [self.x[0], self.outputs, size[0], size[1]]
     }
 
-    fn forward(&self, bias: bool) -> OperatorCase {
+    fn convolution(&self, bias: bool) -> (Conv2d, Vec<Shape>) {
         let &Self { stride, padding, groups, .. } = self;
         let mut shapes: Vec<Shape> = vec![self.x.into(), self.weight().into()];
         if bias {
             shapes.push([self.outputs].into());
         }
-        OperatorCase::new(Conv2d { stride, padding, groups, bias, epilogue: Epilogue::NONE }, &shapes)
+        (Conv2d { stride, padding, groups, bias, epilogue: Epilogue::NONE }, shapes)
+    }
+
+    fn forward(&self, bias: bool) -> OperatorCase {
+        let (convolution, shapes) = self.convolution(bias);
+        OperatorCase::new(convolution, &shapes)
+    }
+
+    /// With positive inputs, so that the mean is not itself rounding.
+    fn statistics(&self, bias: bool) -> OperatorCase {
+        let (convolution, shapes) = self.convolution(bias);
+        OperatorCase::new(Conv2dStatistics { convolution }, &shapes).fill(0, Fill::Uniform(0.0, 1.0))
     }
 
     fn input_gradient(&self) -> OperatorCase {
@@ -182,6 +195,64 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn the_statistics_of_any_convolution_agree_with_the_twin(
+        (n, h, w) in (1..4_usize, 3..26_usize, 4..26_usize),
+        (groups, channels, outputs) in (1..3_usize, 1..20_usize, 4..40_usize),
+        (kernel, stride) in (1..4_usize, 1..3_usize),
+        // Channels and widths that are multiples of 4 have kernels of their own.
+        quads: bool,
+        bias: bool,
+        seed: u64,
+    ) {
+        let (groups, channels, w) =
+            if quads { (1, channels.next_multiple_of(4), w.next_multiple_of(4)) } else { (groups, channels, w) };
+        let (x, outputs) = ([n, groups * channels, h, w], groups * outputs);
+        let extents = Extents::square(x, outputs, kernel, kernel / 2, groups).with_stride(stride);
+        values_agree(&extents.statistics(bias), seed);
+    }
+
+    #[test]
+    fn the_statistics_of_few_pixels_agree_with_the_twin(
+        (n, h, w) in (1..4_usize, 1..5_usize, 1..5_usize),
+        (channels, outputs) in (1..20_usize, 1..40_usize),
+        kernel in prop::sample::select(vec![1_usize, 3]),
+        seed: u64,
+    ) {
+        let extents = Extents::square([n, 4 * channels, h, w], outputs, kernel, kernel / 2, 1);
+        // The variance of nearly equal pixels is rounding.
+        values_agree(&extents.statistics(false).tolerance(1e-4), seed);
+    }
+}
+
+#[test]
+fn the_statistics_of_many_parts_agree_with_the_twin() {
+    for extents in [
+        Extents::square([2, 4, 64, 64], 20, 3, 1, 1),
+        Extents::square([1, 8, 96, 128], 12, 1, 0, 1),
+        Extents::square([1, 3, 256, 192], 16, 3, 1, 1).with_stride(2),
+        Extents::square([3, 4, 100, 101], 6, 2, 0, 2),
+    ] {
+        values_agree(&extents.statistics(true), 0);
+    }
+}
+
+#[test]
+fn statistics_survive_a_mean_a_thousand_deviations_away() {
+    for extents in [
+        Extents::square([2, 4, 17, 14], 6, 3, 0, 1),
+        Extents::square([2, 4, 10, 14], 6, 1, 0, 1),
+        Extents::square([2, 4, 17, 14], 6, 2, 0, 1).with_stride(2),
+    ] {
+        // Sums near 1000 carry 6e-5 of rounding of their own against a deviation of about 0.5.
+        let case = extents.statistics(true).fill(2, Fill::Uniform(999.0, 1001.0)).tolerance(5e-4);
+        values_agree(&case, 1);
+    }
+}
+
 #[test]
 fn the_gradients_are_the_transposes() {
     for extents in [
@@ -204,16 +275,16 @@ fn the_gradients_are_the_transposes() {
 fn dispatches_past_65535_workgroups_fold_into_y() {
     // The plain kernels: 64 elements a workgroup. The tiled one: 64 pixels.
     let row = Extents::square([1, 1, 1, 65_535 * 64 + 1], 1, 1, 0, 1);
-    values_agree(&row.forward(false), 0);
+    values_agree(&row.statistics(false), 0);
     values_agree(&row.input_gradient(), 0);
     values_agree(&Extents::square([1, 2048, 1, 1], 2049, 1, 0, 1).weight_gradient(), 0);
     // Pointwise: 32 pixels.
     let row = Extents::square([1, 4, 4, 65_535 * 8 + 8], 4, 1, 0, 1);
-    values_agree(&row.forward(true), 0);
+    values_agree(&row.statistics(true), 0);
     values_agree(&row.input_gradient(), 0);
     // 3x3: 4 tiles of 3x4 pixels a workgroup; in groups, a channel or two, and 8 rows of the weight.
     let plane = Extents::square([1, 4, 3 * 512, 4 * 513], 1, 3, 1, 1);
-    values_agree(&plane.forward(false), 0);
+    values_agree(&plane.statistics(false), 0);
     values_agree(&Extents { x: [1, 1, 3 * 512, 4 * 513], outputs: 4, ..plane }.input_gradient(), 0);
     let many = Extents::square([1, 65_535 * 8 + 1, 1, 1], 65_535 * 8 + 1, 3, 1, 65_535 * 8 + 1);
     values_agree(&many.forward(false), 0);

@@ -6,7 +6,7 @@ use ditn::ir::{Graph, ValueId};
 use ditn::ops::Epilogue;
 use ditn::ops::Fill;
 use ditn::ops::add::Add;
-use ditn::ops::batch_norm::{BatchNorm, BatchNormInference};
+use ditn::ops::batch_norm::{BatchNorm, BatchNormInference, RunningStatistics};
 use ditn::ops::conv2d::Conv2d;
 use ditn::ops::relu::Relu;
 use ditn::ops::upsample::Upsample;
@@ -41,13 +41,21 @@ fn pattern() -> Pattern {
 }
 
 /// The output and the gradients of all inputs.
-fn run(gpu: &Arc<Gpu>, mut pattern: Pattern) -> Vec<Vec<f32>> {
+fn run(gpu: &Arc<Gpu>, pattern: Pattern) -> Vec<Vec<f32>> {
+    run_with(gpu, pattern, 0)
+}
+
+/// The same with the variants of this number, or the last ones.
+fn run_with(gpu: &Arc<Gpu>, mut pattern: Pattern, variant: usize) -> Vec<Vec<f32>> {
     let seed = pattern.graph.input("seed", pattern.graph.shape(pattern.output).clone());
     let gradients = differentiate(&mut pattern.graph, &[(pattern.output, seed)], &pattern.inputs)
         .unwrap_or_else(|error| panic!("{error}"));
     let mut outputs = vec![pattern.output];
     outputs.extend(gradients.into_iter().flatten());
-    let plan = Plan::new(pattern.graph, &outputs, gpu.capabilities()).unwrap_or_else(|error| panic!("{error}"));
+    let plan = Plan::with_variants(pattern.graph, &outputs, gpu.capabilities(), |_, _, mut variants| {
+        variants.swap_remove(variant.min(variants.len() - 1))
+    });
+    let plan = plan.unwrap_or_else(|error| panic!("{error}"));
     let session = Session::guarded(gpu, plan, &mut Store::new(gpu)).unwrap_or_else(|error| panic!("{error}"));
     session.poison().unwrap_or_else(|error| panic!("{error}"));
     let mut random = ChaCha8Rng::seed_from_u64(3);
@@ -88,6 +96,64 @@ fn the_fused_graph_gives_the_values_and_gradients_of_the_plain_one() {
         for (number, (fused, plain)) in fused.iter().zip(&plain).enumerate() {
             for (a, b) in fused.iter().zip(plain) {
                 assert!((a - b).abs() <= 2e-6 * (1.0 + b.abs()), "value {number}: {a} fused, {b} plain");
+            }
+        }
+    }
+}
+
+/// relu(batch_norm(conv(x)) + x) with the batch's statistics: the pattern, and the mean and variance that it computes.
+fn training() -> (Pattern, [ValueId; 2]) {
+    let mut graph = Graph::new();
+    let x = graph.input("x", [2, 8, 12, 8]);
+    let weight = graph.input("weight", [8, 8, 3, 3]);
+    let [gamma, beta] = ["gamma", "beta"].map(|name| graph.input(name, [8]));
+    let running = ["mean", "variance"].map(|name| graph.state(name, [8]));
+    let conv = Conv2d { stride: [1; 2], padding: [1; 2], groups: 1, bias: false, epilogue: Epilogue::NONE };
+    let y = graph.apply_one(conv, &[x, weight]).expect("the shapes fit");
+    let norm = BatchNorm { eps: 1e-5, epilogue: Epilogue::NONE };
+    let [y, mean, variance] = graph.apply(norm, &[y, gamma, beta]).expect("the shapes fit")[..] else {
+        panic!("three outputs")
+    };
+    let update = RunningStatistics { momentum: 0.1, count: 192 };
+    graph.apply(update, &[running[0], running[1], mean, variance]).expect("the shapes fit");
+    let y = graph.apply_one(Add, &[y, x]).expect("the shapes are equal");
+    let output = graph.apply_one(Relu, &[y]).expect("relu takes any shape");
+    (Pattern { graph, inputs: vec![x, weight, gamma, beta], output }, [mean, variance])
+}
+
+#[test]
+fn a_convolution_computes_the_statistics_of_the_batch_norm_behind_it() {
+    let (Pattern { mut graph, output, .. }, statistics) = training();
+    fuse(&mut graph, &[output]);
+    let names: Vec<_> = graph.nodes().iter().map(|node| format!("{:?}", node.operator)).collect();
+    let [conv, running, norm] = &names[..] else { panic!("{names:?}") };
+    assert!(conv.starts_with("Conv2dStatistics") && running.starts_with("RunningStatistics"), "{names:?}");
+    assert!(norm.starts_with("BatchNormWithStatistics") && norm.contains("residual: true, relu: true"), "{names:?}");
+    assert_eq!(graph.nodes()[0].outputs[1..], statistics);
+
+    let (Pattern { mut graph, output, .. }, _) = training();
+    let kept = graph.nodes()[0].outputs[0];
+    fuse(&mut graph, &[output, kept]);
+    let names: Vec<_> = graph.nodes().iter().map(|node| format!("{:?}", node.operator)).collect();
+    assert!(names[0].starts_with("Conv2d {") && names.len() == 3, "{names:?}");
+}
+
+#[test]
+fn statistics_from_the_convolution_give_the_values_and_gradients_of_the_plain_graph() {
+    for gpu in gpus() {
+        let (plain, _) = training();
+        let expected = run(gpu, plain);
+        for variant in 0..8 {
+            let (mut fused, _) = training();
+            fuse(&mut fused.graph, &[fused.output]);
+            let fused = run_with(gpu, fused, variant);
+            assert_eq!(fused.len(), 5);
+            for (number, (fused, expected)) in fused.iter().zip(&expected).enumerate() {
+                // Each may err by 2e-6 of the largest.
+                let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+                for (a, b) in fused.iter().zip(expected) {
+                    assert!((a - b).abs() <= 4e-6 * largest, "value {number}: {a} fused, {b} plain");
+                }
             }
         }
     }

@@ -27,20 +27,20 @@ pub fn gpus() -> &'static [Arc<Gpu>] {
 /// Every variant of the case gives the twin's values on every adapter, and writes nowhere else.
 pub fn values_agree(case: &OperatorCase, seed: u64) {
     for gpu in gpus() {
-        within_tolerance(case, gpu, check_values(gpu, case, seed));
+        within(case, case.tolerance, gpu, check_values(gpu, case, seed));
     }
 }
 
 /// The same with all tensors stored as F16 that a variant can take so, on every adapter that has F16.
 pub fn half_values_agree(case: &OperatorCase, seed: u64) {
     for gpu in gpus().iter().filter(|gpu| gpu.capabilities().shader_f16) {
-        within_tolerance(case, gpu, check_half_values(gpu, case, seed));
+        within(case, case.half_tolerance, gpu, check_half_values(gpu, case, seed));
     }
 }
 
-fn within_tolerance(case: &OperatorCase, gpu: &Gpu, results: Result<Vec<VariantError>, CheckError>) {
+fn within(case: &OperatorCase, allowed: f64, gpu: &Gpu, results: Result<Vec<VariantError>, CheckError>) {
     for VariantError { variant, error } in results.unwrap_or_else(|error| panic!("{}: {error}", case.describe())) {
-        let (case, name, allowed) = (case.describe(), &gpu.report().name, case.tolerance);
+        let (case, name) = (case.describe(), &gpu.report().name);
         assert!(error <= allowed, "{case} ({variant}) on {name}: error {error:e}, allowed {allowed:e}");
     }
 }

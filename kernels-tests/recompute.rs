@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ditn::gpu::Gpu;
-use ditn::graph::{Plan, Session, Store, differentiate, recompute};
+use ditn::graph::{Plan, Session, Store, differentiate, fuse, recompute};
 use ditn::ir::{Graph, ValueId};
 use ditn::ops::Epilogue;
 use ditn::ops::Fill;
@@ -21,7 +21,8 @@ struct Blocks {
     outputs: Vec<ValueId>,
 }
 
-fn blocks(is_recomputed: bool) -> Blocks {
+/// Fused, the convolutions compute the statistics.
+fn blocks(is_fused: bool, is_recomputed: bool) -> Blocks {
     let mut graph = Graph::new();
     let mut y = graph.input("x", [2, 4, 16, 16]);
     let mut inputs = vec![y];
@@ -42,6 +43,9 @@ fn blocks(is_recomputed: bool) -> Blocks {
     }
     let seed = graph.input("seed", graph.shape(y).clone());
     inputs.push(seed);
+    if is_fused {
+        fuse(&mut graph, &[y]);
+    }
     let forward = graph.nodes().len();
     let gradients = differentiate(&mut graph, &[(y, seed)], &weights).expect("every operator has a gradient");
     if is_recomputed {
@@ -69,18 +73,23 @@ fn run(gpu: &Arc<Gpu>, Blocks { graph, inputs, outputs }: Blocks) -> Vec<Vec<u32
 #[test]
 fn recomputed_gradients_are_the_same_to_the_bit() {
     for gpu in gpus() {
-        assert_eq!(run(gpu, blocks(true)), run(gpu, blocks(false)));
+        for is_fused in [false, true] {
+            assert_eq!(run(gpu, blocks(is_fused, true)), run(gpu, blocks(is_fused, false)));
+        }
     }
 }
 
 #[test]
 fn it_takes_less_memory() {
     for gpu in gpus() {
-        let bytes = |is_recomputed| {
-            let Blocks { graph, outputs, .. } = blocks(is_recomputed);
+        let bytes = |is_fused, is_recomputed| {
+            let Blocks { graph, outputs, .. } = blocks(is_fused, is_recomputed);
             Plan::new(graph, &outputs, gpu.capabilities()).expect("it fits").slot_bytes()
         };
         // Gradients and the recomputed residuals of the row take their share of what is saved.
-        assert!(bytes(true) * 10 < bytes(false) * 9, "{} and {} bytes", bytes(true), bytes(false));
+        for is_fused in [false, true] {
+            let [less, more] = [true, false].map(|is_recomputed| bytes(is_fused, is_recomputed));
+            assert!(less * 10 < more * 9, "{less} and {more} bytes");
+        }
     }
 }

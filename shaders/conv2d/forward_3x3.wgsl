@@ -10,7 +10,8 @@
 // computes 4 tiles of WORKGROUP * OUTPUTS_A_LANE channels. A lane reads its 9 taps as 3 quads whatever their alignment.
 // Every invocation runs to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a
 // buffer and not from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a
-// second.
+// second. With STATISTICS an invocation also writes the moments of its pixels of each channel, from which
+// batch_norm/statistics_of_parts.wgsl computes the mean and variance of y without reading it.
 // Grid: ceil(tiles / 4) * ceil(out_channels / (WORKGROUP * OUTPUTS_A_LANE)) workgroups, channels first, folded into y
 // past 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
 //
@@ -21,6 +22,7 @@ override HAS_BIAS: bool;
 override RESIDUAL: bool;
 override RELU: bool;
 override INPUT_GRADIENT: bool;
+override STATISTICS: bool;     // not with RESIDUAL, RELU or INPUT_GRADIENT
 override OUTPUTS_A_LANE: u32;  // 1 or 2
 override WORKGROUP: u32;
 
@@ -52,6 +54,10 @@ alias Y = f32;
 @group(0) @binding(3) var<storage, read> residual: array<Residual>;  // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
 @group(0) @binding(4) var<storage, read> extents: Extents;
 @group(0) @binding(5) var<storage, read_write> y: array<Y>;          // [batch, out_channels, out_height, out_width]
+@group(0) @binding(6) var<storage, read_write> parts: array<Moments>;  // [out_channels, ceil(tiles / 4)]; any other where STATISTICS is false
+
+// Number, mean and sum of squared deviations from that mean of the pixels of 4 tiles.
+struct Moments { count: f32, mean: f32, squares: f32 }
 
 const TILE_WIDTH = 4u;
 const TILE_HEIGHT = 3u;
@@ -215,6 +221,34 @@ fn store(e: Extents, t: Tile, tile: u32, output: u32) {
     store_row(e, t.bottom, plane, row + 2u, column);
 }
 
+// 1 for the rows and columns of a tile that y has, 0 for the others.
+struct Inside { rows: vec3f, columns: vec4f }
+
+fn inside(e: Extents, tile: u32) -> Inside {
+    let tiles_x = (e.out_width + TILE_WIDTH - 1u) / TILE_WIDTH;
+    let tiles_y = (e.out_height + TILE_HEIGHT - 1u) / TILE_HEIGHT;
+    let row = tile / tiles_x % tiles_y * TILE_HEIGHT + vec3u(0u, 1u, 2u);
+    let column = tile % tiles_x * TILE_WIDTH + vec4u(0u, 1u, 2u, 3u);
+    let exists = tile / (tiles_x * tiles_y) < e.batch;
+    let rows = (row < vec3u(e.out_height)) & vec3<bool>(exists);
+    return Inside(select(vec3f(0.0), vec3f(1.0), rows), select(vec4f(0.0), vec4f(1.0), column < vec4u(e.out_width)));
+}
+
+fn count(at: Inside) -> f32 {
+    return dot(at.rows, vec3f(1.0)) * dot(at.columns, vec4f(1.0));
+}
+
+fn sum(t: Tile, at: Inside) -> f32 {
+    return dot(t.top * at.rows.x + t.middle * at.rows.y + t.bottom * at.rows.z, at.columns);
+}
+
+fn squares(t: Tile, at: Inside, mean: f32) -> f32 {
+    let top = t.top - mean;
+    let middle = t.middle - mean;
+    let bottom = t.bottom - mean;
+    return dot(top * top * at.rows.x + middle * middle * at.rows.y + bottom * bottom * at.rows.z, at.columns);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -266,5 +300,29 @@ fn main(
         store(e, b1, tile + 1u, output + WORKGROUP);
         store(e, b2, tile + 2u, output + WORKGROUP);
         store(e, b3, tile + 3u, output + WORKGROUP);
+    }
+    if STATISTICS {
+        let tiles_x = (e.out_width + TILE_WIDTH - 1u) / TILE_WIDTH;
+        let tiles_y = (e.out_height + TILE_HEIGHT - 1u) / TILE_HEIGHT;
+        let part = tile / 4u;
+        let parts_a_channel = (e.batch * tiles_x * tiles_y + 3u) / 4u;
+        if part >= parts_a_channel {
+            return;
+        }
+        let at0 = inside(e, tile);
+        let at1 = inside(e, tile + 1u);
+        let at2 = inside(e, tile + 2u);
+        let at3 = inside(e, tile + 3u);
+        let pixels = count(at0) + count(at1) + count(at2) + count(at3);
+        if output < e.out_channels {
+            let mean = (sum(a0, at0) + sum(a1, at1) + sum(a2, at2) + sum(a3, at3)) / pixels;
+            let deviations = squares(a0, at0, mean) + squares(a1, at1, mean) + squares(a2, at2, mean) + squares(a3, at3, mean);
+            parts[output * parts_a_channel + part] = Moments(pixels, mean, deviations);
+        }
+        if OUTPUTS_A_LANE > 1u && output + WORKGROUP < e.out_channels {
+            let mean = (sum(b0, at0) + sum(b1, at1) + sum(b2, at2) + sum(b3, at3)) / pixels;
+            let deviations = squares(b0, at0, mean) + squares(b1, at1, mean) + squares(b2, at2, mean) + squares(b3, at3, mean);
+            parts[(output + WORKGROUP) * parts_a_channel + part] = Moments(pixels, mean, deviations);
+        }
     }
 }

@@ -8,6 +8,8 @@
 // OUTPUTS_A_LANE channels in a row, four channels c a step; one workgroup is at most one subgroup. Every invocation runs
 // to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a buffer and not
 // from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
+// With STATISTICS an invocation also writes the moments of its pixels of each channel, from which
+// batch_norm/statistics_of_parts.wgsl computes the mean and variance of y without reading it.
 // Grid: ceil(batch * height * width / 32) * ceil(out_channels / (WORKGROUP * OUTPUTS_A_LANE)) workgroups, channels
 // first, folded into y past 65,535. height * width and channels are multiples of 4, with INPUT_GRADIENT out_channels
 // too. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
@@ -19,6 +21,7 @@ override HAS_BIAS: bool;
 override RESIDUAL: bool;
 override RELU: bool;
 override INPUT_GRADIENT: bool;
+override STATISTICS: bool;     // not with RESIDUAL, RELU or INPUT_GRADIENT
 override OUTPUTS_A_LANE: u32;  // 1, 2 or 4
 override WORKGROUP: u32;
 
@@ -50,6 +53,10 @@ alias Y = f32;
 @group(0) @binding(3) var<storage, read> residual: array<vec4<Residual>>;  // [batch, out_channels, height, width] by fours; anything where RESIDUAL is false
 @group(0) @binding(4) var<storage, read> extents: Extents;
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<Y>>;          // [batch, out_channels, height, width] by fours
+@group(0) @binding(6) var<storage, read_write> parts: array<Moments>;      // [out_channels, ceil(pixels / 32)]; any other where STATISTICS is false
+
+// Number, mean and sum of squared deviations from that mean of 32 pixels, or of those that are left.
+struct Moments { count: f32, mean: f32, squares: f32 }
 
 // 32 pixels of a channel.
 alias Pixels = array<vec4f, 8>;
@@ -158,6 +165,28 @@ fn store_quad(e: Extents, to: u32, output: u32, a: vec4f, b: vec4f, c: vec4f, d:
     }
 }
 
+// Writes the moments of the first `quads` quads of `p` where the output exists.
+fn store_moments(e: Extents, p: Pixels, quads: u32, output: u32, part: u32) {
+    if output >= e.out_channels {
+        return;
+    }
+    let near = select(vec4f(0.0), vec4f(1.0), vec4u(0u, 1u, 2u, 3u) < vec4u(quads));
+    let far = select(vec4f(0.0), vec4f(1.0), vec4u(4u, 5u, 6u, 7u) < vec4u(quads));
+    let pixels = 4.0 * f32(quads);
+    let sums = p[0] * near.x + p[1] * near.y + p[2] * near.z + p[3] * near.w
+        + p[4] * far.x + p[5] * far.y + p[6] * far.z + p[7] * far.w;
+    let mean = dot(sums, vec4f(1.0)) / pixels;
+    let squares = square(p[0] - mean) * near.x + square(p[1] - mean) * near.y + square(p[2] - mean) * near.z
+        + square(p[3] - mean) * near.w + square(p[4] - mean) * far.x + square(p[5] - mean) * far.y
+        + square(p[6] - mean) * far.z + square(p[7] - mean) * far.w;
+    let parts_a_channel = (e.batch * e.height * e.width + 31u) / 32u;
+    parts[output * parts_a_channel + part] = Moments(pixels, mean, dot(squares, vec4f(1.0)));
+}
+
+fn square(v: vec4f) -> vec4f {
+    return v * v;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -208,4 +237,15 @@ fn main(
     store_quad(e, subgroupBroadcast(place, 5u), output, a[5], b[5], c[5], d[5]);
     store_quad(e, subgroupBroadcast(place, 6u), output, a[6], b[6], c[6], d[6]);
     store_quad(e, subgroupBroadcast(place, 7u), output, a[7], b[7], c[7], d[7]);
+    if STATISTICS && first < e.batch * quads {
+        let exist = min(e.batch * quads - first, 8u);
+        store_moments(e, a, exist, output, first / 8u);
+        if OUTPUTS_A_LANE > 1u {
+            store_moments(e, b, exist, output + 1u, first / 8u);
+        }
+        if OUTPUTS_A_LANE > 2u {
+            store_moments(e, c, exist, output + 2u, first / 8u);
+            store_moments(e, d, exist, output + 3u, first / 8u);
+        }
+    }
 }

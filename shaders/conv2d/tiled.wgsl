@@ -11,6 +11,8 @@
 // invocation computes 64 pixels of OUTPUTS_A_LANE channels; one workgroup is at most one subgroup. Every invocation runs
 // to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a buffer and not
 // from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
+// With STATISTICS an invocation also writes the moments of its pixels of each channel, from which
+// batch_norm/statistics_of_parts.wgsl computes the mean and variance of y without reading it.
 // Grid: classes * ceil(pixels of the largest class / 64) * ceil(OUT_CHANNELS / (WORKGROUP * OUTPUTS_A_LANE)) workgroups,
 // channels first, classes last, folded into y past 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
 //
@@ -21,6 +23,7 @@ override HAS_BIAS: bool;
 override RESIDUAL: bool;
 override RELU: bool;
 override INPUT_GRADIENT: bool;
+override STATISTICS: bool;     // not with RESIDUAL, RELU or INPUT_GRADIENT
 override OUTPUTS_A_LANE: u32;  // 1, 2 or 4
 override WORKGROUP: u32;
 
@@ -52,6 +55,10 @@ alias Y = f32;
 @group(0) @binding(3) var<storage, read> residual: array<Residual>;  // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
 @group(0) @binding(4) var<storage, read> extents: Extents;
 @group(0) @binding(5) var<storage, read_write> y: array<Y>;          // [batch, out_channels, out_height, out_width]
+@group(0) @binding(6) var<storage, read_write> parts: array<Moments>;  // [out_channels, ceil(pixels / 64)]; any other where STATISTICS is false
+
+// Number, mean and sum of squared deviations from that mean of 64 pixels, or of those that are left.
+struct Moments { count: f32, mean: f32, squares: f32 }
 
 // Pixels 8 k to 8 k + 3 in element 2 k, 8 k + 4 to 8 k + 7 in element 2 k + 1.
 alias Pixels = array<vec4f, 16>;
@@ -150,6 +157,39 @@ fn store_four(e: Extents, class_: Class, at: ptr<function, Cursor>, output: u32,
 fn start(output: u32) -> Pixels {
     let b = vec4f(select(0.0, bias[select(0u, output, HAS_BIAS)], HAS_BIAS));
     return array(b, b, b, b, b, b, b, b, b, b, b, b, b, b, b, b);
+}
+
+// `v`, pixels `first` to `first` + 3, with 0 for those from `pixels` on.
+fn only(v: vec4f, first: u32, pixels: u32) -> vec4f {
+    return select(vec4f(0.0), v, first + vec4u(0u, 1u, 2u, 3u) < vec4u(pixels));
+}
+
+// The squared deviations of the same.
+fn deviations(v: vec4f, mean: f32, first: u32, pixels: u32) -> vec4f {
+    let deviation = only(v - mean, first, pixels);
+    return deviation * deviation;
+}
+
+// Writes the moments of the first `pixels` pixels of `p` where the output exists.
+fn store_moments(e: Extents, p: Pixels, pixels: u32, output: u32, part: u32) {
+    if output >= e.out_channels {
+        return;
+    }
+    let sums = only(p[0], 0u, pixels) + only(p[1], 4u, pixels) + only(p[2], 8u, pixels) + only(p[3], 12u, pixels)
+        + only(p[4], 16u, pixels) + only(p[5], 20u, pixels) + only(p[6], 24u, pixels) + only(p[7], 28u, pixels)
+        + only(p[8], 32u, pixels) + only(p[9], 36u, pixels) + only(p[10], 40u, pixels) + only(p[11], 44u, pixels)
+        + only(p[12], 48u, pixels) + only(p[13], 52u, pixels) + only(p[14], 56u, pixels) + only(p[15], 60u, pixels);
+    let mean = dot(sums, vec4f(1.0)) / f32(pixels);
+    let squares = deviations(p[0], mean, 0u, pixels) + deviations(p[1], mean, 4u, pixels)
+        + deviations(p[2], mean, 8u, pixels) + deviations(p[3], mean, 12u, pixels)
+        + deviations(p[4], mean, 16u, pixels) + deviations(p[5], mean, 20u, pixels)
+        + deviations(p[6], mean, 24u, pixels) + deviations(p[7], mean, 28u, pixels)
+        + deviations(p[8], mean, 32u, pixels) + deviations(p[9], mean, 36u, pixels)
+        + deviations(p[10], mean, 40u, pixels) + deviations(p[11], mean, 44u, pixels)
+        + deviations(p[12], mean, 48u, pixels) + deviations(p[13], mean, 52u, pixels)
+        + deviations(p[14], mean, 56u, pixels) + deviations(p[15], mean, 60u, pixels);
+    let parts_a_channel = (e.batch * e.out_height * e.out_width + 63u) / 64u;
+    parts[output * parts_a_channel + part] = Moments(f32(pixels), mean, dot(squares, vec4f(1.0)));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -286,4 +326,15 @@ fn main(
     store_four(e, class_, &at, output, a[13], b[13], c[13], d[13]);
     store_four(e, class_, &at, output, a[14], b[14], c[14], d[14]);
     store_four(e, class_, &at, output, a[15], b[15], c[15], d[15]);
+    if STATISTICS {
+        let pixels = min(e.batch * e.out_height * e.out_width - tile * 64u, 64u);
+        store_moments(e, a, pixels, output, tile);
+        if OUTPUTS_A_LANE > 1u {
+            store_moments(e, b, pixels, output + WORKGROUP, tile);
+        }
+        if OUTPUTS_A_LANE > 2u {
+            store_moments(e, c, pixels, output + WORKGROUP * 2u, tile);
+            store_moments(e, d, pixels, output + WORKGROUP * 3u, tile);
+        }
+    }
 }

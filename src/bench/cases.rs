@@ -11,7 +11,7 @@ use crate::graph::Plan;
 use crate::graph::measure::Isolated;
 use crate::ir::{Cost, Operator, Shape};
 use crate::models::ModelConfig;
-use crate::ops::conv2d::{Conv2d, Conv2dInputGradient, Conv2dWeightGradient};
+use crate::ops::conv2d::{Conv2d, Conv2dInputGradient, Conv2dStatistics, Conv2dWeightGradient};
 use crate::train::config::Config;
 use crate::train::memory::training_plan;
 use crate::train::step::StepConfig;
@@ -85,7 +85,8 @@ fn describe(operator: &dyn Operator, inputs: &[Shape]) -> (&'static str, String)
     let any: &dyn Any = operator;
     let extents = |shape: &Shape| -> Vec<usize> { shape.extents().to_vec() };
     // Extents of x, of the weight, stride and groups.
-    let convolution = if let Some(conv) = any.downcast_ref::<Conv2d>() {
+    let with_statistics = any.downcast_ref::<Conv2dStatistics>().map(|operator| &operator.convolution);
+    let convolution = if let Some(conv) = any.downcast_ref::<Conv2d>().or(with_statistics) {
         Some(("forward", extents(&inputs[0]), extents(&inputs[1]), conv.stride, conv.groups))
     } else if let Some(conv) = any.downcast_ref::<Conv2dInputGradient>() {
         let (dy, weight) = (extents(&inputs[0]), extents(&inputs[1]));

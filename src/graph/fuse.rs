@@ -4,6 +4,7 @@
 //! |---|---|
 //! | batch norm, \[add,\] \[ReLU\] | batch norm with that epilogue |
 //! | nearest up-sampling, add, \[ReLU\] | up-sample-and-add |
+//! | convolution, batch norm of a training step with its epilogue | convolution with statistics, batch norm that reads them |
 //! | convolution, batch norm of an inference with its epilogue | convolution of other weights, computed once, with a bias and that epilogue |
 //!
 //! A value disappears into a fused node only where nothing else reads it and the caller does not keep it. Because the
@@ -17,8 +18,8 @@ use std::sync::Arc;
 use crate::ir::{Graph, Node, Operator, ValueId};
 use crate::ops::Epilogue;
 use crate::ops::add::Add;
-use crate::ops::batch_norm::{BatchNorm, BatchNormInference, FoldBatchNorm};
-use crate::ops::conv2d::Conv2d;
+use crate::ops::batch_norm::{BatchNorm, BatchNormInference, BatchNormWithStatistics, FoldBatchNorm};
+use crate::ops::conv2d::{Conv2d, Conv2dStatistics};
 use crate::ops::relu::Relu;
 use crate::ops::upsample::{Upsample, UpsampleAdd};
 
@@ -32,6 +33,7 @@ pub fn fuse(graph: &mut Graph, keep: &[ValueId]) {
         rewriter.fuse_upsample(index);
     }
     for index in 0..rewriter.nodes.len() {
+        rewriter.share_statistics(index);
         rewriter.fold_batch_norm(index, graph);
     }
     let nodes = rewriter.nodes.into_iter().flatten().collect();
@@ -136,16 +138,36 @@ impl Rewriter {
         self.replace(place, node, &following);
     }
 
+    /// The convolution at `place` without epilogue, and the only reader of its result with its place, where that is a
+    /// normalisation `T` of it.
+    fn normalised_convolution<T: Operator>(&self, place: usize) -> Option<(&Conv2d, usize, &T)> {
+        let node = self.nodes[place].as_ref()?;
+        let convolution = as_type::<Conv2d>(node).filter(|conv| conv.epilogue == Epilogue::NONE)?;
+        let (last, norm) = self.only_reader(node.outputs[0])?;
+        // As the residual it would still be needed.
+        let is_normalised = norm.inputs[0] == node.outputs[0] && !norm.inputs[1..].contains(&node.outputs[0]);
+        as_type::<T>(norm).filter(|_| is_normalised).map(|operator| (convolution, last, operator))
+    }
+
+    /// A convolution whose only reader is a batch normalisation of a training step computes its statistics as well.
+    fn share_statistics(&mut self, place: usize) {
+        let Some((&convolution, last, &BatchNorm { eps, epilogue })) = self.normalised_convolution(place) else {
+            return;
+        };
+        let [Some(mut node), Some(mut norm)] = [place, last].map(|place| self.nodes[place].clone()) else { return };
+        let statistics = norm.outputs.split_off(1);
+        node.operator = Arc::new(Conv2dStatistics { convolution });
+        node.outputs.extend(&statistics);
+        norm.operator = Arc::new(BatchNormWithStatistics { eps, epilogue });
+        norm.inputs.splice(3..3, statistics);
+        self.nodes[place] = Some(node);
+        self.nodes[last] = Some(norm);
+    }
+
     /// A convolution whose only reader is a batch normalisation with running statistics takes it in.
     fn fold_batch_norm(&mut self, place: usize, graph: &mut Graph) {
-        let Some(node) = &self.nodes[place] else { return };
-        let Some(convolution) = as_type::<Conv2d>(node).filter(|conv| conv.epilogue == Epilogue::NONE) else { return };
-        let Some((last, norm_node)) = self.only_reader(node.outputs[0]) else { return };
-        let Some(norm) = as_type::<BatchNormInference>(norm_node) else { return };
-        // As the residual it would still be needed.
-        if norm_node.inputs[0] != node.outputs[0] || norm_node.inputs[1..].contains(&node.outputs[0]) {
-            return;
-        }
+        let Some((convolution, last, norm)) = self.normalised_convolution::<BatchNormInference>(place) else { return };
+        let [Some(node), Some(norm_node)] = [&self.nodes[place], &self.nodes[last]] else { return };
         let fold = FoldBatchNorm { eps: norm.eps };
         let mut inputs = vec![node.inputs[1]];
         inputs.extend(&norm_node.inputs[1..5]);

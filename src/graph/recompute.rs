@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use super::fuse::as_type;
 use crate::ir::{Graph, Node, ShapeError, ValueId};
-use crate::ops::batch_norm::{BatchNorm, BatchNormInference};
+use crate::ops::batch_norm::{BatchNorm, BatchNormInference, BatchNormWithStatistics};
 
 /// Makes the nodes behind the first `forward` ones, the backward pass, read recomputed values instead of the normalised
 /// values of the forward pass.
@@ -22,7 +22,7 @@ use crate::ops::batch_norm::{BatchNorm, BatchNormInference};
 pub fn recompute(graph: &mut Graph, forward: usize) -> Result<(), ShapeError> {
     let nodes = graph.nodes().to_vec();
     let (forward, backward) = nodes.split_at(forward.min(nodes.len()));
-    let normalised = forward.iter().filter(|node| as_type::<BatchNorm>(node).is_some());
+    let normalised = forward.iter().filter(|node| normalisation(node).is_some());
     let mut again = Again {
         sources: normalised.map(|node| (node.outputs[0], node)).collect(),
         known: HashMap::new(),
@@ -38,6 +38,17 @@ pub fn recompute(graph: &mut Graph, forward: usize) -> Result<(), ShapeError> {
     let nodes = again.nodes;
     graph.set_nodes(nodes);
     Ok(())
+}
+
+/// What computes the value of a node of batch normalisation again, and from what.
+fn normalisation(node: &Node) -> Option<(BatchNormInference, Vec<ValueId>)> {
+    if let Some(&BatchNorm { eps, epilogue }) = as_type(node) {
+        let mut inputs = node.inputs.clone();
+        inputs.splice(3..3, node.outputs[1..].iter().copied());
+        return Some((BatchNormInference { eps, epilogue }, inputs));
+    }
+    let &BatchNormWithStatistics { eps, epilogue } = as_type(node)?;
+    Some((BatchNormInference { eps, epilogue }, node.inputs.clone()))
 }
 
 struct Again<'a> {
@@ -56,13 +67,12 @@ impl Again<'_> {
             return Ok(known);
         }
         let Some(&node) = self.sources.get(&value) else { return Ok(value) };
-        let Some(&BatchNorm { eps, epilogue }) = as_type::<BatchNorm>(node) else { return Ok(value) };
-        let mut inputs = vec![node.inputs[0], node.inputs[1], node.inputs[2], node.outputs[1], node.outputs[2]];
-        if epilogue.residual {
-            inputs.push(self.value(graph, node.inputs[3])?);
+        let Some((operator, mut inputs)) = normalisation(node) else { return Ok(value) };
+        for residual in &mut inputs[5..] {
+            *residual = self.value(graph, *residual)?;
         }
         let name = format!("{}:again", node.name);
-        let again = graph.scoped_as(&name, |graph| graph.apply_one(BatchNormInference { eps, epilogue }, &inputs))?;
+        let again = graph.scoped_as(&name, |graph| graph.apply_one(operator, &inputs))?;
         self.nodes.extend(graph.nodes().last().cloned());
         self.known.insert(value, again);
         Ok(again)

@@ -20,6 +20,7 @@ macro_rules! kernel {
 kernel!(STATISTICS, "statistics", "mean and biased variance of each channel, or of pieces of it");
 kernel!(STATISTICS_VEC4, "statistics_vec4", "the same, four elements a load");
 kernel!(STATISTICS_MERGE, "statistics_merge", "joins the statistics of a channel's pieces");
+kernel!(STATISTICS_OF_PARTS, "statistics_of_parts", "the same of many parts, from their counts and moments");
 kernel!(NORMALISE, "normalise", "y = [relu] (gamma (x - mean) / sqrt(variance + eps) + beta [+ residual])");
 kernel!(NORMALISE_VEC4, "normalise_vec4", "the same, four elements an invocation");
 kernel!(BACKWARD_SUMS, "backward_sums", "dgamma and dbeta of each channel, or of pieces of it");
@@ -36,6 +37,7 @@ pub fn kernels() -> Vec<&'static Kernel> {
         &STATISTICS,
         &STATISTICS_VEC4,
         &STATISTICS_MERGE,
+        &STATISTICS_OF_PARTS,
         &NORMALISE,
         &NORMALISE_VEC4,
         &BACKWARD_SUMS,
@@ -72,20 +74,56 @@ pub(super) fn by_width(
     build: impl Fn(&Planes) -> (Vec<Dispatch>, Vec<usize>),
 ) -> Vec<Variant> {
     const QUADS: usize = 4;
-    let extents = x.extents();
-    let (batch, channels, area) = (extents[0], extents[1], extents[2] * extents[3]);
-    let quads = if capabilities.is_cpu && area.is_multiple_of(4 * QUADS) { QUADS } else { 1 };
-    let widths = if area.is_multiple_of(4) { &[true, false][..] } else { &[false][..] };
+    let widest = Planes::of(x);
+    let quads = if capabilities.is_cpu && widest.area.is_multiple_of(4 * QUADS) { QUADS } else { 1 };
+    let widths = if widest.vec4 { &[true, false][..] } else { &[false][..] };
     widths
         .iter()
         .map(|&vec4| {
-            let (dispatches, scratch) = build(&Planes { batch, channels, area, vec4, quads });
+            let (dispatches, scratch) = build(&Planes { vec4, quads, ..widest });
             Variant::new(if vec4 { "vec4" } else { "plain" }, dispatches).with_scratch(scratch)
         })
         .collect()
 }
 
+/// `variant`, which computes the tensor of shape `y` as output 0, and behind it mean and biased variance of its channels
+/// as outputs 1 and 2.
+pub(in crate::ops) fn followed_by_statistics(mut variant: Variant, y: &Shape) -> Variant {
+    let first = variant.scratch.len();
+    let partial = [Scratch(first), Scratch(first + 1)];
+    let (dispatches, scratch) = Planes::of(y).statistics(Output(0), [Output(1), Output(2)], partial);
+    variant.dispatches.extend(dispatches);
+    variant.scratch.extend(scratch);
+    variant
+}
+
+/// Mean and biased variance as outputs 1 and 2 from `moments`, the (count, mean, sum of squared deviations) of each part of
+/// each channel, where `extents` holds the numbers of channels and of parts a channel.
+pub(in crate::ops) fn statistics_of_parts(
+    channels: usize,
+    parts: usize,
+    moments: Argument,
+    extents: Argument,
+) -> Dispatch {
+    /// Joined in a row: with fewer, the lanes would mostly wait for each other.
+    const PARTS_A_LANE: usize = 16;
+    let lanes = parts.div_ceil(PARTS_A_LANE).next_power_of_two().min(64);
+    Dispatch {
+        kernel: &STATISTICS_OF_PARTS,
+        constants: vec![("LANES", lanes as f64)],
+        bindings: vec![moments, extents, Output(1), Output(2)],
+        workgroups: folded((channels * lanes).div_ceil(64)),
+    }
+}
+
 impl Planes {
+    /// With loads as wide as the planes allow, one an invocation.
+    fn of(x: &Shape) -> Self {
+        let extents = x.extents();
+        let area = extents[2] * extents[3];
+        Self { batch: extents[0], channels: extents[1], area, vec4: area.is_multiple_of(4), quads: 1 }
+    }
+
     fn width(&self) -> usize {
         if self.vec4 { 4 } else { 1 }
     }

@@ -2,18 +2,21 @@
 //!
 //! y = \[relu\] (gamma (x - mean) / sqrt(variance + eps) + beta \[+ residual\]), per channel of `[N, C, H, W]`
 //! (Ioffe and Szegedy 2015). In training mean and biased variance are those of the batch; at inference they are the
-//! running ones. [`BatchNorm`] and [`BatchNormInference`] are the forward pass, [`BatchNormGradient`] the backward
-//! pass, [`RunningStatistics`] the update of the running mean and the (unbiased) running variance. [`FoldBatchNorm`] puts a
-//! normalisation with running statistics into the weights of the convolution before it.
+//! running ones. [`BatchNorm`] and [`BatchNormInference`] are the forward pass, [`BatchNormWithStatistics`] that of training
+//! where another node has computed the statistics, [`BatchNormGradient`] the backward pass, [`RunningStatistics`] the update
+//! of the running mean and the (unbiased) running variance. [`FoldBatchNorm`] puts a normalisation with running statistics
+//! into the weights of the convolution before it.
 
 mod fold;
-mod kernels;
+pub(super) mod kernels;
 mod running;
-mod twin;
+pub(super) mod twin;
+mod with_statistics;
 
 pub use fold::FoldBatchNorm;
 pub use kernels::kernels;
 pub use running::RunningStatistics;
+pub use with_statistics::BatchNormWithStatistics;
 
 use super::{Epilogue, Fill, OperatorCase, no_second_gradient, take};
 use crate::gpu::Argument::{Input, Output, Scratch};
@@ -272,6 +275,7 @@ pub fn cases() -> Vec<OperatorCase> {
             OperatorCase::new(gradient, &shapes).fill(0, Fill::Uniform(0.0, 1.0)).fill(4, Fill::Uniform(0.5, 1.5)),
         );
     }
+    cases.extend(with_statistics::cases());
     cases.extend(running::cases());
     cases.extend(fold::cases());
     cases

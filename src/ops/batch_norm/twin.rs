@@ -9,7 +9,7 @@ fn planes(shape: &Shape) -> (usize, usize, usize) {
 }
 
 /// Mean and biased variance of each channel.
-pub(super) fn statistics(shape: &Shape, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub(in crate::ops) fn statistics(shape: &Shape, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let (batch, channels, area) = planes(shape);
     let count = (batch * area) as f64;
     let mut mean = vec![0.0; channels];

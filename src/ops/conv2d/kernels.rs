@@ -17,6 +17,9 @@
 //! | dw | `winograd_*`, `backward_weight_3x3`, `backward_weight_grouped_3x3`, `backward_weight_depthwise_9x9`, `backward_weight_tiled`: as above |
 //! | | `backward_weight`: any |
 //! | db | `backward_bias`: any |
+//!
+//! `forward_3x3`, `pointwise` and `tiled` can also compute mean and variance of y's channels, from the moments of the pixels
+//! that an invocation holds.
 
 use super::geometry::Geometry;
 use super::winograd;
@@ -24,6 +27,7 @@ use crate::gpu::Argument::{Input, Output, Scratch, Table};
 use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
 use crate::ir::{Shape, Variant};
 use crate::ops::Epilogue;
+use crate::ops::batch_norm::kernels::statistics_of_parts;
 
 macro_rules! kernels {
     ($($constant:ident, $file:literal, $subgroups:literal, $summary:literal;)*) => {
@@ -115,7 +119,8 @@ pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
 
 pub(super) fn backward_input(g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
     let mut variants = Vec::new();
-    let pass = Pass { input_gradient: true, bias: None, residual: None, relu: false, prepared: false };
+    let pass =
+        Pass { input_gradient: true, bias: None, residual: None, relu: false, prepared: false, statistics: false };
     if broadcasts(capabilities) {
         if g.stride == [1, 1] && g.padding[0] < g.kernel[0] && g.padding[1] < g.kernel[1] {
             variants.extend(pass.with_stride_1(&g.turned(), capabilities));
@@ -141,6 +146,9 @@ pub(super) struct Pass {
     pub relu: bool,
     /// Whether the weight stays the same from run to run.
     pub prepared: bool,
+    /// Whether the kernels that can also compute mean and biased variance of y's channels, outputs 1 and 2, do so. Their
+    /// variants then have another name.
+    pub statistics: bool,
 }
 
 impl Pass {
@@ -193,10 +201,8 @@ impl Pass {
         if g.kernel == [3, 3] && g.groups == 1 && g.weight().elements().is_multiple_of(4) {
             let outputs_a_lane = if g.out_channels > 8 { 2 } else { 1 };
             let workgroup = lanes(g.out_channels.div_ceil(outputs_a_lane), capabilities);
-            let constants = [("OUTPUTS_A_LANE", outputs_a_lane as f64), ("WORKGROUP", workgroup as f64)];
-            let workgroups = tiles(3, 4).div_ceil(4) * g.out_channels.div_ceil(workgroup * outputs_a_lane);
-            let bindings = vec![Input(0), Input(1), bias, residual, Table(0), Output(0)];
-            return Some(self.variant("3x3", &FORWARD_3X3, g, &constants, bindings, workgroups));
+            let names = ["3x3", "3x3 with statistics"];
+            return Some(self.by_parts(names, &FORWARD_3X3, g, [outputs_a_lane, workgroup], tiles(3, 4).div_ceil(4)));
         }
         // With channels by fours, so is the weight; each of its quads is then of one row.
         let by_fours = g.channels.is_multiple_of(4) && (!self.input_gradient || g.out_channels.is_multiple_of(4));
@@ -204,10 +210,8 @@ impl Pass {
         if g.is_pointwise() && g.groups == 1 && by_fours && pixels.is_multiple_of(4) {
             let outputs_a_lane = outputs_a_lane(g);
             let workgroup = lanes(g.out_channels.div_ceil(outputs_a_lane), capabilities);
-            let constants = [("OUTPUTS_A_LANE", outputs_a_lane as f64), ("WORKGROUP", workgroup as f64)];
-            let workgroups = (g.batch * pixels).div_ceil(32) * g.out_channels.div_ceil(workgroup * outputs_a_lane);
-            let bindings = vec![Input(0), Input(1), bias, residual, Table(0), Output(0)];
-            return Some(self.variant("pointwise", &POINTWISE, g, &constants, bindings, workgroups));
+            let (names, parts) = (["pointwise", "pointwise with statistics"], (g.batch * pixels).div_ceil(32));
+            return Some(self.by_parts(names, &POINTWISE, g, [outputs_a_lane, workgroup], parts));
         }
         if g.kernel == [3, 3] && g.groups > 1 && has_quads(g) {
             let outputs = pairs(g);
@@ -232,12 +236,38 @@ impl Pass {
         let outputs_a_lane = outputs_a_lane(g);
         let workgroup = lanes(g.out_channels.div_ceil(outputs_a_lane), capabilities);
         let class = self.largest_class(g);
-        let blocks = g.out_channels.div_ceil(workgroup * outputs_a_lane);
-        let constants = [("OUTPUTS_A_LANE", outputs_a_lane as f64), ("WORKGROUP", workgroup as f64)];
+        let parts = self.classes(g) * (g.batch * class[0] * class[1]).div_ceil(64);
+        self.by_parts(["tiled", "tiled with statistics"], &TILED, g, [outputs_a_lane, workgroup], parts)
+    }
+
+    /// A kernel that computes all pixels in so many parts and can write the moments of each; the second name is that of the
+    /// variant with statistics.
+    fn by_parts(
+        &self,
+        names: [&'static str; 2],
+        kernel: &'static Kernel,
+        g: &Geometry,
+        [outputs_a_lane, workgroup]: [usize; 2],
+        parts: usize,
+    ) -> Variant {
+        let constants = [
+            ("STATISTICS", flag(self.statistics)),
+            ("OUTPUTS_A_LANE", outputs_a_lane as f64),
+            ("WORKGROUP", workgroup as f64),
+        ];
         let (bias, residual) = (self.bias_argument(), self.residual_argument());
-        let bindings = vec![Input(0), Input(1), bias, residual, Table(0), Output(0)];
-        let workgroups = self.classes(g) * (g.batch * class[0] * class[1]).div_ceil(64) * blocks;
-        self.variant("tiled", &TILED, g, &constants, bindings, workgroups)
+        let bindings = vec![Input(0), Input(1), bias, residual, Table(0), Output(0), Scratch(0)];
+        let workgroups = parts * g.out_channels.div_ceil(workgroup * outputs_a_lane);
+        let mut variant =
+            self.variant(names[usize::from(self.statistics)], kernel, g, &constants, bindings, workgroups);
+        if self.statistics {
+            variant.dispatches.push(statistics_of_parts(g.out_channels, parts, Scratch(0), Table(1)));
+            variant.tables.push(vec![g.out_channels as u32, parts as u32]);
+            variant.with_scratch(vec![3 * parts * g.out_channels])
+        } else {
+            // The binding needs some buffer that is written by nobody else.
+            variant.with_scratch(vec![4])
+        }
     }
 
     /// The kernel for any kernel, stride and groups. For dx, `g` is swapped.

@@ -3,16 +3,18 @@
 //! y\[n, o, i, j\] = bias\[o\] + sum over c, u, v of weight\[o, c, u, v\] x\[n, g C/G + c, i SY + u - PY, j SX + v - PX\]
 //!
 //! with x zero outside the picture and g the group of output o. Kernels, strides and paddings are (vertical,
-//! horizontal). [`Conv2d`] is the forward pass; [`Conv2dInputGradient`], [`Conv2dWeightGradient`] and
-//! [`Conv2dBiasGradient`] are the backward pass. The input gradient is a transposed convolution and can be
-//! differentiated itself.
+//! horizontal). [`Conv2d`] is the forward pass, [`Conv2dStatistics`] the same with what a batch normalisation behind it
+//! needs; [`Conv2dInputGradient`], [`Conv2dWeightGradient`] and [`Conv2dBiasGradient`] are the backward pass. The input
+//! gradient is a transposed convolution and can be differentiated itself.
 
 mod geometry;
 mod kernels;
+mod statistics;
 mod twin;
 mod winograd;
 
 pub use kernels::kernels;
+pub use statistics::Conv2dStatistics;
 
 use super::{Epilogue, OperatorCase, no_second_gradient};
 use crate::gpu::Argument::Input;
@@ -84,6 +86,13 @@ impl Conv2d {
         Ok(geometry)
     }
 
+    /// What kernels are to compute.
+    fn pass(&self, case: &Case, statistics: bool) -> kernels::Pass {
+        let (bias, residual) = (self.bias().map(Input), self.residual().map(Input));
+        let (relu, prepared) = (self.epilogue.relu, case.constant[1]);
+        kernels::Pass { input_gradient: false, bias, residual, relu, prepared, statistics }
+    }
+
     /// Number of the input that is the bias.
     fn bias(&self) -> Option<usize> {
         self.bias.then_some(2)
@@ -131,10 +140,7 @@ impl Operator for Conv2d {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        let (bias, residual) = (self.bias().map(Input), self.residual().map(Input));
-        let (relu, prepared) = (self.epilogue.relu, case.constant[1]);
-        let pass = kernels::Pass { input_gradient: false, bias, residual, relu, prepared };
-        kernels::forward(&Geometry::of(self.geometry(case.inputs)), &pass, case.capabilities)
+        kernels::forward(&Geometry::of(self.geometry(case.inputs)), &self.pass(case, false), case.capabilities)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -314,5 +320,6 @@ pub fn cases() -> Vec<OperatorCase> {
         cases.push(OperatorCase::new(kernel, &[y.clone(), x]));
         cases.push(OperatorCase::new(Conv2dBiasGradient, &[y]));
     }
+    cases.extend(statistics::cases());
     cases
 }

@@ -1,0 +1,54 @@
+// mean[c] and variance[c] of the elements of channel c from the moments of parts of them, joined by Chan's formula
+//
+// A convolution that holds such a part of its result writes its moments. LANES lanes share a channel: each joins every
+// LANES-th part in order, then they are joined pairwise. One workgroup of 64 computes 64 / LANES channels. The extents come
+// from a buffer and not from `override` constants: few pipelines serve all shapes.
+// Grid: ceil(channels * LANES / 64) workgroups, folded into y past 65,535.
+
+override LANES: u32;  // a power of two up to 64
+
+// Number, mean and sum of squared deviations from that mean.
+struct Moments { count: f32, mean: f32, squares: f32 }
+
+struct Extents { channels: u32, parts: u32 }
+
+@group(0) @binding(0) var<storage, read> parts: array<Moments>;        // [channels, parts]
+@group(0) @binding(1) var<storage, read> extents: Extents;
+@group(0) @binding(2) var<storage, read_write> mean: array<f32>;       // [channels]
+@group(0) @binding(3) var<storage, read_write> variance: array<f32>;   // [channels] biased
+
+var<workgroup> of_lanes: array<Moments, 64>;
+
+fn join(a: Moments, b: Moments) -> Moments {
+    let count = a.count + b.count;
+    let share = b.count / max(count, 1.0);
+    let delta = b.mean - a.mean;
+    return Moments(count, a.mean + delta * share, a.squares + b.squares + delta * delta * a.count * share);
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let e = extents;
+    let index = ((workgroup.y * workgroups.x + workgroup.x) * 64u + lane) / LANES;
+    let channel = min(index, e.channels - 1u);
+    let first = lane % LANES;
+    var moments = Moments(0.0, 0.0, 0.0);
+    for (var part = first; part < e.parts; part += LANES) {
+        moments = join(moments, parts[channel * e.parts + part]);
+    }
+    of_lanes[lane] = moments;
+    for (var half = LANES / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if first < half {
+            of_lanes[lane] = join(of_lanes[lane], of_lanes[lane + half]);
+        }
+    }
+    if first == 0u && index < e.channels {
+        mean[channel] = of_lanes[lane].mean;
+        variance[channel] = of_lanes[lane].squares / of_lanes[lane].count;
+    }
+}
