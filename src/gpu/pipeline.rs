@@ -18,7 +18,12 @@ pub(super) struct PipelineCache {
     modules: Mutex<HashMap<(&'static str, Halves), Arc<wgpu::ShaderModule>>>,
     driver: Option<wgpu::PipelineCache>,
     path: Option<PathBuf>,
+    /// Whether wgpu adds its run-time checks to the shaders.
+    checks: bool,
 }
+
+/// The environment variable that keeps wgpu's run-time checks in the shaders where it is 1.
+const CHECKS: &str = "DITN_SHADER_CHECKS";
 
 impl PipelineCache {
     /// Reads the driver's cache of earlier runs where there is one; a damaged file counts as none.
@@ -26,7 +31,8 @@ impl PipelineCache {
         let path = if supported { cache_path(adapter) } else { None };
         let data = path.as_ref().and_then(|path| fs::read(path).ok());
         let driver = supported.then(|| open_driver_cache(device, data.as_deref()));
-        Self { pipelines: Mutex::default(), modules: Mutex::default(), driver, path }
+        let checks = env::var_os(CHECKS).is_some_and(|value| value == "1");
+        Self { pipelines: Mutex::default(), modules: Mutex::default(), driver, path, checks }
     }
 }
 
@@ -37,6 +43,15 @@ fn open_driver_cache(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::Pipeli
     // SAFETY: the data is what `get_data` returned for the same adapter and driver (the file's name holds both, and
     // it is written beside and renamed, so never half); wgpu checks its header and falls back to an empty cache.
     unsafe { device.create_pipeline_cache(&descriptor) }
+}
+
+/// Without the clamps of indices, bounds of loops and guards of divisions that wgpu otherwise adds to every shader.
+#[allow(unsafe_code)]
+fn create_unchecked(device: &wgpu::Device, descriptor: wgpu::ShaderModuleDescriptor) -> wgpu::ShaderModule {
+    // SAFETY: the shaders are this crate's own. Their loops end and their divisors are not zero; that their indices are in
+    // range, the tests of kernels show: all of them pass between guard words without the checks, and with them, where an
+    // index out of range would be clamped and give other values.
+    unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
 }
 
 fn cache_path(adapter: &wgpu::Adapter) -> Option<PathBuf> {
@@ -121,10 +136,13 @@ impl Gpu {
     fn module(&self, kernel: &'static Kernel, halves: Halves) -> Result<Arc<wgpu::ShaderModule>, GpuError> {
         let mut modules = lock(&self.pipelines.modules)?;
         let module = modules.entry((kernel.name, halves)).or_insert_with(|| {
-            Arc::new(self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(kernel.name),
-                source: wgpu::ShaderSource::Wgsl(kernel.source_for(halves)),
-            }))
+            let source = wgpu::ShaderSource::Wgsl(kernel.source_for(halves));
+            let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.name), source };
+            Arc::new(if self.pipelines.checks {
+                self.device.create_shader_module(descriptor)
+            } else {
+                create_unchecked(&self.device, descriptor)
+            })
         });
         Ok(Arc::clone(module))
     }
