@@ -103,6 +103,9 @@ fn the_shapes_of_the_networks_agree_with_the_twin() {
         Extents::square([2, 17, 16, 12], 17, 3, 1, 1),
         // Rounding grows with channels, and that of dw with pixels.
         Extents::square([1, 256, 8, 8], 40, 3, 1, 1),
+        // Several tiles of matrices along both sides.
+        Extents::square([3, 130, 7, 9], 140, 1, 0, 1),
+        Extents::square([2, 70, 15, 13], 131, 3, 1, 1).with_stride(2),
         Extents::square([3, 4, 128, 96], 5, 3, 1, 1),
     ]
     .iter()
@@ -278,6 +281,8 @@ fn dispatches_past_65535_workgroups_fold_into_y() {
     values_agree(&row.statistics(false), 0);
     values_agree(&row.input_gradient(), 0);
     values_agree(&Extents::square([1, 2048, 1, 1], 2049, 1, 0, 1).weight_gradient(), 0);
+    // Products of matrices: 64 columns at least.
+    values_agree(&Extents::square([1, 65_535 * 64 / 9 + 1, 2, 2], 1, 3, 1, 1).weight_gradient(), 0);
     // Pointwise: 32 pixels.
     let row = Extents::square([1, 4, 4, 65_535 * 8 + 8], 4, 1, 0, 1);
     values_agree(&row.statistics(true), 0);

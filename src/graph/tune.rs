@@ -99,7 +99,8 @@ impl Choices {
 /// what is left keeps the operators' rules.
 ///
 /// Plain kernels take part only where there is nothing else: they are there to be read and to test against, and may
-/// take a thousand times as long.
+/// take a thousand times as long. Once a variant takes four times as long as the fastest, those that the rules put after it
+/// are left out.
 ///
 /// # Errors
 /// What the device reports.
@@ -114,6 +115,8 @@ pub fn tune(
     const LEAST: Duration = Duration::from_millis(5);
     /// Another variant must take less than this part of the time of the operator's own choice; the rest is noise.
     const CLEARLY: f64 = 0.95;
+    /// One that takes so many times the time of the fastest is made for other kinds of adapters, as are those after it.
+    const HOPELESS: f64 = 4.0;
     let start = Instant::now();
     choices.adapter = gpu.describe();
     let mut cases: BTreeMap<String, Isolated> = BTreeMap::new();
@@ -138,9 +141,15 @@ pub fn tune(
         }
         progress(number, count, &case);
         let mut seconds = Vec::with_capacity(candidates.len());
+        let mut least = f64::INFINITY;
         for number in candidates {
             let session = isolated.session(gpu, number)?;
-            seconds.push((variants[number].name.to_string(), seconds_a_run(gpu, &session, SAMPLES, LEAST)?));
+            let time = seconds_a_run(gpu, &session, SAMPLES, LEAST)?;
+            seconds.push((variants[number].name.to_string(), time));
+            if time > HOPELESS * least {
+                break;
+            }
+            least = least.min(time);
         }
         let Some(fastest) = seconds.iter().min_by(|a, b| a.1.total_cmp(&b.1)) else { continue };
         let chosen = if fastest.1 < CLEARLY * seconds[0].1 { fastest.0.clone() } else { seconds[0].0.clone() };

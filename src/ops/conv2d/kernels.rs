@@ -1,8 +1,8 @@
 //! The kernels, and which of them suit which convolution.
 //!
-//! The first kernel that takes a convolution computes it. All but the plain ones are made for CPU adapters, where each
-//! lane of each load costs as much as eight multiply-adds of the whole subgroup; all but `grouped` need subgroups of 8
-//! lanes or more.
+//! The first kernel that takes a convolution computes it: on GPUs `gemm`, then as the table says. All but that and the plain
+//! ones are made for CPU adapters, where each lane of each load costs as much as eight multiply-adds of the whole subgroup;
+//! all but `grouped` need subgroups of 8 lanes or more.
 //!
 //! | pass | kernels, the one to prefer first |
 //! |---|---|
@@ -12,9 +12,11 @@
 //! | | `pointwise`: 1x1, stride 1, no padding, one group, channels and pixels by fours |
 //! | | `depthwise_9x9`: 9x9, stride 1, a group a channel |
 //! | | `tiled`: one group |
+//! | | `gemm` in several tiles: one group |
 //! | | `grouped`: several groups |
 //! | | `forward`, `backward_input`: any |
 //! | dw | `winograd_*`, `backward_weight_3x3`, `backward_weight_grouped_3x3`, `backward_weight_depthwise_9x9`, `backward_weight_tiled`: as above |
+//! | | `gemm_weight` in several tiles: one group |
 //! | | `backward_weight`: any |
 //! | db | `backward_bias`: any |
 //!
@@ -22,7 +24,7 @@
 //! that an invocation holds.
 
 use super::geometry::Geometry;
-use super::winograd;
+use super::{gemm, winograd};
 use crate::gpu::Argument::{Input, Output, Scratch, Table};
 use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
 use crate::ir::{Shape, Variant};
@@ -69,8 +71,16 @@ kernels! {
     WINOGRAD_OUTPUT, "winograd_output", false, "outputs of a 3x3 convolution from their frequencies";
     WINOGRAD_GRADIENT, "winograd_gradient", false, "6x6 frequencies of tiles of an output's gradient";
     WINOGRAD_WEIGHT_GRADIENT, "winograd_weight_gradient", false, "gradient for a 3x3 weight from its frequencies";
+    GEMM, "gemm", false, "convolution or its input gradient as a product of matrices, 8 channels of 4 or 8 pixels an invocation";
+    GEMM_WEIGHT, "gemm_weight", false, "gradient for the weight in parts as a product of matrices, 8 outputs of 4 or 8 elements an invocation";
     SUM_PARTS, "sum_parts", false, "adds the parts of a weight gradient";
     BACKWARD_BIAS, "backward_bias", false, "gradient for the bias, one channel a workgroup";
+}
+
+/// Adds the products of matrices: before all others on a GPU, after them on a CPU.
+fn with_gemm(variants: &mut Vec<Variant>, gemm: Vec<Variant>, capabilities: &Capabilities) {
+    let place = if capabilities.is_cpu { variants.len() } else { 0 };
+    variants.splice(place..place, gemm);
 }
 
 /// A dispatch of one invocation an element in workgroups of 64.
@@ -80,6 +90,11 @@ fn one_each(kernel: &'static Kernel, g: &Geometry, elements: usize, bindings: Ve
 
 pub(super) fn flag(value: bool) -> f64 {
     f64::from(u8::from(value))
+}
+
+pub(super) fn words(values: &[usize]) -> Vec<u32> {
+    // Operators refuse tensors that do not fit a binding, and bindings stay below 2^32 bytes.
+    values.iter().map(|&value| value as u32).collect()
 }
 
 /// Whether the kernels run that broadcast from lanes 0 to 7 of a subgroup.
@@ -93,7 +108,7 @@ pub(super) fn lanes(items: usize, capabilities: &Capabilities) -> usize {
 }
 
 /// Whether x and dy can be bound by fours too.
-fn has_quads(g: &Geometry) -> bool {
+pub(super) fn has_quads(g: &Geometry) -> bool {
     g.input().elements() >= 4 && g.output().elements() >= 4
 }
 
@@ -110,6 +125,7 @@ pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
     if g.groups > 1 {
         variants.push(pass.grouped(g, capabilities));
     }
+    with_gemm(&mut variants, gemm::forward(g, pass, capabilities), capabilities);
     let bindings = vec![Input(0), Input(1), pass.bias_argument(), pass.residual_argument(), Output(0)];
     let mut plain = one_each(&FORWARD, g, g.output().elements(), bindings);
     plain.constants.extend(pass.constants());
@@ -132,6 +148,7 @@ pub(super) fn backward_input(g: &Geometry, capabilities: &Capabilities) -> Vec<V
     if g.groups > 1 {
         variants.push(pass.grouped(&g.swapped(), capabilities));
     }
+    with_gemm(&mut variants, gemm::forward(&g.swapped(), &pass, capabilities), capabilities);
     let bindings = vec![Input(0), Input(1), Output(0)];
     variants.push(Variant::new("plain", vec![one_each(&BACKWARD_INPUT, g, g.input().elements(), bindings)]));
     variants
@@ -351,6 +368,7 @@ pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Vec<
             variants.push(backward_weight_tiled(g, capabilities));
         }
     }
+    with_gemm(&mut variants, gemm::backward_weight(g, capabilities), capabilities);
     let weights = g.weight().elements();
     let parts = parts(g, weights.div_ceil(64), capabilities);
     let mut plain = one_each(&BACKWARD_WEIGHT, g, parts * weights, vec![Input(0), Input(1), target(parts)]);
@@ -413,12 +431,12 @@ fn parts(g: &Geometry, workgroups: usize, capabilities: &Capabilities) -> usize 
 }
 
 /// Where the parts of dw go: a single one is dw itself.
-fn target(parts: usize) -> Argument {
+pub(super) fn target(parts: usize) -> Argument {
     if parts == 1 { Output(0) } else { Scratch(0) }
 }
 
 /// `compute`, and the sum of its parts where there are several.
-fn summed(name: &'static str, g: &Geometry, parts: usize, compute: Dispatch) -> Variant {
+pub(super) fn summed(name: &'static str, g: &Geometry, parts: usize, compute: Dispatch) -> Variant {
     if parts == 1 {
         return Variant::new(name, vec![compute]);
     }

@@ -7,6 +7,7 @@
 //! needs; [`Conv2dInputGradient`], [`Conv2dWeightGradient`] and [`Conv2dBiasGradient`] are the backward pass. The input
 //! gradient is a transposed convolution and can be differentiated itself.
 
+mod gemm;
 mod geometry;
 mod kernels;
 mod statistics;

@@ -6,7 +6,7 @@
 use super::geometry::Geometry;
 use super::kernels::{
     Pass, WINOGRAD_GRADIENT, WINOGRAD_INPUT, WINOGRAD_OUTPUT, WINOGRAD_PRODUCT, WINOGRAD_PRODUCT_NARROW,
-    WINOGRAD_WEIGHT, WINOGRAD_WEIGHT_GRADIENT, flag, lanes,
+    WINOGRAD_WEIGHT, WINOGRAD_WEIGHT_GRADIENT, flag, lanes, words,
 };
 use crate::gpu::Argument::{Input, Output, Scratch, Table};
 use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
@@ -169,11 +169,6 @@ fn blocks(g: &Geometry) -> usize {
 fn tiles(g: &Geometry, channels: usize) -> Vec<u32> {
     let [height, width] = g.size;
     words(&[g.batch, channels, height, width, height.div_ceil(8), width.div_ceil(8)])
-}
-
-fn words(values: &[usize]) -> Vec<u32> {
-    // Operators refuse tensors that do not fit a binding, and bindings stay below 2^32 bytes.
-    values.iter().map(|&value| value as u32).collect()
 }
 
 /// A dispatch of one invocation an item in workgroups of 64.
