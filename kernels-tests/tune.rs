@@ -35,7 +35,9 @@ fn what_is_fastest_is_chosen_once_and_then_used() {
             let own = case.seconds[0].1;
             let chosen = case.seconds.iter().find(|(name, _)| *name == case.chosen).expect("one of them").1;
             assert!(case.seconds.iter().all(|(_, seconds)| chosen <= *seconds || *seconds >= 0.95 * own), "{case:?}");
-            assert!(case.seconds.len() > 1 && case.seconds.iter().all(|(name, _)| name != "plain"));
+            // Winograd is coarse in a forward pass whose weight changes.
+            let never = ["plain", "winograd"];
+            assert!(case.seconds.len() > 1 && case.seconds.iter().all(|(name, _)| !never.contains(&name.as_str())));
         }
         let again = tune(gpu, &[&plan], &mut choices, Duration::from_secs(60), |_, _, _| {}).expect("a device");
         assert!(again.is_empty(), "{again:?}");

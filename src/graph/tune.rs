@@ -98,9 +98,9 @@ impl Choices {
 /// Measures the distinct cases of the plans that have a choice and are not in `choices` yet, until `budget` is used up;
 /// what is left keeps the operators' rules.
 ///
-/// Plain kernels take part only where there is nothing else: they are there to be read and to test against, and may
-/// take a thousand times as long. Once a variant takes four times as long as the fastest, those that the rules put after it
-/// are left out.
+/// Plain kernels do not take part: they are there to be read and to test against, and may take a thousand times as long.
+/// Nor do coarse ones, which are fast and less exact. Once a variant takes four times as long as the fastest, those that the
+/// rules put after it are left out.
 ///
 /// # Errors
 /// What the device reports.
@@ -131,7 +131,7 @@ pub fn tune(
     let count = cases.len();
     for (number, (case, isolated)) in cases.into_iter().enumerate() {
         let variants = isolated.variants(gpu)?;
-        let tuned_ones = variants.iter().enumerate().filter(|(_, variant)| variant.name != "plain");
+        let tuned_ones = variants.iter().enumerate().filter(|(_, it)| it.name != "plain" && !it.coarse);
         let candidates: Vec<usize> = tuned_ones.map(|(number, _)| number).collect();
         if candidates.len() < 2 {
             continue;

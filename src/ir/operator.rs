@@ -84,6 +84,8 @@ pub struct Variant {
     pub dispatches: Vec<Dispatch>,
     /// What can be left out of all runs but the first where some inputs stay the same.
     pub preparation: Preparation,
+    /// It rounds more than the others, so that being fast is no reason to choose it: for who asks for it by name.
+    pub coarse: bool,
 }
 
 /// The first dispatches of a [`Variant`], which read nothing but some inputs and write nothing but some scratch tensors.
@@ -100,7 +102,8 @@ pub struct Preparation {
 impl Variant {
     /// A variant that needs no scratch memory and no tables.
     pub fn new(name: &'static str, dispatches: Vec<Dispatch>) -> Self {
-        Self { name, scratch: Vec::new(), tables: Vec::new(), dispatches, preparation: Preparation::default() }
+        let (scratch, tables, preparation) = (Vec::new(), Vec::new(), Preparation::default());
+        Self { name, scratch, tables, dispatches, preparation, coarse: false }
     }
 
     /// Whether its kernels take tensors that are stored so.
@@ -137,6 +140,13 @@ impl Variant {
     #[must_use]
     pub fn with_preparation(mut self, preparation: Preparation) -> Self {
         self.preparation = preparation;
+        self
+    }
+
+    /// The same, marked as coarse where `coarse`.
+    #[must_use]
+    pub fn with_coarse(mut self, coarse: bool) -> Self {
+        self.coarse = coarse;
         self
     }
 

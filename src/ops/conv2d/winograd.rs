@@ -26,12 +26,17 @@ fn takes(g: &Geometry) -> bool {
 /// Whether to prefer it to the other kernels: where it is faster, as measured on lavapipe, and its error does no harm.
 ///
 /// It is faster where products of 32 x 32 and more outweigh the transforms, and pixels that of the weight unless this is
-/// done beforehand. Its error is twice that of the direct kernels. Gradients do not feel that, but in the forward pass of
-/// training it lets twice as many ReLUs that stand within rounding of zero pass what they should stop, or stop what they
-/// should pass; so there it is left out.
+/// done beforehand.
 pub(super) fn pays(g: &Geometry, pass: &Pass, capabilities: &Capabilities) -> bool {
     let large = g.channels.min(g.out_channels) >= 32;
-    capabilities.is_cpu && large && (pass.prepared || pass.input_gradient && blocks(g) >= 8)
+    capabilities.is_cpu && large && does_no_harm(pass) && (pass.prepared || blocks(g) >= 8)
+}
+
+/// Its error is twice that of the direct kernels. Inference and gradients do not feel that, but in the forward pass of
+/// training it lets twice as many ReLUs that stand within rounding of zero pass what they should stop, or stop what they
+/// should pass.
+fn does_no_harm(pass: &Pass) -> bool {
+    pass.prepared || pass.input_gradient
 }
 
 /// The same for dw, whose kernel for 3x3 gains more from its sliding rows.
@@ -62,7 +67,8 @@ pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
         vec![tiles(g, g.channels), words(&[g.channels, g.out_channels]), product.table(), tiles(g, g.out_channels)];
     let dispatches = vec![weight, input_transform(g, 0), product.dispatch(Table(2), capabilities), output];
     let weight = Preparation { dispatches: 1, inputs: vec![1], scratch: vec![0] };
-    product.variant(dispatches, tables, capabilities).map(|variant| variant.with_preparation(weight))
+    let variant = product.variant(dispatches, tables, capabilities)?.with_preparation(weight);
+    Some(variant.with_coarse(!does_no_harm(pass)))
 }
 
 /// dweight from dy and x, as a sum over parts of the tiles. None where it does not take it.
