@@ -4,6 +4,10 @@
 // LANES-th part in order, then they are joined pairwise. One workgroup of 64 computes 64 / LANES channels. The extents come
 // from a buffer and not from `override` constants: few pipelines serve all shapes.
 // Grid: ceil(channels * LANES / 64) workgroups, folded into y past 65,535.
+//
+// On lavapipe (2 cores, forward convolutions of a training step of DITN-W32, 256x256, batch 2): this takes 34 to 73 ms where
+// reading y again takes 181 to 226; writing the moments makes most convolutions up to 2 % slower, thin 1x1 ones 10 %; together
+// 4 to 5 % less time, with Mesa 26.1 8 %.
 
 override LANES: u32;  // a power of two up to 64
 
