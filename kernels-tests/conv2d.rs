@@ -5,7 +5,7 @@ use ditn::ops::conv2d::{
 use ditn::ops::{Epilogue, Fill, OperatorCase};
 use proptest::prelude::*;
 
-use crate::harness::{adjoint_holds, table_agrees, values_agree};
+use crate::harness::{adjoint_holds, gpus, half_values_agree, table_agrees, values_agree};
 
 /// Extents of a convolution.
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +112,28 @@ fn the_shapes_of_the_networks_agree_with_the_twin() {
     .enumerate()
     {
         extents.agree(number % 2 == 0, number as u64);
+    }
+}
+
+/// On adapters with cooperative matrices, where `DITN_COOPERATIVE_MATRIX` is 1.
+#[test]
+fn cooperative_matrices_agree_with_the_twin_within_the_rounding_of_f16() {
+    if gpus().iter().all(|gpu| gpu.capabilities().cooperative_matrix.is_none()) {
+        println!("skipped: DITN_COOPERATIVE_MATRIX is not 1, or no adapter has cooperative matrices");
+        return;
+    }
+    for (number, extents) in [
+        Extents::square([2, 70, 15, 13], 131, 3, 1, 1).with_stride(2),
+        Extents::square([2, 64, 12, 12], 64, 3, 1, 1),
+        Extents::square([2, 24, 8, 6], 12, 4, 1, 1).with_stride(2),
+        Extents::square([1, 256, 8, 8], 40, 1, 0, 1),
+    ]
+    .iter()
+    .enumerate()
+    {
+        half_values_agree(&extents.forward(true), number as u64);
+        half_values_agree(&extents.input_gradient(), number as u64);
+        half_values_agree(&extents.weight_gradient(), number as u64);
     }
 }
 

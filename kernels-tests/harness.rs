@@ -40,6 +40,8 @@ pub fn half_values_agree(case: &OperatorCase, seed: u64) {
 
 fn within(case: &OperatorCase, allowed: f64, gpu: &Gpu, results: Result<Vec<VariantError>, CheckError>) {
     for VariantError { variant, error } in results.unwrap_or_else(|error| panic!("{}: {error}", case.describe())) {
+        // Cooperative matrices take the weight rounded to f16 too, which has 11 significant bits.
+        let allowed = if variant == "gemm cooperative" { allowed.max(2e-3) } else { allowed };
         let (case, name) = (case.describe(), &gpu.report().name);
         assert!(error <= allowed, "{case} ({variant}) on {name}: error {error:e}, allowed {allowed:e}");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use ditn::gpu::{Capabilities, Dispatch, Halves};
+use ditn::gpu::{Capabilities, Dispatch, Element, Halves};
 use ditn::graph::differentiate;
 use ditn::ir::{Case, Graph, Stored, ValueId};
 use ditn::ops;
@@ -10,13 +10,19 @@ use naga::back::{PipelineConstants, glsl, hlsl, msl, spv};
 use naga::valid::{ModuleInfo, ValidationFlags, Validator};
 use naga::{Module, ShaderStage};
 
+/// Kernels of cooperative matrices, which SPIR-V has in both sizes, MSL of 8 x 8 only, and HLSL and GLSL not at all.
+fn is_cooperative(name: &str) -> bool {
+    name.contains("cooperative")
+}
+
 /// A GPU on which every variant is offered.
-fn everything() -> Capabilities {
+fn everything(cooperative_matrix: Option<u32>) -> Capabilities {
     Capabilities {
         subgroups: true,
         subgroup_min_size: 32,
         subgroup_max_size: 32,
         shader_f16: true,
+        cooperative_matrix,
         timestamps: true,
         pipeline_cache: true,
         max_binding_bytes: 1 << 31,
@@ -30,10 +36,13 @@ fn everything() -> Capabilities {
 
 /// Every dispatch of every variant of every case and of its gradient, each kernel and set of constants once.
 fn dispatches() -> Vec<Dispatch> {
-    let capabilities = everything();
     let mut seen = HashSet::new();
     let mut found = Vec::new();
-    for case in ops::cases() {
+    let settings = [(Element::F32, None), (Element::F16, Some(8)), (Element::F16, Some(16))];
+    for ((element, matrices), case) in
+        settings.into_iter().flat_map(|it| ops::cases().into_iter().map(move |case| (it, case)))
+    {
+        let capabilities = everything(matrices);
         let mut graph = Graph::new();
         let inputs: Vec<ValueId> = case.inputs.iter().map(|(shape, _)| graph.input("input", shape.clone())).collect();
         let outputs = graph.apply_shared(case.operator.clone(), &inputs).unwrap_or_else(|error| panic!("{error}"));
@@ -46,7 +55,7 @@ fn dispatches() -> Vec<Dispatch> {
             let (inputs, outputs) = (graph.shapes(&node.inputs), graph.shapes(&node.outputs));
             let constant = vec![false; inputs.len()];
             let (inputs, outputs) = (&inputs[..], &outputs[..]);
-            let stored = Stored::default();
+            let stored = Stored { inputs: vec![element; inputs.len()], outputs: vec![element; outputs.len()] };
             let shapes = Case { inputs, outputs, constant: &constant, stored: &stored, capabilities: &capabilities };
             found.extend(node.operator.variants(&shapes).into_iter().flat_map(|variant| variant.dispatches));
         }
@@ -108,9 +117,15 @@ fn translate(dispatch: &Dispatch, halves: Halves) {
     let (module, info) = specialised(dispatch, halves);
     let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
     spv::write_vec(&module, &info, &options, None).unwrap_or_else(|error| panic!("{name} to SPIR-V: {error}"));
+    if name.ends_with("cooperative_16") {
+        return;
+    }
     let options = msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..msl::Options::default() };
     msl::write_string(&module, &info, &options, &msl::PipelineOptions::default())
         .unwrap_or_else(|error| panic!("{name} to MSL: {error}"));
+    if is_cooperative(name) {
+        return;
+    }
     let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_2, ..hlsl::Options::default() };
     hlsl::Writer::new(&mut String::new(), &options, &hlsl::PipelineOptions::default())
         .write(&module, &info, None)

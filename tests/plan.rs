@@ -15,6 +15,7 @@ fn capabilities(max_binding_bytes: u64) -> Capabilities {
         subgroups: false,
         subgroup_min_size: 0,
         subgroup_max_size: 0,
+        cooperative_matrix: None,
         shader_f16: false,
         timestamps: false,
         pipeline_cache: false,

@@ -31,6 +31,10 @@ fn describe(text: &mut String, number: usize, adapter: &AdapterReport) {
         (true, min, max) if min == max => format!("yes, of {min}"),
         (true, min, max) => format!("yes, of {min} to {max}"),
     };
+    let matrices = match capabilities.cooperative_matrix {
+        Some(size) => format!("cooperative, {size}x{size} (experimental; where a product at the start is right)"),
+        None => "none used (DITN_COOPERATIVE_MATRIX=1 asks for cooperative ones: experimental)".to_owned(),
+    };
     let mib = |bytes: u64| bytes / (1 << 20);
     // Writing to a String cannot fail.
     let _ = writeln!(
@@ -40,6 +44,7 @@ fn describe(text: &mut String, number: usize, adapter: &AdapterReport) {
      driver            {driver} {driver_info}
      subgroups         {subgroups}
      f16               {f16}
+     matrices          {matrices}
      timestamps        {timestamps}
      pipeline cache    {cache}
      largest binding   {binding} MiB

@@ -4,7 +4,7 @@ use std::env;
 
 use serde::{Deserialize, Serialize};
 
-use super::GpuError;
+use super::{GpuError, cooperative};
 
 /// Storage buffers that the largest kernel binds (batch_norm/backward_input).
 const STORAGE_BUFFERS: u32 = 10;
@@ -28,6 +28,9 @@ pub struct Capabilities {
     pub subgroup_max_size: u32,
     /// `f16` in shaders.
     pub shader_f16: bool,
+    /// Rows and columns of cooperative matrices, f16 multiplied into f32 sums: 8 or 16. Only where `DITN_COOPERATIVE_MATRIX`
+    /// is 1, and of an opened device where they were found right.
+    pub cooperative_matrix: Option<u32>,
     /// Time stamps can be written between the dispatches of a pass.
     pub timestamps: bool,
     /// Compiled pipelines can be kept on disk.
@@ -86,6 +89,7 @@ impl AdapterReport {
                 subgroup_min_size,
                 subgroup_max_size,
                 shader_f16: features.contains(wgpu::Features::SHADER_F16),
+                cooperative_matrix: cooperative::size(adapter),
                 timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
                 pipeline_cache: features.contains(wgpu::Features::PIPELINE_CACHE),
                 max_binding_bytes: limits.max_storage_buffer_binding_size,

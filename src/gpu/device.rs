@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::adapter::{self, AdapterChoice, AdapterReport, Capabilities};
 use super::pipeline::PipelineCache;
-use super::{GpuError, View};
+use super::{GpuError, View, cooperative};
 
 /// An opened adapter with its queue. Cheap to share: everything takes `&Arc<Gpu>`.
 pub struct Gpu {
@@ -23,16 +23,23 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::NoAdapter`] where none fits, [`GpuError::NoDevice`] where the driver refuses.
     pub fn open(choice: &AdapterChoice) -> Result<Arc<Self>, GpuError> {
-        let (adapter, report) = adapter::choose(choice)?;
-        let useful = wgpu::Features::SUBGROUP
+        let (adapter, mut report) = adapter::choose(choice)?;
+        let matrices = report.capabilities.cooperative_matrix.take();
+        let mut useful = wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F16
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
             | wgpu::Features::PIPELINE_CACHE;
+        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+        if matrices.is_some() {
+            useful |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            experimental_features = cooperative::experimental_features();
+        }
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("ditn"),
             required_features: adapter.features() & useful,
             required_limits: adapter.limits(),
+            experimental_features,
             ..Default::default()
         }))
         .map_err(|error| GpuError::NoDevice { adapter: report.name.clone(), reason: error.to_string() })?;
@@ -44,7 +51,22 @@ impl Gpu {
             }
         });
         let pipelines = PipelineCache::open(&device, &adapter, report.capabilities.pipeline_cache);
-        Ok(Arc::new(Self { device, queue, pipelines, held_bytes: AtomicU64::new(0), report, lost }))
+        let mut gpu = Arc::new(Self { device, queue, pipelines, held_bytes: AtomicU64::new(0), report, lost });
+        if let Some(size) = matrices {
+            match cooperative::is_right(&gpu, size) {
+                // Nothing else holds the device yet.
+                Ok(true) => {
+                    if let Some(gpu) = Arc::get_mut(&mut gpu) {
+                        gpu.report.capabilities.cooperative_matrix = matrices;
+                    }
+                }
+                Ok(false) => {
+                    tracing::warn!("cooperative matrices of {size}x{size} give wrong sums here and are not used")
+                }
+                Err(error) => tracing::warn!("cooperative matrices of {size}x{size} are not used: {error}"),
+            }
+        }
+        Ok(gpu)
     }
 
     /// The adapter in words and numbers.

@@ -7,6 +7,7 @@
 mod adapter;
 mod buffer;
 mod commands;
+mod cooperative;
 mod device;
 mod error;
 mod kernel;
@@ -15,6 +16,7 @@ mod pipeline;
 pub use adapter::{AdapterChoice, AdapterReport, Capabilities, list_adapters, missing_driver_advice};
 pub use buffer::{Buffer, Readback, View};
 pub use commands::Commands;
+pub use cooperative::with_matrices_of_16;
 pub use device::Gpu;
 pub use error::GpuError;
 pub use kernel::{Argument, Dispatch, Element, Halves, Kernel, MAX_WORKGROUPS, folded};

@@ -2,10 +2,14 @@
 //!
 //! The patches of x are not written out; a table made here says for each tap where its element of x lies from a pixel.
 
+use std::sync::LazyLock;
+
 use super::geometry::Geometry;
-use super::kernels::{GEMM, GEMM_WEIGHT, Pass, has_quads, summed, target, words};
+use super::kernels::{
+    GEMM, GEMM_COOPERATIVE, GEMM_WEIGHT, GEMM_WEIGHT_COOPERATIVE, Pass, has_quads, summed, target, words,
+};
 use crate::gpu::Argument::{Input, Output, Table};
-use crate::gpu::{Capabilities, Dispatch, folded};
+use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded, with_matrices_of_16};
 use crate::ir::Variant;
 
 /// What one workgroup computes: 8 rows of some columns an invocation.
@@ -66,7 +70,7 @@ pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
     }
     let classes = classes(g, pass.input_gradient);
     // The first class is the largest.
-    let pixels = g.batch * classes[0].count[0] * classes[0].count[1];
+    let pixels = pixels_of(g, &classes[0]);
     let variant = |tile: &Tile| {
         let mut constants = pass.constants();
         constants.extend(tile.constants());
@@ -79,11 +83,37 @@ pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
         Variant::new(tile.name, vec![Dispatch { kernel: &GEMM, constants, bindings, workgroups }])
             .with_tables(vec![table])
     };
-    tiles(g.out_channels, classes.len() * pixels, capabilities).into_iter().map(variant).collect()
+    let tiles = tiles(g.out_channels, classes.len() * pixels, capabilities);
+    cooperative(g, pass, &classes, capabilities).into_iter().chain(tiles.into_iter().map(variant)).collect()
 }
 
-/// dweight from dy and x, in parts of the pixels.
-pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
+static GEMM_COOPERATIVE_16: LazyLock<Kernel> =
+    LazyLock::new(|| with_matrices_of_16(&GEMM_COOPERATIVE, "conv2d/gemm_cooperative_16"));
+static GEMM_WEIGHT_COOPERATIVE_16: LazyLock<Kernel> =
+    LazyLock::new(|| with_matrices_of_16(&GEMM_WEIGHT_COOPERATIVE, "conv2d/gemm_weight_cooperative_16"));
+
+/// The tile of four subgroups with 2 x 4 cooperative matrices each, where the adapter has them.
+fn cooperative_tile(capabilities: &Capabilities) -> Option<Tile> {
+    let size = capabilities.cooperative_matrix? as usize;
+    Some(Tile { name: "gemm cooperative", rows: 4 * size, columns: 8 * size, columns_a_lane: 8 })
+}
+
+/// The same by cooperative matrices, which round x and the weight to f16: only where x is stored so anyway.
+fn cooperative(g: &Geometry, pass: &Pass, classes: &[Class], capabilities: &Capabilities) -> Option<Variant> {
+    let tile = cooperative_tile(capabilities).filter(|_| pass.half)?;
+    let pixels = pixels_of(g, &classes[0]);
+    let mut constants = pass.constants();
+    constants.push(("SUBGROUP", f64::from(capabilities.subgroup_min_size)));
+    let bindings = vec![Input(0), Input(1), pass.bias_argument(), pass.residual_argument(), Table(0), Output(0)];
+    let workgroups = folded(classes.len() * tile.blocks(g.out_channels, pixels));
+    let kernel = if tile.rows == 64 { &GEMM_COOPERATIVE_16 } else { &GEMM_COOPERATIVE };
+    let table = forward_table(g, pass.input_gradient, classes, pixels.div_ceil(tile.columns));
+    let dispatch = Dispatch { kernel, constants, bindings, workgroups };
+    Some(Variant::new(tile.name, vec![dispatch]).with_tables(vec![table]))
+}
+
+/// dweight from dy and x, in parts of the pixels; `halves` says whether both are stored as F16.
+pub(super) fn backward_weight(g: &Geometry, halves: bool, capabilities: &Capabilities) -> Vec<Variant> {
     /// Pixels of a part: few enough additions in a row for float32.
     const LONGEST: usize = 4096;
     if g.groups > 1 || !has_quads(g) {
@@ -93,18 +123,26 @@ pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Vec<
     let busy = if capabilities.is_cpu { 16 } else { BUSY };
     let (rows, columns) = (g.out_channels, taps(g));
     let largest = capabilities.max_binding_bytes.min(capabilities.max_buffer_bytes) as usize / (4 * rows * columns);
-    let variant = |tile: &Tile| {
+    let variant = |tile: &Tile, kernel: &'static Kernel, constants: Vec<_>, mut bindings: Vec<Argument>| {
         let blocks = tile.blocks(rows, columns);
         let parts = busy.div_ceil(blocks).max(slices.div_ceil(LONGEST / SLICE)).clamp(1, largest.max(1));
         let part_slices = slices.div_ceil(parts);
         // No part without any.
         let parts = slices.div_ceil(part_slices);
-        let bindings = vec![Input(0), Input(0), Input(1), Input(1), Table(0), target(parts)];
-        let workgroups = folded(parts * blocks);
-        let compute = Dispatch { kernel: &GEMM_WEIGHT, constants: tile.constants().to_vec(), bindings, workgroups };
+        bindings.extend([Table(0), target(parts)]);
+        let compute = Dispatch { kernel, constants, bindings, workgroups: folded(parts * blocks) };
         summed(tile.name, g, parts, compute).with_tables(vec![weight_table(g, parts, part_slices)])
     };
-    tiles(rows, columns, capabilities).into_iter().map(variant).collect()
+    let cooperative = cooperative_tile(capabilities).filter(|_| halves).map(|tile| {
+        let kernel = if tile.rows == 64 { &GEMM_WEIGHT_COOPERATIVE_16 } else { &GEMM_WEIGHT_COOPERATIVE };
+        let constants = vec![("SUBGROUP", f64::from(capabilities.subgroup_min_size))];
+        variant(&tile, kernel, constants, vec![Input(0), Input(1)])
+    });
+    let tiled = |tile: &Tile| {
+        let bindings = vec![Input(0), Input(0), Input(1), Input(1)];
+        variant(tile, &GEMM_WEIGHT, tile.constants().to_vec(), bindings)
+    };
+    cooperative.into_iter().chain(tiles(rows, columns, capabilities).into_iter().map(tiled)).collect()
 }
 
 /// Taps of an output channel: the elements of its weight.
@@ -135,6 +173,11 @@ struct Class {
     origin: [i32; 2],
     /// For each tap: elements, rows and columns of x from where a pixel lies; place in a row of the weight.
     taps: Vec<[i32; 4]>,
+}
+
+/// Pixels of a class in all samples.
+fn pixels_of(g: &Geometry, class: &Class) -> usize {
+    g.batch * class.count[0] * class.count[1]
 }
 
 /// The classes that have pixels, the largest first. For dx, `g` is swapped.

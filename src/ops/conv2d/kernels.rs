@@ -12,11 +12,11 @@
 //! | | `pointwise`: 1x1, stride 1, no padding, one group, channels and pixels by fours |
 //! | | `depthwise_9x9`: 9x9, stride 1, a group a channel |
 //! | | `tiled`: one group |
-//! | | `gemm` in several tiles: one group |
+//! | | `gemm` in several tiles: one group; `gemm_cooperative`: as well x stored as F16, where the adapter has such matrices |
 //! | | `grouped`: several groups |
 //! | | `forward`, `backward_input`: any |
 //! | dw | `winograd_*`, `backward_weight_3x3`, `backward_weight_grouped_3x3`, `backward_weight_depthwise_9x9`, `backward_weight_tiled`: as above |
-//! | | `gemm_weight` in several tiles: one group |
+//! | | `gemm_weight` in several tiles: one group; `gemm_weight_cooperative`: as well dy and x stored as F16 |
 //! | | `backward_weight`: any |
 //! | db | `backward_bias`: any |
 //!
@@ -72,6 +72,8 @@ kernels! {
     WINOGRAD_GRADIENT, "winograd_gradient", false, "6x6 frequencies of tiles of an output's gradient";
     WINOGRAD_WEIGHT_GRADIENT, "winograd_weight_gradient", false, "gradient for a 3x3 weight from its frequencies";
     GEMM, "gemm", false, "convolution or its input gradient as a product of matrices, 8 channels of 4 or 8 pixels an invocation";
+    GEMM_COOPERATIVE, "gemm_cooperative", true, "convolution or its input gradient as a product of cooperative matrices in f16, 2 x 4 of them a subgroup";
+    GEMM_WEIGHT_COOPERATIVE, "gemm_weight_cooperative", true, "gradient for the weight in parts as a product of cooperative matrices in f16, 2 x 4 of them a subgroup";
     GEMM_WEIGHT, "gemm_weight", false, "gradient for the weight in parts as a product of matrices, 8 outputs of 4 or 8 elements an invocation";
     SUM_PARTS, "sum_parts", false, "adds the parts of a weight gradient";
     BACKWARD_BIAS, "backward_bias", false, "gradient for the bias, one channel a workgroup";
@@ -133,10 +135,10 @@ pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
     variants
 }
 
-pub(super) fn backward_input(g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
+pub(super) fn backward_input(g: &Geometry, half: bool, capabilities: &Capabilities) -> Vec<Variant> {
     let mut variants = Vec::new();
-    let pass =
-        Pass { input_gradient: true, bias: None, residual: None, relu: false, prepared: false, statistics: false };
+    let (bias, residual) = (None, None);
+    let pass = Pass { input_gradient: true, bias, residual, relu: false, prepared: false, statistics: false, half };
     if broadcasts(capabilities) {
         if g.stride == [1, 1] && g.padding[0] < g.kernel[0] && g.padding[1] < g.kernel[1] {
             variants.extend(pass.with_stride_1(&g.turned(), capabilities));
@@ -166,6 +168,8 @@ pub(super) struct Pass {
     /// Whether the kernels that can also compute mean and biased variance of y's channels, outputs 1 and 2, do so. Their
     /// variants then have another name.
     pub statistics: bool,
+    /// Whether x is stored as F16, so that it loses nothing where it is rounded to that.
+    pub half: bool,
 }
 
 impl Pass {
@@ -342,7 +346,7 @@ fn is_depthwise_9x9(g: &Geometry) -> bool {
     g.kernel == [9, 9] && g.groups == g.channels && g.out_channels == g.channels
 }
 
-pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Vec<Variant> {
+pub(super) fn backward_weight(g: &Geometry, halves: bool, capabilities: &Capabilities) -> Vec<Variant> {
     let mut variants = Vec::new();
     if broadcasts(capabilities) && has_quads(g) {
         let quads = |padding: usize| flag(g.size[1].is_multiple_of(4) && g.padding[1] == padding);
@@ -368,7 +372,7 @@ pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Vec<
             variants.push(backward_weight_tiled(g, capabilities));
         }
     }
-    with_gemm(&mut variants, gemm::backward_weight(g, capabilities), capabilities);
+    with_gemm(&mut variants, gemm::backward_weight(g, halves, capabilities), capabilities);
     let weights = g.weight().elements();
     let parts = parts(g, weights.div_ceil(64), capabilities);
     let mut plain = one_each(&BACKWARD_WEIGHT, g, parts * weights, vec![Input(0), Input(1), target(parts)]);

@@ -19,6 +19,7 @@ pub use statistics::Conv2dStatistics;
 
 use super::{Epilogue, OperatorCase, no_second_gradient};
 use crate::gpu::Argument::Input;
+use crate::gpu::Element;
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 use geometry::Geometry;
 
@@ -91,7 +92,8 @@ impl Conv2d {
     fn pass(&self, case: &Case, statistics: bool) -> kernels::Pass {
         let (bias, residual) = (self.bias().map(Input), self.residual().map(Input));
         let (relu, prepared) = (self.epilogue.relu, case.constant[1]);
-        kernels::Pass { input_gradient: false, bias, residual, relu, prepared, statistics }
+        let half = case.stored.input(0) == Element::F16;
+        kernels::Pass { input_gradient: false, bias, residual, relu, prepared, statistics, half }
     }
 
     /// Number of the input that is the bias.
@@ -198,7 +200,8 @@ impl Operator for Conv2dInputGradient {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        kernels::backward_input(&Geometry::of(self.geometry(case.inputs)), case.capabilities)
+        let half = case.stored.input(0) == Element::F16;
+        kernels::backward_input(&Geometry::of(self.geometry(case.inputs)), half, case.capabilities)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -236,7 +239,8 @@ impl Operator for Conv2dWeightGradient {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        kernels::backward_weight(&Geometry::of(self.geometry(case.inputs)), case.capabilities)
+        let halves = [0, 1].into_iter().all(|input| case.stored.input(input) == Element::F16);
+        kernels::backward_weight(&Geometry::of(self.geometry(case.inputs)), halves, case.capabilities)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
