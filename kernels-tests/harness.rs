@@ -4,10 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use ditn::gpu::{AdapterChoice, Gpu, list_adapters};
 use ditn::graph::check::{
-    CheckError, GRADIENT_TOLERANCE, VariantError, check_gradients, check_half_values, check_values,
+    CheckError, GRADIENT_TOLERANCE, VariantError, check_gradients, check_half_values, check_values, check_variants,
 };
 use ditn::graph::{Plan, Session, Store, differentiate};
-use ditn::ir::{Graph, ValueId};
+use ditn::ir::{Graph, ValueId, Variant};
 use ditn::ops::{Fill, OperatorCase};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -28,6 +28,16 @@ pub fn gpus() -> &'static [Arc<Gpu>] {
 pub fn values_agree(case: &OperatorCase, seed: u64) {
     for gpu in gpus() {
         within(case, case.tolerance, gpu, check_values(gpu, case, seed));
+    }
+}
+
+/// The same of the variants that need more than 65,535 workgroups in a row for it, of which there must be some.
+pub fn folded_values_agree(case: &OperatorCase, seed: u64) {
+    for gpu in gpus() {
+        let folds = |variant: &Variant| variant.dispatches.iter().any(|dispatch| dispatch.workgroups[1] > 1);
+        let results = check_variants(gpu, case, seed, folds);
+        assert!(results.as_ref().is_ok_and(|results| !results.is_empty()), "nothing folds: {}", case.describe());
+        within(case, case.tolerance, gpu, results);
     }
 }
 

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::measure::Isolated;
 use super::{Plan, PlanError, Session, SessionError, Store, differentiate};
 use crate::gpu::{Element, Gpu};
-use crate::ir::{Case, Graph, Shape, ShapeError, Stored, ValueId};
+use crate::ir::{Case, Graph, Shape, ShapeError, Stored, ValueId, Variant};
 use crate::ops::{Fill, OperatorCase};
 
 /// A check that could not be carried out (not one that found a difference).
@@ -46,10 +46,24 @@ pub struct VariantError {
 /// # Errors
 /// [`CheckError`] where it cannot run or a guard word was overwritten.
 pub fn check_values(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result<Vec<VariantError>, CheckError> {
+    check_variants(gpu, case, seed, |_| true)
+}
+
+/// As [`check_values`], of the variants that are `wanted`.
+///
+/// # Errors
+/// As [`check_values`].
+pub fn check_variants(
+    gpu: &Arc<Gpu>,
+    case: &OperatorCase,
+    seed: u64,
+    wanted: impl Fn(&Variant) -> bool,
+) -> Result<Vec<VariantError>, CheckError> {
     let inputs = case.inputs.iter().map(|(shape, _)| shape.clone()).collect();
     let isolated = Isolated::changing(Arc::clone(&case.operator), inputs);
     let variants = isolated.variants(gpu)?;
-    variants.iter().map(|variant| check_variant(gpu, case, seed, variant.name, &isolated.stored)).collect()
+    let wanted = variants.iter().filter(|variant| wanted(variant));
+    wanted.map(|variant| check_variant(gpu, case, seed, variant.name, &isolated.stored)).collect()
 }
 
 /// As [`check_values`], with every tensor stored as F16 that a variant can take so; variants that take none are left out.
