@@ -30,6 +30,7 @@ pub struct Capabilities {
     pub shader_f16: bool,
     /// Rows and columns of cooperative matrices, f16 multiplied into f32 sums: 8 or 16. Only where `DITN_COOPERATIVE_MATRIX`
     /// is 1, and of an opened device where they were found right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooperative_matrix: Option<u32>,
     /// Time stamps can be written between the dispatches of a pass.
     pub timestamps: bool,
