@@ -5,7 +5,7 @@ use ditn::ops::conv2d::{
 use ditn::ops::{Epilogue, Fill, OperatorCase};
 use proptest::prelude::*;
 
-use crate::harness::{adjoint_holds, folded_values_agree, gpus, half_values_agree, table_agrees, values_agree};
+use crate::harness::{adjoint_holds, f16_values_agree, folded_values_agree, gpus, table_agrees, values_agree};
 
 /// Extents of a convolution.
 #[derive(Debug, Clone, Copy)]
@@ -131,9 +131,9 @@ fn cooperative_matrices_agree_with_the_twin_within_the_rounding_of_f16() {
     .iter()
     .enumerate()
     {
-        half_values_agree(&extents.forward(true), number as u64);
-        half_values_agree(&extents.input_gradient(), number as u64);
-        half_values_agree(&extents.weight_gradient(), number as u64);
+        f16_values_agree(&extents.forward(true), number as u64);
+        f16_values_agree(&extents.input_gradient(), number as u64);
+        f16_values_agree(&extents.weight_gradient(), number as u64);
     }
 }
 

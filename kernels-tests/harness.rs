@@ -3,12 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use ditn::gpu::{AdapterChoice, Gpu, list_adapters};
-use ditn::graph::check::{
-    CheckError, GRADIENT_TOLERANCE, VariantError, check_gradients, check_half_values, check_values, check_variants,
-};
-use ditn::graph::{Plan, Session, Store, differentiate};
+use ditn::graph::{GraphError, Plan, Session, Store, differentiate};
 use ditn::ir::{Graph, ValueId, Variant};
 use ditn::ops::{Fill, OperatorCase};
+use ditn::verify::operators::{
+    GRADIENT_TOLERANCE, VariantError, check_f16_values, check_gradients, check_values, check_variants,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -42,16 +42,17 @@ pub fn folded_values_agree(case: &OperatorCase, seed: u64) {
 }
 
 /// The same with all tensors stored as F16 that a variant can take so, on every adapter that has F16.
-pub fn half_values_agree(case: &OperatorCase, seed: u64) {
+pub fn f16_values_agree(case: &OperatorCase, seed: u64) {
     for gpu in gpus().iter().filter(|gpu| gpu.capabilities().shader_f16) {
-        within(case, case.half_tolerance, gpu, check_half_values(gpu, case, seed));
+        within(case, case.f16_tolerance, gpu, check_f16_values(gpu, case, seed));
     }
 }
 
-fn within(case: &OperatorCase, allowed: f64, gpu: &Gpu, results: Result<Vec<VariantError>, CheckError>) {
-    for VariantError { variant, error } in results.unwrap_or_else(|error| panic!("{}: {error}", case.describe())) {
-        // Cooperative matrices take the weight rounded to f16 too, which has 11 significant bits.
-        let allowed = if variant == "gemm cooperative" { allowed.max(2e-3) } else { allowed };
+fn within(case: &OperatorCase, allowed: f64, gpu: &Gpu, results: Result<Vec<VariantError>, GraphError>) {
+    for VariantError { variant, accuracy, error } in
+        results.unwrap_or_else(|error| panic!("{}: {error}", case.describe()))
+    {
+        let allowed = accuracy.tolerance(allowed);
         let (case, name) = (case.describe(), &gpu.report().name);
         assert!(error <= allowed, "{case} ({variant}) on {name}: error {error:e}, allowed {allowed:e}");
     }
@@ -70,7 +71,7 @@ pub fn gradients_agree(case: &OperatorCase, seed: u64) {
 pub fn table_agrees(cases: &[OperatorCase]) {
     for (number, case) in cases.iter().enumerate() {
         values_agree(case, number as u64);
-        half_values_agree(case, number as u64);
+        f16_values_agree(case, number as u64);
         if !case.differentiable.is_empty() {
             gradients_agree(case, number as u64);
         }

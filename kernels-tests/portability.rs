@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use ditn::gpu::{Capabilities, Dispatch, Element, Halves};
 use ditn::graph::differentiate;
-use ditn::ir::{Case, Graph, Stored, ValueId};
+use ditn::ir::{Capabilities, Case, DType, DTypes, Dispatch, F16Bindings, Graph, ValueId};
 use ditn::ops;
 use naga::back::{PipelineConstants, glsl, hlsl, msl, spv};
 use naga::valid::{ModuleInfo, ValidationFlags, Validator};
@@ -38,7 +37,7 @@ fn everything(cooperative_matrix: Option<u32>) -> Capabilities {
 fn dispatches() -> Vec<Dispatch> {
     let mut seen = HashSet::new();
     let mut found = Vec::new();
-    let settings = [(Element::F32, None), (Element::F16, Some(8)), (Element::F16, Some(16))];
+    let settings = [(DType::F32, None), (DType::F16, Some(8)), (DType::F16, Some(16))];
     for ((element, matrices), case) in
         settings.into_iter().flat_map(|it| ops::cases().into_iter().map(move |case| (it, case)))
     {
@@ -55,8 +54,8 @@ fn dispatches() -> Vec<Dispatch> {
             let (inputs, outputs) = (graph.shapes(&node.inputs), graph.shapes(&node.outputs));
             let constant = vec![false; inputs.len()];
             let (inputs, outputs) = (&inputs[..], &outputs[..]);
-            let stored = Stored { inputs: vec![element; inputs.len()], outputs: vec![element; outputs.len()] };
-            let shapes = Case { inputs, outputs, constant: &constant, stored: &stored, capabilities: &capabilities };
+            let stored = DTypes { inputs: vec![element; inputs.len()], outputs: vec![element; outputs.len()] };
+            let shapes = Case { inputs, outputs, constant: &constant, dtypes: &stored, capabilities: &capabilities };
             found.extend(node.operator.variants(&shapes).into_iter().flat_map(|variant| variant.dispatches));
         }
     }
@@ -65,7 +64,7 @@ fn dispatches() -> Vec<Dispatch> {
 }
 
 /// The shader with its constants put in and the tensors of `halves` stored as F16, validated again.
-fn specialised(dispatch: &Dispatch, halves: Halves) -> (Module, ModuleInfo) {
+fn specialised(dispatch: &Dispatch, halves: F16Bindings) -> (Module, ModuleInfo) {
     let name = dispatch.kernel.name;
     let source = dispatch.kernel.source_for(halves);
     let module = naga::front::wgsl::parse_str(&source)
@@ -107,12 +106,12 @@ fn every_shader_file_belongs_to_a_kernel() {
 #[test]
 fn every_kernel_translates_to_spirv_msl_hlsl_and_glsl() {
     for dispatch in dispatches() {
-        translate(&dispatch, Halves::NONE);
-        translate(&dispatch, dispatch.kernel.halvable());
+        translate(&dispatch, F16Bindings::NONE);
+        translate(&dispatch, dispatch.kernel.f16_bindings());
     }
 }
 
-fn translate(dispatch: &Dispatch, halves: Halves) {
+fn translate(dispatch: &Dispatch, halves: F16Bindings) {
     let name = dispatch.kernel.name;
     let (module, info) = specialised(dispatch, halves);
     let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
@@ -131,7 +130,7 @@ fn translate(dispatch: &Dispatch, halves: Halves) {
         .write(&module, &info, None)
         .unwrap_or_else(|error| panic!("{name} to HLSL: {error}"));
     // GLSL has no 16-bit floats.
-    if halves != Halves::NONE {
+    if halves != F16Bindings::NONE {
         return;
     }
     let options = glsl::Options { version: glsl::Version::Desktop(450), ..glsl::Options::default() };

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use ditn::bench::tune;
+use ditn::graph::Choices;
 use ditn::graph::Plan;
-use ditn::graph::tune::{Choices, tune};
 use ditn::ir::{Graph, ValueId};
 use ditn::ops::Epilogue;
 use ditn::ops::batch_norm::BatchNorm;

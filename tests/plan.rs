@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use ditn::gpu::Capabilities;
-use ditn::graph::{Place, Plan, PlanError, differentiate};
-use ditn::ir::{Graph, ValueId};
+use ditn::graph::{Placement, Plan, PlanError, differentiate};
+use ditn::ir::{Capabilities, Graph, ValueId};
 use ditn::ops::adamw::AdamW;
 use ditn::ops::add::Add;
 use ditn::ops::relu::Relu;
@@ -83,15 +82,19 @@ fn assert_no_overlap(plan: &Plan) {
     for &output in &plan.outputs {
         last_use.insert(output, usize::MAX);
     }
-    let mut living: Vec<(Place, usize)> = Vec::new();
+    let mut living: Vec<(Placement, usize)> = Vec::new();
     for (index, step) in plan.steps.iter().enumerate() {
         living.retain(|&(_, dies)| dies >= index);
-        let outputs = step.node.outputs.iter().map(|output| (plan.placement[output], last_use[output]));
-        let written: Vec<(Place, usize)> = outputs.chain(step.scratch.iter().map(|&place| (place, index))).collect();
+        let outputs = step.node.outputs.iter().map(|output| (plan.memory.values[output], last_use[output]));
+        let written: Vec<(Placement, usize)> =
+            outputs.chain(plan.memory.scratch[index].iter().map(|&place| (place, index))).collect();
         for &(place, dies) in &written {
-            assert!(place.first + place.words <= plan.slots[place.slot], "{place:?} is past the end of its slot");
+            assert!(
+                place.offset + place.words <= plan.memory.slots[place.slot],
+                "{place:?} is past the end of its slot"
+            );
             for (other, _) in &living {
-                let apart = place.first + place.words <= other.first || other.first + other.words <= place.first;
+                let apart = place.offset + place.words <= other.offset || other.offset + other.words <= place.offset;
                 assert!(place.slot != other.slot || apart, "{place:?} and {other:?} overlap at step {index}");
             }
             living.push((place, dies));
@@ -99,7 +102,7 @@ fn assert_no_overlap(plan: &Plan) {
         let mut slots: Vec<usize> = written.iter().map(|(place, _)| place.slot).collect();
         slots.sort_unstable();
         assert!(slots.windows(2).all(|pair| pair[0] != pair[1]), "step {index} writes a slot twice");
-        for input in step.node.inputs.iter().filter_map(|input| plan.placement.get(input)) {
+        for input in step.node.inputs.iter().filter_map(|input| plan.memory.values.get(input)) {
             assert!(!slots.contains(&input.slot), "step {index} reads and writes slot {}", input.slot);
         }
     }

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use ditn::bench::variant_names;
 use ditn::gpu::{AdapterChoice, Gpu};
-use ditn::graph::measure::variant_names;
-use ditn::graph::tune::Choices;
+use ditn::graph::Choices;
 use ditn::verify::verify;
 use safetensors::SafeTensors;
 
@@ -35,7 +35,7 @@ fn every_variant_of_the_kernels_agrees_in_whole_networks() {
     assert!(names.len() > 1 && names.contains("plain"), "{names:?}");
     let dumps = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps");
     for name in names {
-        let choices = Choices { everywhere: Some(name.to_string()), ..Choices::default() };
+        let choices = Choices::everywhere(name);
         for dump in ["ditn_mpii", "resnet_mpii"] {
             let report = verify(&gpu, &dumps.join(dump).with_extension("safetensors"), &choices);
             let report = report.unwrap_or_else(|error| panic!("{error}"));

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use super::{BenchError, Ceiling, Settings};
 use crate::data::skeleton::MPII;
 use crate::gpu::Gpu;
-use crate::graph::Plan;
-use crate::graph::measure::Isolated;
+use crate::graph::{Choices, Plan, Workload};
 use crate::ir::{Cost, Operator, Shape};
 use crate::models::ModelConfig;
 use crate::ops::conv2d::{Conv2d, Conv2dInputGradient, Conv2dStatistics, Conv2dWeightGradient};
+use crate::predict::predictor::NetworkError;
 use crate::train::config::Config;
 use crate::train::memory::training_plan;
 use crate::train::step::StepConfig;
@@ -21,7 +21,7 @@ const LEFT_OUT: [&str; 3] = ["crop", "targets", "decode"];
 
 /// One case.
 pub(super) struct KernelCase {
-    pub isolated: Isolated,
+    pub workload: Workload,
     pub operator: &'static str,
     pub pass: &'static str,
     pub name: String,
@@ -52,8 +52,10 @@ pub(super) fn of_networks(
         return Ok(Vec::new());
     }
     let mut cases: HashMap<String, KernelCase> = HashMap::new();
+    let choices = Choices::of(gpu).map_err(NetworkError::from)?;
     for name in &settings.models {
-        let plan = training_plan(&network(name)?, &step_config(settings, settings.batch), gpu)?;
+        let config = step_config(settings, settings.batch);
+        let plan = training_plan(&network(name)?, &config, gpu.capabilities(), &choices)?;
         collect(&plan, settings, &mut cases);
     }
     let mut cases: Vec<KernelCase> = cases.into_values().collect();
@@ -70,10 +72,10 @@ fn collect(plan: &Plan, settings: &Settings, cases: &mut HashMap<String, KernelC
         if !wanted || LEFT_OUT.contains(&operator) {
             continue;
         }
-        let isolated = Isolated::of(plan, step);
-        let case = cases.entry(isolated.key()).or_insert_with(|| {
-            let (pass, name) = describe(isolated.operator.as_ref(), &isolated.inputs);
-            KernelCase { isolated, operator, pass, name, cost: step.cost, count: 0 }
+        let workload = plan.workload(step);
+        let case = cases.entry(workload.key()).or_insert_with(|| {
+            let (pass, name) = describe(workload.operator.as_ref(), &workload.inputs);
+            KernelCase { workload, operator, pass, name, cost: step.cost, count: 0 }
         });
         case.count += 1;
     }

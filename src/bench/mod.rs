@@ -6,8 +6,10 @@
 
 mod cases;
 mod compare;
+mod measure;
 mod networks;
 mod roofline;
+mod tune;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,23 +18,24 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::gpu::{AdapterReport, Gpu};
-use crate::graph::check::CheckError;
-use crate::graph::measure::{Isolated, seconds_a_run};
+use crate::graph::{GraphError, Workload};
 use crate::ir::{Cost, Shape};
 use crate::ops::ceiling::{Copy, MultiplyAdds};
 use crate::predict::predictor::NetworkError;
 use crate::train::step::Precision;
 
 pub use compare::{Comparison, compare};
+pub use measure::{seconds_a_run, variant_names};
 pub use networks::inference_plan;
 pub use roofline::roofline;
+pub use tune::{Tuned, tune};
 
 /// A benchmark that could not be run.
 #[derive(Debug, Error)]
 pub enum BenchError {
     /// A kernel cannot be run on its own.
     #[error(transparent)]
-    Kernel(#[from] CheckError),
+    Kernel(#[from] GraphError),
     /// A network does not fit the size or the adapter.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -157,11 +160,11 @@ pub fn run(gpu: &Arc<Gpu>, settings: &Settings, mut progress: impl FnMut(&str)) 
     let ceiling = ceiling(gpu, settings.samples)?;
     let mut kernels = Vec::new();
     for case in cases::of_networks(gpu, settings, &ceiling)? {
-        let variants = case.isolated.variants(gpu)?;
+        let variants = case.workload.variants(gpu.capabilities()).map_err(GraphError::from)?;
         let wanted = if settings.all_variants { variants.len() } else { 1 };
         for (number, variant) in variants.iter().enumerate().take(wanted) {
             progress(&format!("{} {} {} {}", case.operator, case.pass, case.name, variant.name));
-            let session = case.isolated.session(gpu, number)?;
+            let session = measure::session(gpu, &case.workload, number)?;
             let seconds = seconds_a_run(gpu, &session, settings.samples, LEAST)?;
             kernels.push(KernelTime {
                 operator: case.operator.to_string(),
@@ -191,13 +194,13 @@ fn ceiling(gpu: &Arc<Gpu>, samples: usize) -> Result<Ceiling, BenchError> {
     let is_cpu = gpu.capabilities().is_cpu;
     // About 20 ms each on a CPU of a few cores, and on a large GPU.
     let (elements, rounds) = if is_cpu { (1 << 16, 1 << 6) } else { (1 << 22, 1 << 9) };
-    let arithmetic = Isolated::changing(Arc::new(MultiplyAdds { rounds }), vec![Shape::from([elements])]);
+    let arithmetic = Workload::of_operator(Arc::new(MultiplyAdds { rounds }), vec![Shape::from([elements])]);
     // Well past any cache.
     let words = if is_cpu { 1 << 24 } else { 1 << 27 };
-    let limit = gpu.capabilities().max_binding_bytes.min(gpu.capabilities().max_buffer_bytes) as usize / 4;
-    let copy = Isolated::changing(Arc::new(Copy), vec![Shape::from([words.min(limit) / 4 * 4])]);
-    let rate = |isolated: &Isolated| -> Result<(f64, f64), BenchError> {
-        let session = isolated.session(gpu, 0)?;
+    let limit = gpu.capabilities().max_tensor_bytes() as usize / 4;
+    let copy = Workload::of_operator(Arc::new(Copy), vec![Shape::from([words.min(limit) / 4 * 4])]);
+    let rate = |workload: &Workload| -> Result<(f64, f64), BenchError> {
+        let session = measure::session(gpu, workload, 0)?;
         let seconds = seconds_a_run(gpu, &session, samples, LEAST)?;
         let cost = session.plan().cost();
         Ok((cost.flops / seconds * 1e-9, cost.bytes / seconds * 1e-9))

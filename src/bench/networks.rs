@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::cases::{network, step_config};
+use super::measure::seconds_a_run;
 use super::{BenchError, Ceiling, LEAST, NetworkTime, Settings};
 use crate::gpu::Gpu;
-use crate::graph::check::CheckError;
-use crate::graph::measure::seconds_a_run;
-use crate::graph::{Plan, Session, SessionError, Store, fuse};
-use crate::ir::Cost;
+use crate::graph::{Choices, GraphError, Plan, Session, SessionError, Store, fuse};
+use crate::ir::{Capabilities, Cost};
 use crate::models::ModelConfig;
 use crate::nn::{Mode, Network};
 use crate::predict::predictor::NetworkError;
@@ -27,19 +26,20 @@ pub(super) fn measure(
     batch: usize,
     ceiling: &Ceiling,
 ) -> Result<NetworkTime, BenchError> {
+    let choices = Choices::of(gpu).map_err(NetworkError::from)?;
     let plan = match pass {
-        "train" => training_plan(&network(name)?, &step_config(settings, batch), gpu)?,
-        _ => inference_plan(gpu, &network(name)?, settings.size, batch)?,
+        "train" => training_plan(&network(name)?, &step_config(settings, batch), gpu.capabilities(), &choices)?,
+        _ => inference_plan(&network(name)?, settings.size, batch, gpu.capabilities(), &choices)?,
     };
     let held = gpu.held_bytes();
     let mut store = Store::new(gpu);
-    let session = Session::new(gpu, plan, &mut store).map_err(CheckError::from)?;
+    let session = Session::new(gpu, plan, &mut store).map_err(GraphError::from)?;
     let peak_bytes = gpu.held_bytes() - held;
     let seconds = seconds_a_run(gpu, &session, settings.samples, LEAST)?;
     let start = Instant::now();
-    session.run().map_err(CheckError::from)?;
+    session.run().map_err(GraphError::from)?;
     let host_seconds = start.elapsed().as_secs_f64();
-    let slow_share = slow_share(&session, ceiling).map_err(CheckError::from)?;
+    let slow_share = slow_share(&session, ceiling).map_err(GraphError::from)?;
     let (name, pass) = (name.to_string(), pass.to_string());
     let dispatches = session.dispatches();
     Ok(NetworkTime {
@@ -59,12 +59,18 @@ pub(super) fn measure(
 ///
 /// # Errors
 /// [`NetworkError`] where the network does not fit the size or the adapter.
-pub fn inference_plan(gpu: &Gpu, model: &ModelConfig, size: [usize; 2], batch: usize) -> Result<Plan, NetworkError> {
+pub fn inference_plan(
+    model: &ModelConfig,
+    size: [usize; 2],
+    batch: usize,
+    capabilities: &Capabilities,
+    choices: &Choices,
+) -> Result<Plan, NetworkError> {
     let mut net = Network::new(Mode::Inference);
     let image = net.graph.input("image", [batch, 3, size[0], size[1]]);
     let outputs = [model.build(&mut net, image)?.joints];
     fuse(&mut net.graph, &outputs);
-    Ok(Plan::on(gpu, net.graph, &outputs)?)
+    Ok(Plan::with_choices(net.graph, &outputs, capabilities, choices)?)
 }
 
 /// Share of a run's time that goes to slow kernels, by time stamps.

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::{Common, Status, print, print_json};
 use crate::gpu::AdapterReport;
-use crate::graph::check::{GRADIENT_TOLERANCE, check_gradients};
 use crate::ops::cases;
+use crate::verify::operators::{GRADIENT_TOLERANCE, check_gradients};
 
 /// The worst of an operator's cases.
 #[derive(Serialize)]

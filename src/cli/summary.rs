@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::{Common, Status, print, print_json};
 use crate::data::Skeleton;
+use crate::graph::Choices;
 use crate::models::{self, Block, ModelConfig, NAMES};
 use crate::train::config::Config;
-use crate::train::memory::{TrainingMemory, training_memory};
+use crate::train::memory::{TrainingMemory, training_plan};
 use crate::train::step::Precision;
 
 const EXAMPLES: &str = "\
@@ -85,8 +86,9 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
                 let mut config = Config::default();
                 (config.train.size, config.train.batch) = (arguments.size, batch.into());
                 config.train.precision = arguments.precision;
-                let memory = training_memory(&model, &config.step_config(), gpu);
-                Some(memory.with_context(|| format!("{name} at a batch of {batch}"))?)
+                let plan = training_plan(&model, &config.step_config(), gpu.capabilities(), &Choices::of(gpu)?);
+                let plan = plan.with_context(|| format!("{name} at a batch of {batch}"))?;
+                Some(TrainingMemory::of(&plan, batch.into()))
             }
             _ => None,
         };

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::{Common, Status, print, print_json};
 use crate::bench::inference_plan;
+use crate::bench::{Tuned, tune};
 use crate::data::skeleton::MPII;
-use crate::graph::tune::{Choices, Tuned, choices_path, tune};
+use crate::graph::{Choices, choices_path};
 use crate::models::{ModelConfig, NAMES};
 use crate::train::checkpoint::write_atomically;
 use crate::train::config::Config;
@@ -80,8 +81,8 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
         let mut plans = Vec::new();
         for name in &arguments.models {
             let model = ModelConfig::named(name, &MPII).context("an unknown network")?;
-            plans.push(training_plan(&model, &config.step_config(), &gpu)?);
-            plans.push(inference_plan(&gpu, &model, arguments.size, 1)?);
+            plans.push(training_plan(&model, &config.step_config(), gpu.capabilities(), &choices)?);
+            plans.push(inference_plan(&model, arguments.size, 1, gpu.capabilities(), &choices)?);
         }
         let plans: Vec<_> = plans.iter().collect();
         let bar = ProgressBar::new_spinner();

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::{Common, Status, print, print_json};
-use crate::graph::measure::variant_names;
-use crate::graph::tune::Choices;
+use crate::bench::variant_names;
+use crate::graph::Choices;
 use crate::verify::{Report, verify};
 
 const NOTES: &str = "\
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
                 let known: Vec<_> = known.into_iter().collect();
                 anyhow::bail!("no kernel has a variant '{variant}' on this adapter; there are {}", known.join(", "));
             }
-            Choices { everywhere: Some(variant), ..Choices::default() }
+            Choices::everywhere(variant)
         }
         None => Choices::of(&gpu)?,
     };

@@ -5,9 +5,7 @@ use std::env;
 use serde::{Deserialize, Serialize};
 
 use super::{GpuError, cooperative};
-
-/// Storage buffers that the largest kernel binds (batch_norm/backward_input).
-const STORAGE_BUFFERS: u32 = 10;
+use crate::ir::{Capabilities, STORAGE_BUFFERS};
 
 /// Which adapter to use; the default takes the best one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,39 +13,6 @@ pub struct AdapterChoice {
     /// Part of the adapter's name (case does not matter) or its number in [`list_adapters`].
     /// Where it is `None`, the environment variable `WGPU_ADAPTER_NAME` is asked.
     pub name: Option<String>,
-}
-
-/// What a kernel may rely on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Capabilities {
-    /// Subgroup operations work in compute shaders.
-    pub subgroups: bool,
-    /// Fewest lanes of a subgroup; 0 without subgroups.
-    pub subgroup_min_size: u32,
-    /// Most lanes of a subgroup; 0 without subgroups.
-    pub subgroup_max_size: u32,
-    /// `f16` in shaders.
-    pub shader_f16: bool,
-    /// Rows and columns of cooperative matrices, f16 multiplied into f32 sums: 8 or 16. Only where `DITN_COOPERATIVE_MATRIX`
-    /// is 1, and of an opened device where they were found right.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cooperative_matrix: Option<u32>,
-    /// Time stamps can be written between the dispatches of a pass.
-    pub timestamps: bool,
-    /// Compiled pipelines can be kept on disk.
-    pub pipeline_cache: bool,
-    /// Bytes that one storage binding may span.
-    pub max_binding_bytes: u64,
-    /// Bytes that one buffer may have.
-    pub max_buffer_bytes: u64,
-    /// Bytes of workgroup memory.
-    pub workgroup_memory: u32,
-    /// Invocations of one workgroup.
-    pub max_workgroup_invocations: u32,
-    /// Storage buffers that one kernel may bind.
-    pub max_storage_buffers: u32,
-    /// The adapter runs on the CPU (lavapipe, SwiftShader, WARP).
-    pub is_cpu: bool,
 }
 
 /// One adapter of this machine, in words and numbers.

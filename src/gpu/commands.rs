@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Buffer, Dispatch, Gpu, GpuError, Halves, View};
+use super::{Buffer, Gpu, GpuError, View};
+use crate::ir::{Dispatch, F16Bindings};
 
 /// One dispatch with its pipeline and bind group.
 struct Command {
@@ -19,18 +20,18 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// Appends a dispatch; `views` are bound in order of `@binding`, those of `halves` as F16.
+    /// Appends a dispatch; `views` are bound in order of `@binding`, those of `f16` as F16.
     ///
     /// # Errors
     /// [`GpuError::Kernel`] where the kernel does not compile or the views do not fit its bindings.
     pub fn push(
         &mut self,
         gpu: &Gpu,
-        (dispatch, halves): (&Dispatch, Halves),
+        (dispatch, f16): (&Dispatch, F16Bindings),
         views: &[View],
         label: &str,
     ) -> Result<(), GpuError> {
-        let pipeline = gpu.pipeline(dispatch, halves)?;
+        let pipeline = gpu.pipeline(dispatch, f16)?;
         let command = Command::new(gpu, pipeline, dispatch, views, label)?;
         self.commands.push(command);
         Ok(())

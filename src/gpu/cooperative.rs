@@ -6,7 +6,8 @@
 use std::env;
 use std::sync::{Arc, LazyLock};
 
-use super::{Buffer, Commands, Dispatch, Gpu, GpuError, Halves, Kernel};
+use super::{Buffer, Commands, Gpu, GpuError};
+use crate::ir::{Dispatch, F16Bindings, Kernel};
 
 /// Rows and columns of the matrices that kernels may use on an adapter, f16 multiplied into f32 sums: 8 or 16. None unless
 /// they are asked for and all subgroups have as many lanes.
@@ -37,19 +38,13 @@ pub(super) fn experimental_features() -> wgpu::ExperimentalFeatures {
     unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
-/// `kernel`, which is made for matrices of 8 x 8, for those of 16 x 16: WGSL has no `override` for types.
-pub fn with_matrices_of_16(kernel: &Kernel, name: &'static str) -> Kernel {
-    let source = kernel.source.replace("coop_mat8x8", "coop_mat16x16").replace("SIZE = 8u;", "SIZE = 16u;");
-    Kernel { name, source: source.leak(), ..*kernel }
-}
-
 static PRODUCT: Kernel = Kernel {
     name: "gpu/cooperative",
     summary: "sum of products of 8 x 8 matrices",
     source: include_str!("cooperative.wgsl"),
     subgroups: true,
 };
-static PRODUCT_16: LazyLock<Kernel> = LazyLock::new(|| with_matrices_of_16(&PRODUCT, "gpu/cooperative_16"));
+static PRODUCT_16: LazyLock<Kernel> = LazyLock::new(|| PRODUCT.with_matrices_of_16("gpu/cooperative_16"));
 
 /// Whether a sum of products of matrices of `size` x `size` on the device is what it is on the host.
 ///
@@ -79,7 +74,7 @@ pub(super) fn is_right(gpu: &Arc<Gpu>, size: u32) -> Result<bool, GpuError> {
     };
     let mut commands = Commands::default();
     let views = [terms.whole(), a.whole(), b.whole(), product.whole()];
-    commands.push(gpu, (&dispatch, Halves::NONE), &views, "cooperative matrices")?;
+    commands.push(gpu, (&dispatch, F16Bindings::NONE), &views, "cooperative matrices")?;
     commands.submit(gpu)?;
     Ok(gpu.read::<f32>(product.whole())?.into_iter().enumerate().all(|(at, found)| found == expected(at)))
 }

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::adapter::{self, AdapterChoice, AdapterReport, Capabilities};
+use super::adapter::{self, AdapterChoice, AdapterReport};
 use super::pipeline::PipelineCache;
 use super::{GpuError, View, cooperative};
+use crate::ir::Capabilities;
 
 /// An opened adapter with its queue. Cheap to share: everything takes `&Arc<Gpu>`.
 pub struct Gpu {

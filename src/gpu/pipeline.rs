@@ -8,14 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 use std::{env, fs, panic, thread};
 
-use super::{Dispatch, Gpu, GpuError, Halves, Kernel};
+use super::{Gpu, GpuError};
+use crate::ir::{Dispatch, F16Bindings, Kernel};
 
-type Key = (&'static str, Vec<(&'static str, u64)>, Halves);
+type Key = (&'static str, Vec<(&'static str, u64)>, F16Bindings);
 
 /// Pipelines by kernel, constants and how the tensors are stored.
 pub(super) struct PipelineCache {
     pipelines: Mutex<HashMap<Key, Arc<wgpu::ComputePipeline>>>,
-    modules: Mutex<HashMap<(&'static str, Halves), Arc<wgpu::ShaderModule>>>,
+    modules: Mutex<HashMap<(&'static str, F16Bindings), Arc<wgpu::ShaderModule>>>,
     driver: Option<wgpu::PipelineCache>,
     path: Option<PathBuf>,
     /// Whether wgpu adds its run-time checks to the shaders.
@@ -72,9 +73,9 @@ fn lock<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>, GpuError> {
 }
 
 /// What tells the pipeline of a dispatch from others.
-fn key_of(dispatch: &Dispatch, halves: Halves) -> Key {
+fn key_of(dispatch: &Dispatch, f16: F16Bindings) -> Key {
     let constants = dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
-    (dispatch.kernel.name, constants, halves)
+    (dispatch.kernel.name, constants, f16)
 }
 
 impl Gpu {
@@ -82,15 +83,15 @@ impl Gpu {
     ///
     /// # Errors
     /// [`GpuError::Kernel`] where one does not compile.
-    pub fn compile<'a>(&self, dispatches: impl Iterator<Item = (&'a Dispatch, Halves)>) -> Result<(), GpuError> {
+    pub fn compile<'a>(&self, dispatches: impl Iterator<Item = (&'a Dispatch, F16Bindings)>) -> Result<(), GpuError> {
         let start = Instant::now();
         let mut known: HashSet<Key> = lock(&self.pipelines.pipelines)?.keys().cloned().collect();
-        let new: Vec<(&Dispatch, Halves)> =
-            dispatches.filter(|&(dispatch, halves)| known.insert(key_of(dispatch, halves))).collect();
+        let new: Vec<(&Dispatch, F16Bindings)> =
+            dispatches.filter(|&(dispatch, f16)| known.insert(key_of(dispatch, f16))).collect();
         let next = AtomicUsize::new(0);
         let work = || -> Result<(), GpuError> {
-            while let Some(&(dispatch, halves)) = new.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.pipeline(dispatch, halves)?;
+            while let Some(&(dispatch, f16)) = new.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.pipeline(dispatch, f16)?;
             }
             Ok(())
         };
@@ -107,13 +108,17 @@ impl Gpu {
     }
 
     /// The compiled pipeline of a dispatch, compiled now if it is new.
-    pub(super) fn pipeline(&self, dispatch: &Dispatch, halves: Halves) -> Result<Arc<wgpu::ComputePipeline>, GpuError> {
-        let key = key_of(dispatch, halves);
+    pub(super) fn pipeline(
+        &self,
+        dispatch: &Dispatch,
+        f16: F16Bindings,
+    ) -> Result<Arc<wgpu::ComputePipeline>, GpuError> {
+        let key = key_of(dispatch, f16);
         if let Some(pipeline) = lock(&self.pipelines.pipelines)?.get(&key) {
             return Ok(Arc::clone(pipeline));
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let module = self.module(dispatch.kernel, halves)?;
+        let module = self.module(dispatch.kernel, f16)?;
         let pipeline = Arc::new(self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(dispatch.kernel.name),
             layout: None,
@@ -133,10 +138,10 @@ impl Gpu {
         Ok(Arc::clone(pipelines.entry(key).or_insert(pipeline)))
     }
 
-    fn module(&self, kernel: &'static Kernel, halves: Halves) -> Result<Arc<wgpu::ShaderModule>, GpuError> {
+    fn module(&self, kernel: &'static Kernel, f16: F16Bindings) -> Result<Arc<wgpu::ShaderModule>, GpuError> {
         let mut modules = lock(&self.pipelines.modules)?;
-        let module = modules.entry((kernel.name, halves)).or_insert_with(|| {
-            let source = wgpu::ShaderSource::Wgsl(kernel.source_for(halves));
+        let module = modules.entry((kernel.name, f16)).or_insert_with(|| {
+            let source = wgpu::ShaderSource::Wgsl(kernel.source_for(f16));
             let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.name), source };
             Arc::new(if self.pipelines.checks {
                 self.device.create_shader_module(descriptor)

@@ -7,21 +7,32 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use super::plan::Step;
+use super::Step;
 use crate::ir::{Graph, ValueId};
 
-/// Places start at multiples of so many words: 256 bytes, which every adapter accepts for a binding.
+/// Tensors start at multiples of so many words: 256 bytes, which every adapter accepts for a binding.
 const ALIGNMENT: usize = 64;
 
-/// A stretch of a memory slot.
+/// A stretch of a memory slot that holds one tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Placement {
     /// Number of the slot.
     pub slot: usize,
-    /// Its first word there.
-    pub first: usize,
+    /// Its first 4-byte word there.
+    pub offset: usize,
     /// 4-byte words.
     pub words: usize,
+}
+
+/// The memory of a plan: slots, and the tensors in them.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// 4-byte words of each slot.
+    pub slots: Vec<usize>,
+    /// Where each computed value lies.
+    pub values: HashMap<ValueId, Placement>,
+    /// Where the scratch tensors of each step lie.
+    pub scratch: Vec<Vec<Placement>>,
 }
 
 /// What lies in memory from one step to another, both included.
@@ -41,47 +52,47 @@ enum What {
     Scratch { step: usize, number: usize },
 }
 
-/// Places everything: the words of each slot, where each value lies, and the scratch tensors of each step.
+/// Finds memory for everything that `steps` compute.
 ///
 /// The largest come first, so that no slot ever grows; each goes into the narrowest gap that is free while it lives
 /// ("greedy by size for offset calculation", Pisarchyk and Lee 2020, with several slots instead of one).
-pub(super) fn place(graph: &Graph, steps: &mut [Step], outputs: &[ValueId]) -> (Vec<usize>, HashMap<ValueId, Place>) {
+pub(super) fn allocate(graph: &Graph, steps: &[Step], outputs: &[ValueId]) -> Memory {
     let tenants = tenants(graph, steps, outputs);
     let mut order: Vec<usize> = (0..tenants.len()).collect();
     order.sort_by_key(|&number| (Reverse(tenants[number].words), tenants[number].born));
     let mut slots: Vec<usize> = Vec::new();
     let mut inhabitants: Vec<Vec<usize>> = Vec::new();
-    let mut places: Vec<Option<Place>> = vec![None; tenants.len()];
+    let mut placements: Vec<Option<Placement>> = vec![None; tenants.len()];
     for number in order {
         let tenant = &tenants[number];
         let size = tenant.words.max(1).next_multiple_of(ALIGNMENT);
-        let forbidden: Vec<usize> = tenant.apart.iter().filter_map(|&other| Some(places[other]?.slot)).collect();
+        let forbidden: Vec<usize> = tenant.apart.iter().filter_map(|&other| Some(placements[other]?.slot)).collect();
         let gaps = (0..slots.len()).filter(|slot| !forbidden.contains(slot)).filter_map(|slot| {
             let neighbours = inhabitants[slot].iter().filter(|&&other| tenants[other].lives_with(tenant));
-            let taken = neighbours.filter_map(|&other| places[other]).map(|place| (place.first, place.words));
-            let (gap, first) = narrowest_gap(slots[slot], taken.collect(), size)?;
-            Some((gap, slot, first))
+            let taken = neighbours.filter_map(|&other| placements[other]).map(|it| (it.offset, it.words));
+            let (gap, offset) = narrowest_gap(slots[slot], taken.collect(), size)?;
+            Some((gap, slot, offset))
         });
-        let (_, slot, first) = gaps.min().unwrap_or((0, slots.len(), 0));
+        let (_, slot, offset) = gaps.min().unwrap_or((0, slots.len(), 0));
         if slot == slots.len() {
             slots.push(size);
             inhabitants.push(Vec::new());
         }
         inhabitants[slot].push(number);
-        places[number] = Some(Place { slot, first, words: tenant.words });
+        placements[number] = Some(Placement { slot, offset, words: tenant.words });
     }
-    let mut placement = HashMap::new();
-    for (tenant, place) in tenants.iter().zip(places) {
-        match (tenant.what, place) {
-            (What::Value(value), Some(place)) => {
-                placement.insert(value, place);
+    let mut memory = Memory { slots, values: HashMap::new(), scratch: vec![Vec::new(); steps.len()] };
+    for (tenant, placement) in tenants.iter().zip(placements) {
+        match (tenant.what, placement) {
+            (What::Value(value), Some(placement)) => {
+                memory.values.insert(value, placement);
             }
             // In the order of their numbers, as the tenants are.
-            (What::Scratch { step, .. }, Some(place)) => steps[step].scratch.push(place),
+            (What::Scratch { step, .. }, Some(placement)) => memory.scratch[step].push(placement),
             (_, None) => {}
         }
     }
-    (slots, placement)
+    memory
 }
 
 impl Tenant {
@@ -118,14 +129,15 @@ fn tenants(graph: &Graph, steps: &[Step], outputs: &[ValueId]) -> Vec<Tenant> {
     let mut tenants: Vec<Tenant> = Vec::new();
     let mut numbers: HashMap<What, usize> = HashMap::new();
     const ALWAYS: (usize, usize) = (0, usize::MAX);
-    for (step, Step { node, variant, once, .. }) in steps.iter().enumerate() {
-        let all_once = *once > 0 && *once == variant.dispatches.len();
+    for (step, planned) in steps.iter().enumerate() {
+        let Step { node, variant, once, .. } = planned;
+        let constant = planned.is_constant();
         let values = node.outputs.iter().map(|&value| {
-            let life = if all_once { ALWAYS } else { (step, last_use[&value]) };
+            let life = if constant { ALWAYS } else { (step, last_use[&value]) };
             (graph.value(value).words(), life, What::Value(value))
         });
         let scratch = variant.scratch.iter().enumerate().map(|(number, &words)| {
-            let kept = *once > 0 && !all_once && variant.preparation.scratch.contains(&number);
+            let kept = *once > 0 && !constant && variant.prepacking.scratch.contains(&number);
             (words, if kept { ALWAYS } else { (step, step) }, What::Scratch { step, number })
         });
         let mut written: Vec<usize> = Vec::new();

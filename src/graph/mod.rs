@@ -1,22 +1,33 @@
-//! From a graph of operators to replayed runs: differentiate, plan, run.
+//! From a graph of operators to replayed runs: differentiate, fuse, plan, run.
+//!
+//! [`differentiate`], [`fuse`], [`recompute`] and [`store_activations_as_f16`] rewrite a [`Graph`](crate::ir::Graph);
+//! [`Plan`] orders it, chooses its kernels and finds memory for it, all without a device; a [`Session`] runs a plan on one,
+//! with the tensors of a [`Store`]. Layers and training are above it.
 
 mod autodiff;
-pub mod check;
+mod choices;
+mod error;
 mod fuse;
-mod half;
-pub mod measure;
 mod memory;
+mod mixed_precision;
 mod plan;
 mod recompute;
+mod resolve;
 mod session;
+mod step;
 mod store;
-pub mod tune;
+mod workload;
 
 pub use autodiff::differentiate;
+pub use choices::{Choices, ChoicesError, choices_path};
+pub use error::GraphError;
 pub use fuse::fuse;
-pub use half::store_in_half;
-pub use memory::Place;
-pub use plan::{Plan, PlanError, Step};
+pub use memory::{Memory, Placement};
+pub use mixed_precision::store_activations_as_f16;
+pub use plan::{Plan, PlanError};
 pub use recompute::recompute;
+pub use resolve::{Binding, PlannedDispatch, Source};
 pub use session::{Session, SessionError};
+pub use step::Step;
 pub use store::{Store, Tensor};
+pub use workload::Workload;

@@ -6,17 +6,18 @@
 //! 3. A variant of its kernels is chosen for each node.
 //! 4. What depends on unchanging parameters alone is set apart, to be computed once.
 //! 5. Computed values and scratch tensors are packed into memory slots (`memory.rs`).
+//!
+//! Planning is pure: the same graph, capabilities and choices give the same plan, without a device.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::measure::Isolated;
-use super::memory::{Place, place};
-use super::tune::{Choices, ChoicesError};
-use crate::gpu::{Capabilities, Dispatch, Element, Gpu, Halves};
-use crate::ir::{Case, Cost, Graph, Node, Role, ShapeError, Stored, ValueId, Variant};
+use super::memory::{Memory, allocate};
+use super::{Choices, Step, Workload};
+use crate::ir::{Capabilities, Case, Cost, DType, Graph, Node, Role, ShapeError, ValueId, Variant};
 
 /// A graph that cannot be planned.
 #[derive(Debug, Error)]
@@ -24,9 +25,6 @@ pub enum PlanError {
     /// An operator refused its inputs.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// The choice of kernels cannot be read.
-    #[error(transparent)]
-    Choices(#[from] ChoicesError),
     /// A tensor does not fit into one binding of the adapter.
     #[error(
         "tensor '{tensor}' {shape} needs {wanted} bytes, but this adapter binds at most {limit} bytes at a time; \
@@ -44,31 +42,6 @@ pub enum PlanError {
     },
 }
 
-/// One node of the plan with the kernels chosen for it.
-#[derive(Debug)]
-pub struct Step {
-    /// The node.
-    pub node: Node,
-    /// How it is computed.
-    pub variant: Variant,
-    /// How its tensors are stored.
-    pub stored: Stored,
-    /// How many of the variant's dispatches, from the first on, depend on nothing but [`Plan::constants`]: they run again
-    /// only where those have changed.
-    pub once: usize,
-    /// Where its scratch tensors lie.
-    pub scratch: Vec<Place>,
-    /// What it costs.
-    pub cost: Cost,
-}
-
-impl Step {
-    /// Its dispatches, with the bindings of each that are stored as F16.
-    pub fn dispatches(&self) -> impl Iterator<Item = (&Dispatch, Halves)> {
-        self.variant.dispatches.iter().map(|dispatch| (dispatch, self.stored.halves(dispatch)))
-    }
-}
-
 /// A graph ready to run.
 #[derive(Debug)]
 pub struct Plan {
@@ -78,10 +51,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Parameters and state of a plan that changes none, and what is computed from them alone.
     pub constants: HashSet<ValueId>,
-    /// 4-byte words of each memory slot.
-    pub slots: Vec<usize>,
-    /// Where each computed value lies.
-    pub placement: HashMap<ValueId, Place>,
+    /// Where computed values and scratch tensors lie.
+    pub memory: Memory,
     /// What stays readable after a run.
     pub outputs: Vec<ValueId>,
 }
@@ -93,14 +64,6 @@ impl Plan {
     /// [`PlanError::BindingTooLarge`] where a tensor does not fit the adapter.
     pub fn new(graph: Graph, outputs: &[ValueId], capabilities: &Capabilities) -> Result<Self, PlanError> {
         Self::with_variants(graph, outputs, capabilities, |_, _, mut variants| variants.swap_remove(0))
-    }
-
-    /// As [`Plan::new`] for a device, with the variants that [`tune`](super::tune) has found fastest on it.
-    ///
-    /// # Errors
-    /// As [`Plan::new`], and [`PlanError::Choices`] where the file of choices is damaged.
-    pub fn on(gpu: &Gpu, graph: Graph, outputs: &[ValueId]) -> Result<Self, PlanError> {
-        Self::with_choices(graph, outputs, gpu.capabilities(), &Choices::of(gpu)?)
     }
 
     /// As [`Plan::new`] with these choices; cases that they do not name keep the operator's own.
@@ -115,7 +78,7 @@ impl Plan {
     ) -> Result<Self, PlanError> {
         Self::with_variants(graph, outputs, capabilities, |node, case, mut variants| {
             let names: Vec<&str> = variants.iter().map(|variant| variant.name).collect();
-            let position = choices.position(&Isolated::new(node, case).key(), &names).unwrap_or(0);
+            let position = choices.position(&Workload::new(node, case).key(), &names).unwrap_or(0);
             variants.swap_remove(position)
         })
     }
@@ -137,28 +100,38 @@ impl Plan {
         for node in nodes {
             let (inputs, results) = (graph.shapes(&node.inputs), graph.shapes(&node.outputs));
             let constant: Vec<bool> = node.inputs.iter().map(|input| constants.contains(input)).collect();
-            let stored = stored(&graph, &node);
-            let case = Case { inputs: &inputs, outputs: &results, constant: &constant, stored: &stored, capabilities };
+            let dtypes = graph.dtypes(&node);
+            let case = Case { inputs: &inputs, outputs: &results, constant: &constant, dtypes: &dtypes, capabilities };
             let mut cost = node.operator.cost(&inputs, &results);
             cost.bytes -= bytes_saved(&graph, &node);
             let mut variants = node.operator.variants(&case);
-            variants.retain(|variant| variant.accepts(&stored));
+            variants.retain(|variant| variant.accepts(&dtypes));
             if variants.is_empty() {
-                return Err(ShapeError::new(node.operator.name(), NO_HALVES).within(&node.name).into());
+                return Err(ShapeError::new(node.operator.name(), NO_F16_KERNEL).within(&node.name).into());
             }
             let variant = choose(&node, &case, variants);
             let once = if node.operator.overwrites().is_empty() && constant.iter().all(|&constant| constant) {
                 constants.extend(&node.outputs);
                 variant.dispatches.len()
-            } else if variant.preparation.inputs.iter().all(|&number| constant[number]) {
-                variant.preparation.dispatches
+            } else if variant.prepacking.inputs.iter().all(|&number| constant[number]) {
+                variant.prepacking.dispatches
             } else {
                 0
             };
-            steps.push(Step { node, variant, stored, once, scratch: Vec::new(), cost });
+            steps.push(Step { node, variant, dtypes, once, cost });
         }
-        let (slots, placement) = place(&graph, &mut steps, outputs);
-        Ok(Self { graph, steps, constants, slots, placement, outputs: outputs.to_vec() })
+        let memory = allocate(&graph, &steps, outputs);
+        Ok(Self { graph, steps, constants, memory, outputs: outputs.to_vec() })
+    }
+
+    /// The operator of one of its steps at its shapes.
+    pub fn workload(&self, step: &Step) -> Workload {
+        Workload {
+            operator: Arc::clone(&step.node.operator),
+            inputs: step.node.inputs.iter().map(|&id| self.graph.shape(id).clone()).collect(),
+            constant: step.node.inputs.iter().map(|id| self.constants.contains(id)).collect(),
+            dtypes: step.dtypes.clone(),
+        }
     }
 
     /// Whether a run changes parameters or state.
@@ -168,7 +141,7 @@ impl Plan {
 
     /// Bytes of all memory slots: what computed values and scratch tensors take.
     pub fn slot_bytes(&self) -> u64 {
-        self.slots.iter().map(|&words| 4 * words as u64).sum()
+        self.memory.slots.iter().map(|&words| 4 * words as u64).sum()
     }
 
     /// Bytes of everything: slots, inputs, parameters and state.
@@ -194,8 +167,8 @@ impl Plan {
                 .outputs
                 .iter()
                 .map(|id| {
-                    let half = if self.graph.value(*id).element == Element::F16 { " f16" } else { "" };
-                    format!("{}{half} slot {}", self.graph.shape(*id), self.placement[id].slot)
+                    let f16 = if self.graph.value(*id).dtype == DType::F16 { " f16" } else { "" };
+                    format!("{}{f16} slot {}", self.graph.shape(*id), self.memory.values[id].slot)
                 })
                 .collect();
             // Writing to a String cannot fail.
@@ -213,22 +186,17 @@ impl Plan {
     }
 }
 
-const NO_HALVES: &str = "no kernel takes these tensors as f16";
-
-/// How a node's tensors are stored.
-pub(super) fn stored(graph: &Graph, node: &Node) -> Stored {
-    Stored { inputs: graph.elements_of(&node.inputs), outputs: graph.elements_of(&node.outputs) }
-}
+const NO_F16_KERNEL: &str = "no kernel takes these tensors as f16";
 
 /// Bytes that a node touches less than it would if all its tensors were float32.
 fn bytes_saved(graph: &Graph, node: &Node) -> f64 {
     let values = node.inputs.iter().chain(&node.outputs).map(|&id| graph.value(id));
-    let halves = values.filter(|value| value.element == Element::F16);
-    halves.map(|value| 2.0 * value.shape.elements() as f64).sum()
+    let f16 = values.filter(|value| value.dtype == DType::F16);
+    f16.map(|value| 2.0 * value.shape.elements() as f64).sum()
 }
 
 fn check_sizes(graph: &Graph, capabilities: &Capabilities) -> Result<(), PlanError> {
-    let limit = capabilities.max_binding_bytes.min(capabilities.max_buffer_bytes);
+    let limit = capabilities.max_tensor_bytes();
     for value in graph.values() {
         let wanted = 4 * value.words() as u64;
         if wanted > limit {

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
-use super::{Place, Plan, Step, Store};
-use crate::gpu::{Argument, Buffer, Commands, Element, Gpu, GpuError, Readback, View};
-use crate::ir::{Role, ValueId};
+use super::resolve::{Binding, Source};
+use super::{Plan, Step, Store};
+use crate::gpu::{Buffer, Commands, Gpu, GpuError, Readback, View};
+use crate::ir::{DType, Role, ValueId};
 
 /// An error of running a plan.
 #[derive(Debug, Error)]
@@ -87,6 +88,7 @@ impl Session {
         reserve: fn(&Arc<Gpu>, &str, usize) -> Result<Buffer, GpuError>,
     ) -> Result<Self, SessionError> {
         let slots = plan
+            .memory
             .slots
             .iter()
             .enumerate()
@@ -125,35 +127,24 @@ impl Session {
     /// Binds every dispatch of the plan.
     fn bind(&self) -> Result<Bound, GpuError> {
         let mut bound = Bound::default();
-        for (step, tables) in self.plan.steps.iter().zip(&self.tables) {
-            for (number, (dispatch, halves)) in step.dispatches().enumerate() {
-                let views = dispatch
-                    .bindings
-                    .iter()
-                    .map(|argument| match *argument {
-                        Argument::Input(number) => self.view(step.node.inputs[number]),
-                        Argument::Output(number) => self.view(step.node.outputs[number]),
-                        Argument::Scratch(number) => self.at(step.scratch[number]),
-                        Argument::Table(number) => Ok(tables[number].whole()),
-                    })
-                    .collect::<Result<Vec<_>, _>>()?;
-                let label = format!("{} {}", step.node.name, dispatch.kernel.name);
-                let commands = if number < step.once { &mut bound.once } else { &mut bound.always };
-                commands.push(&self.gpu, (dispatch, halves), &views, &label)?;
-            }
+        for resolved in self.plan.dispatches() {
+            let views = resolved.bindings.iter().map(|binding| self.bound(binding)).collect::<Result<Vec<_>, _>>()?;
+            let commands = if resolved.once { &mut bound.once } else { &mut bound.always };
+            commands.push(&self.gpu, (resolved.dispatch, resolved.f16), &views, &resolved.label)?;
         }
         Ok(bound)
     }
 
-    fn view(&self, id: ValueId) -> Result<View<'_>, GpuError> {
-        match self.plan.placement.get(&id) {
-            Some(&place) => self.at(place),
-            None => Ok(self.kept[&id].whole()),
+    fn bound(&self, binding: &Binding) -> Result<View<'_>, GpuError> {
+        match binding.source {
+            Source::Slot(slot) => self.slots[slot].part(binding.offset, binding.words),
+            Source::Kept(value) => Ok(self.kept[&value].whole()),
+            Source::Table { step, number } => Ok(self.tables[step][number].whole()),
         }
     }
 
-    fn at(&self, place: Place) -> Result<View<'_>, GpuError> {
-        self.slots[place.slot].part(place.first, place.words)
+    fn view(&self, id: ValueId) -> Result<View<'_>, GpuError> {
+        self.bound(&self.plan.value_binding(id))
     }
 
     /// The plan that runs.
@@ -183,12 +174,12 @@ impl Session {
     /// # Errors
     /// As [`Session::write`].
     pub fn upload(&self, input: ValueId, numbers: &[f32]) -> Result<(), SessionError> {
-        match self.plan.graph.value(input).element {
-            Element::F32 => self.write(input, numbers),
-            Element::F16 => {
+        match self.plan.graph.value(input).dtype {
+            DType::F32 => self.write(input, numbers),
+            DType::F16 => {
                 let padding = [0.0].iter().take(numbers.len() % 2);
-                let halves: Vec<half::f16> = numbers.iter().chain(padding).map(|&x| half::f16::from_f32(x)).collect();
-                self.write(input, &halves)
+                let rounded: Vec<half::f16> = numbers.iter().chain(padding).map(|&x| half::f16::from_f32(x)).collect();
+                self.write(input, &rounded)
             }
         }
     }
@@ -230,9 +221,9 @@ impl Session {
     pub fn read(&self, value: ValueId) -> Result<Vec<f32>, SessionError> {
         let readback = self.read_later(value)?;
         let held = self.plan.graph.value(value);
-        let mut data: Vec<f32> = match held.element {
-            Element::F32 => readback.wait()?,
-            Element::F16 => readback.wait()?.into_iter().map(half::f16::to_f32).collect(),
+        let mut data: Vec<f32> = match held.dtype {
+            DType::F32 => readback.wait()?,
+            DType::F16 => readback.wait()?.into_iter().map(half::f16::to_f32).collect(),
         };
         data.truncate(held.shape.elements());
         Ok(data)
@@ -244,7 +235,7 @@ impl Session {
     /// # Errors
     /// As [`Session::read`].
     pub fn read_later(&self, value: ValueId) -> Result<Readback, SessionError> {
-        if self.plan.placement.contains_key(&value) && !self.plan.outputs.contains(&value) {
+        if self.plan.memory.values.contains_key(&value) && !self.plan.outputs.contains(&value) {
             return Err(SessionError::NotAnOutput(self.plan.graph.value(value).name.clone()));
         }
         Ok(Readback::start(&self.gpu, self.view(value)?)?)

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Operator, Shape, ShapeError};
-use crate::gpu::Element;
+use super::{DType, DTypes, Operator, Shape, ShapeError};
 
 /// A value of a [`Graph`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,13 +38,13 @@ pub struct Value {
     /// Where it comes from.
     pub role: Role,
     /// How its elements are stored.
-    pub element: Element,
+    pub dtype: DType,
 }
 
 impl Value {
     /// 4-byte words that it takes.
     pub fn words(&self) -> usize {
-        self.element.words(self.shape.elements())
+        self.dtype.words(self.shape.elements())
     }
 }
 
@@ -168,13 +167,14 @@ impl Graph {
     }
 
     /// Says how a value's elements are stored.
-    pub fn store_as(&mut self, id: ValueId, element: Element) {
-        self.values[id.index()].element = element;
+    pub fn set_dtype(&mut self, id: ValueId, dtype: DType) {
+        self.values[id.index()].dtype = dtype;
     }
 
-    /// How the elements of several values are stored.
-    pub fn elements_of(&self, ids: &[ValueId]) -> Vec<Element> {
-        ids.iter().map(|&id| self.value(id).element).collect()
+    /// The dtypes of a node's tensors.
+    pub fn dtypes(&self, node: &Node) -> DTypes {
+        let of = |ids: &[ValueId]| ids.iter().map(|&id| self.value(id).dtype).collect();
+        DTypes { inputs: of(&node.inputs), outputs: of(&node.outputs) }
     }
 
     /// Shape of a value.
@@ -204,7 +204,7 @@ impl Graph {
 
     fn push_value(&mut self, name: String, shape: Shape, role: Role) -> ValueId {
         let id = ValueId(self.values.len() as u32);
-        self.values.push(Value { name, shape, role, element: Element::F32 });
+        self.values.push(Value { name, shape, role, dtype: DType::F32 });
         id
     }
 }

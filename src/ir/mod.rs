@@ -1,9 +1,21 @@
-//! The vocabulary that operators and graph passes share: shapes, values, nodes, and what an operator is.
+//! The vocabulary of the engine: shapes, dtypes, graphs, operators, kernels and their dispatches, as data.
+//!
+//! Every other module speaks it; it imports none of them. Nothing here runs: an [`Operator`] says with which [`Kernel`]s it
+//! can be computed on an adapter of given [`Capabilities`], a [`Graph`] holds operators applied to values,
+//! [`graph`](crate::graph) plans it, and [`gpu`](crate::gpu) runs the [`Dispatch`]es.
 
+mod capabilities;
+mod dtype;
 mod graph;
+mod kernel;
 mod operator;
 mod shape;
+mod variant;
 
+pub use capabilities::{Capabilities, STORAGE_BUFFERS};
+pub use dtype::{DType, DTypes, F16Bindings};
 pub use graph::{Graph, Node, Role, Value, ValueId};
-pub use operator::{Case, Cost, Operator, Preparation, Stored, Variant};
+pub use kernel::{Argument, Dispatch, Kernel, MAX_WORKGROUPS, folded};
+pub use operator::{Case, Cost, Operator};
 pub use shape::{Shape, ShapeError};
+pub use variant::{Accuracy, Prepacking, Variant};

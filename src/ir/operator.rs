@@ -3,8 +3,7 @@
 use std::any::Any;
 use std::fmt::Debug;
 
-use super::{Graph, Node, Shape, ShapeError, ValueId};
-use crate::gpu::{Argument, Capabilities, Dispatch, Element, Halves};
+use super::{Capabilities, DTypes, Graph, Node, Shape, ShapeError, ValueId, Variant};
 
 /// Work that an operator does, for the cost table and for ceilings.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -33,129 +32,9 @@ pub struct Case<'a> {
     /// Whether each input stays the same from run to run.
     pub constant: &'a [bool],
     /// How the elements of the inputs and outputs are stored.
-    pub stored: &'a Stored,
+    pub dtypes: &'a DTypes,
     /// What kernels may rely on.
     pub capabilities: &'a Capabilities,
-}
-
-/// How the elements of a node's tensors are stored; what it does not name is F32.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Stored {
-    /// Of each input.
-    pub inputs: Vec<Element>,
-    /// Of each output.
-    pub outputs: Vec<Element>,
-}
-
-impl Stored {
-    /// Of input number `number`.
-    pub fn input(&self, number: usize) -> Element {
-        self.inputs.get(number).copied().unwrap_or_default()
-    }
-
-    /// Of output number `number`.
-    pub fn output(&self, number: usize) -> Element {
-        self.outputs.get(number).copied().unwrap_or_default()
-    }
-
-    /// The bindings of `dispatch` that are stored as F16; scratch tensors and tables never are.
-    pub fn halves(&self, dispatch: &Dispatch) -> Halves {
-        let half = |argument: &Argument| match *argument {
-            Argument::Input(number) => self.input(number) == Element::F16,
-            Argument::Output(number) => self.output(number) == Element::F16,
-            Argument::Scratch(_) | Argument::Table(_) => false,
-        };
-        let bindings = dispatch.bindings.iter().enumerate();
-        bindings.filter(|(_, argument)| half(argument)).map(|(binding, _)| binding).collect()
-    }
-}
-
-/// One way to compute an operator: some dispatches in a row, with scratch memory between them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Variant {
-    /// Name of the way: `plain`, `tiled`, ...
-    pub name: &'static str,
-    /// Elements of each scratch tensor.
-    pub scratch: Vec<usize>,
-    /// Words that dispatches bind as [`Argument::Table`](crate::gpu::Argument::Table): attributes of the operator that
-    /// are too long for `override` constants. Uploaded once.
-    pub tables: Vec<Vec<u32>>,
-    /// What runs, in order.
-    pub dispatches: Vec<Dispatch>,
-    /// What can be left out of all runs but the first where some inputs stay the same.
-    pub preparation: Preparation,
-    /// It rounds more than the others, so that being fast is no reason to choose it: for who asks for it by name.
-    pub coarse: bool,
-}
-
-/// The first dispatches of a [`Variant`], which read nothing but some inputs and write nothing but some scratch tensors.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Preparation {
-    /// How many dispatches.
-    pub dispatches: usize,
-    /// Numbers of the inputs that they read.
-    pub inputs: Vec<usize>,
-    /// Numbers of the scratch tensors that they write, and that nothing else does.
-    pub scratch: Vec<usize>,
-}
-
-impl Variant {
-    /// A variant that needs no scratch memory and no tables.
-    pub fn new(name: &'static str, dispatches: Vec<Dispatch>) -> Self {
-        let (scratch, tables, preparation) = (Vec::new(), Vec::new(), Preparation::default());
-        Self { name, scratch, tables, dispatches, preparation, coarse: false }
-    }
-
-    /// Whether its kernels take tensors that are stored so.
-    pub fn accepts(&self, stored: &Stored) -> bool {
-        self.dispatches.iter().all(|dispatch| dispatch.kernel.accepts(stored.halves(dispatch)))
-    }
-
-    /// `stored`, with F16 only where every kernel takes that tensor so.
-    pub fn halvable(&self, stored: &Stored) -> Stored {
-        let takes = |wanted: Argument| {
-            self.dispatches.iter().all(|dispatch| {
-                let bindings = dispatch.bindings.iter().enumerate();
-                let of_tensor = bindings.filter(|&(_, &argument)| argument == wanted).map(|(binding, _)| binding);
-                dispatch.kernel.accepts(of_tensor.collect())
-            })
-        };
-        let keep = |argument, element| if takes(argument) { element } else { Element::F32 };
-        let inputs = stored.inputs.iter().enumerate();
-        let outputs = stored.outputs.iter().enumerate();
-        Stored {
-            inputs: inputs.map(|(number, &element)| keep(Argument::Input(number), element)).collect(),
-            outputs: outputs.map(|(number, &element)| keep(Argument::Output(number), element)).collect(),
-        }
-    }
-
-    /// The same with scratch tensors of these many elements.
-    #[must_use]
-    pub fn with_scratch(mut self, scratch: Vec<usize>) -> Self {
-        self.scratch = scratch;
-        self
-    }
-
-    /// The same with a preparation.
-    #[must_use]
-    pub fn with_preparation(mut self, preparation: Preparation) -> Self {
-        self.preparation = preparation;
-        self
-    }
-
-    /// The same, marked as coarse where `coarse`.
-    #[must_use]
-    pub fn with_coarse(mut self, coarse: bool) -> Self {
-        self.coarse = coarse;
-        self
-    }
-
-    /// The same with these tables.
-    #[must_use]
-    pub fn with_tables(mut self, tables: Vec<Vec<u32>>) -> Self {
-        self.tables = tables;
-        self
-    }
 }
 
 /// An operator of the graph: shape rule, gradient rule, kernels, float64 twin and cost.

@@ -1,8 +1,7 @@
 //! AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019), as an operator that updates in place.
 
-use crate::gpu::Argument::Input;
-use crate::gpu::Kernel;
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::Input;
+use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
 use super::{OperatorCase, one_invocation_an_item};
 

@@ -1,8 +1,7 @@
 //! Addition of two tensors of one shape.
 
-use crate::gpu::Argument::{Input, Output};
-use crate::gpu::Kernel;
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::{Input, Output};
+use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
 use super::{OperatorCase, elementwise, one_invocation_an_item};
 

@@ -60,7 +60,7 @@ pub struct OperatorCase {
     /// Most that an output element may differ from the twin, relative to the twin's largest element.
     pub tolerance: f64,
     /// The same where tensors are stored as F16, beyond the rounding of outputs that are.
-    pub half_tolerance: f64,
+    pub f16_tolerance: f64,
     /// Numbers of the inputs whose gradients are checked against numeric ones.
     pub differentiable: Vec<usize>,
     /// How many of the outputs, from the first on, gradients flow back from.
@@ -75,7 +75,7 @@ impl OperatorCase {
             operator: Arc::new(operator),
             inputs,
             tolerance: 2e-6,
-            half_tolerance: 2e-6,
+            f16_tolerance: 2e-6,
             differentiable: Vec::new(),
             differentiable_outputs: usize::MAX,
         }
@@ -105,14 +105,14 @@ impl OperatorCase {
     /// The same with another tolerance; say at the call why.
     #[must_use]
     pub fn tolerance(mut self, tolerance: f64) -> Self {
-        (self.tolerance, self.half_tolerance) = (tolerance, tolerance);
+        (self.tolerance, self.f16_tolerance) = (tolerance, tolerance);
         self
     }
 
     /// The same with another tolerance where tensors are stored as F16; say at the call why.
     #[must_use]
-    pub fn half_tolerance(mut self, tolerance: f64) -> Self {
-        self.half_tolerance = tolerance;
+    pub fn f16_tolerance(mut self, tolerance: f64) -> Self {
+        self.f16_tolerance = tolerance;
         self
     }
 

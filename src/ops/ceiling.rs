@@ -1,9 +1,8 @@
 //! What an adapter can do at most: arithmetic that touches no memory, and a copy that computes nothing. Not part of any
 //! network; benchmarks set the other kernels beside them.
 
-use crate::gpu::Argument::{Input, Output};
-use crate::gpu::Kernel;
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::{Input, Output};
+use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
 use super::{OperatorCase, no_second_gradient, one_invocation_an_item};
 

@@ -1,8 +1,7 @@
 //! The network's input from 8-bit pictures: affine crop, flip and normalisation in one pass.
 
-use crate::gpu::Argument::{Input, Output};
-use crate::gpu::{Dispatch, Kernel, folded};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::{Input, Output};
+use crate::ir::{Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
 
 use super::OperatorCase;
 

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::gpu::Argument::{Input, Output};
-use crate::gpu::{Dispatch, Kernel, folded};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::{Input, Output};
+use crate::ir::{Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
 
 use super::OperatorCase;
 

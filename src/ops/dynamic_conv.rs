@@ -1,8 +1,7 @@
 //! Dynamic convolution (Equation 3 of DITN): each channel of each sample with a kernel of its own.
 
-use crate::gpu::Argument::{Input, Output};
-use crate::gpu::{Dispatch, Kernel};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::{Input, Output};
+use crate::ir::{Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
 use super::{OperatorCase, one_invocation_an_item, one_workgroup_an_item};
 

@@ -1,8 +1,7 @@
 //! The flip test: mirroring, and merging the maps of a picture with those of its mirror image.
 
-use crate::gpu::Argument::{Input, Output, Table};
-use crate::gpu::{Dispatch, Kernel, folded};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::{Input, Output, Table};
+use crate::ir::{Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
 
 use super::OperatorCase;
 

@@ -1,8 +1,7 @@
 //! Gathering channels by index (the two joints of each bone) and adding them back onto their places.
 
-use crate::gpu::Argument::{Input, Output, Table};
-use crate::gpu::{Argument, Kernel};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::{Input, Output, Table};
+use crate::ir::{Argument, Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
 use super::{OperatorCase, one_invocation_an_item};
 

@@ -1,8 +1,7 @@
 //! Global average pooling: the mean of each channel of each sample.
 
-use crate::gpu::Argument::{Input, Output};
-use crate::gpu::Kernel;
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::{Input, Output};
+use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
 use super::{OperatorCase, one_invocation_an_item, one_workgroup_an_item};
 

@@ -1,8 +1,7 @@
 //! Losses between maps: mean squared error, focal L2, smooth L1 and online hard keypoint mining.
 
-use crate::gpu::Argument::{self, Input, Output, Scratch};
-use crate::gpu::{Dispatch, Kernel, folded};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::{self, Input, Output, Scratch};
+use crate::ir::{Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
 
 use super::OperatorCase;
 

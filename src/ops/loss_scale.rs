@@ -12,9 +12,8 @@
 //!
 //! Their state is `[3]`: the scale, the steps since it changed, and the steps skipped so far.
 
-use crate::gpu::Argument::{Input, Output};
-use crate::gpu::{Argument, Dispatch, Kernel};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::{Input, Output};
+use crate::ir::{Argument, Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
 use super::{OperatorCase, one_workgroup_an_item};
 

@@ -1,8 +1,7 @@
 //! Max-pooling over square windows.
 
-use crate::gpu::Argument::{Input, Output, Scratch};
-use crate::gpu::Kernel;
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::{Input, Output, Scratch};
+use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
 use super::{OperatorCase, one_invocation_an_item};
 

@@ -28,8 +28,7 @@ pub mod upsample;
 pub use case::{Fill, OperatorCase};
 pub use epilogue::Epilogue;
 
-use crate::gpu::{Argument, Dispatch, Kernel, folded};
-use crate::ir::{Shape, ShapeError};
+use crate::ir::{Argument, Dispatch, Kernel, Shape, ShapeError, folded};
 
 type Family = (fn() -> Vec<OperatorCase>, fn() -> Vec<&'static Kernel>);
 

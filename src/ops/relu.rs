@@ -1,8 +1,7 @@
 //! Rectified linear unit: y = max(x, 0).
 
-use crate::gpu::Argument::{Input, Output};
-use crate::gpu::Kernel;
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::{Input, Output};
+use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
 use super::OperatorCase;
 use super::elementwise;

@@ -1,8 +1,7 @@
 //! Target maps from joints: Gaussian peaks for joints, ridges along the bones.
 
-use crate::gpu::Argument::{Input, Output, Table};
-use crate::gpu::{Dispatch, Kernel, folded};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::{Input, Output, Table};
+use crate::ir::{Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
 
 use super::OperatorCase;
 

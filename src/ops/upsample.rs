@@ -1,8 +1,7 @@
 //! Nearest up-sampling by a whole factor, alone and fused with the addition (and ReLU) of HRNet's fuse layers.
 
-use crate::gpu::Argument::{Input, Output};
-use crate::gpu::{Argument, Dispatch, Kernel};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::{Input, Output};
+use crate::ir::{Argument, Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
 use super::{OperatorCase, one_invocation_an_item};
 

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::data::Batch;
 use crate::gpu::Gpu;
-use crate::graph::{Plan, PlanError, Session, SessionError, Store, Tensor, fuse};
+use crate::graph::{Choices, ChoicesError, Plan, PlanError, Session, SessionError, Store, Tensor, fuse};
 use crate::ir::{ShapeError, ValueId};
 use crate::models::{HeatMaps, ModelConfig};
 use crate::nn::{Mode, Network, PictureInputs};
@@ -26,6 +26,9 @@ pub enum NetworkError {
     /// The device failed, or tensors do not fit.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The file of kernel choices cannot be read.
+    #[error(transparent)]
+    Choices(#[from] ChoicesError),
     /// A batch of another size than was planned.
     #[error("a batch of {given} pictures came to a network planned for {expected}")]
     Batch {
@@ -34,9 +37,9 @@ pub enum NetworkError {
         /// Pictures that came.
         given: usize,
     },
-    /// Half precision on an adapter that has none.
-    #[error("'{0}' has no 16-bit floats in shaders; use precision \"f32\"")]
-    NoHalf(String),
+    /// Precision f16 on an adapter that does not have it.
+    #[error("the adapter has no 16-bit floats in shaders; use precision \"f32\"")]
+    NoF16,
     /// A state that lacks a tensor of this network.
     #[error("the state lacks tensor '{0}'")]
     Missing(String),
@@ -119,7 +122,7 @@ impl Predictor {
         let kept = [Some(decoded), Some(maps.joints), maps.bones, maps.gates.channel, maps.gates.spatial];
         let outputs: Vec<ValueId> = kept.into_iter().flatten().collect();
         fuse(&mut net.graph, &outputs);
-        let plan = Plan::on(gpu, net.graph, &outputs)?;
+        let plan = Plan::with_choices(net.graph, &outputs, gpu.capabilities(), &Choices::of(gpu)?)?;
         let session = Session::new(gpu, plan, store)?;
         Ok(Self { session, store: None, pictures, decoded, maps, batch, joints: model.skeleton.joints.len() })
     }

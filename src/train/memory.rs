@@ -3,9 +3,8 @@
 use serde::Serialize;
 
 use super::step::{StepConfig, StepGraph};
-use crate::gpu::Gpu;
-use crate::graph::Plan;
-use crate::ir::Role;
+use crate::graph::{Choices, Plan};
+use crate::ir::{Capabilities, Role};
 use crate::models::ModelConfig;
 use crate::predict::predictor::NetworkError;
 
@@ -24,24 +23,27 @@ pub struct TrainingMemory {
     pub total: u64,
 }
 
-/// What the step `config` of a network takes on a device.
+impl TrainingMemory {
+    /// What a planned training step of `batch` pictures takes.
+    pub fn of(plan: &Plan, batch: usize) -> Self {
+        let bytes = |role| -> u64 {
+            let values = plan.graph.values().iter().filter(|value| value.role == role);
+            values.map(|value| 4 * value.shape.elements() as u64).sum()
+        };
+        let (parameters, state, slots) = (bytes(Role::Parameter), bytes(Role::State), plan.slot_bytes());
+        Self { batch, parameters, state, slots, total: parameters + state + slots }
+    }
+}
+
+/// The plan of the step `config` of a network.
 ///
 /// # Errors
 /// [`NetworkError`] where the network does not fit the size or a tensor does not fit the adapter.
-pub fn training_memory(model: &ModelConfig, config: &StepConfig, gpu: &Gpu) -> Result<TrainingMemory, NetworkError> {
-    let plan = training_plan(model, config, gpu)?;
-    let bytes = |role| -> u64 {
-        let values = plan.graph.values().iter().filter(|value| value.role == role);
-        values.map(|value| 4 * value.shape.elements() as u64).sum()
-    };
-    let (parameters, state, slots) = (bytes(Role::Parameter), bytes(Role::State), plan.slot_bytes());
-    Ok(TrainingMemory { batch: config.batch, parameters, state, slots, total: parameters + state + slots })
-}
-
-/// The plan of the step `config` of a network for a device.
-///
-/// # Errors
-/// As [`training_memory`].
-pub fn training_plan(model: &ModelConfig, config: &StepConfig, gpu: &Gpu) -> Result<Plan, NetworkError> {
-    StepGraph::new(model, config)?.plan(gpu, config.precision)
+pub fn training_plan(
+    model: &ModelConfig,
+    config: &StepConfig,
+    capabilities: &Capabilities,
+    choices: &Choices,
+) -> Result<Plan, NetworkError> {
+    StepGraph::new(model, config)?.plan(config.precision, capabilities, choices)
 }

@@ -9,8 +9,8 @@ use super::accuracy::Accuracy;
 use super::objective::{Losses, Objective, Targets, append_gradients, append_optimizer};
 use crate::data::Batch;
 use crate::gpu::{Gpu, Readback};
-use crate::graph::{Plan, Session, SessionError, Store, Tensor, fuse, store_in_half};
-use crate::ir::{ShapeError, ValueId};
+use crate::graph::{Choices, Plan, Session, SessionError, Store, Tensor, fuse, store_activations_as_f16};
+use crate::ir::{Capabilities, ShapeError, ValueId};
 use crate::models::ModelConfig;
 use crate::nn::{Mode, Network, PictureInputs};
 use crate::ops::adamw::AdamWSettings;
@@ -119,16 +119,21 @@ impl StepGraph {
     }
 
     /// The plan of the step.
-    pub fn plan(&mut self, gpu: &Gpu, precision: Precision) -> Result<Plan, NetworkError> {
+    pub fn plan(
+        &mut self,
+        precision: Precision,
+        capabilities: &Capabilities,
+        choices: &Choices,
+    ) -> Result<Plan, NetworkError> {
         let mut graph = std::mem::take(&mut self.net.graph);
         let outputs = outputs(&self.losses, self.found);
         if precision == Precision::F16 {
-            if !gpu.capabilities().shader_f16 {
-                return Err(NetworkError::NoHalf(gpu.report().name.clone()));
+            if !capabilities.shader_f16 {
+                return Err(NetworkError::NoF16);
             }
-            store_in_half(&mut graph, &outputs, gpu.capabilities());
+            store_activations_as_f16(&mut graph, &outputs, capabilities);
         }
-        Ok(Plan::on(gpu, graph, &outputs)?)
+        Ok(Plan::with_choices(graph, &outputs, capabilities, choices)?)
     }
 }
 
@@ -170,7 +175,7 @@ impl Trainer {
     /// [`NetworkError`] where the network does not fit the size or the step does not fit the adapter.
     pub fn new(gpu: &Arc<Gpu>, model: &ModelConfig, config: &StepConfig, seed: u64) -> Result<Self, NetworkError> {
         let mut step = StepGraph::new(model, config)?;
-        let plan = step.plan(gpu, config.precision)?;
+        let plan = step.plan(config.precision, gpu.capabilities(), &Choices::of(gpu)?)?;
         let StepGraph { net, pictures, joints, hyper, losses, found } = step;
         let initial = net.initial().clone();
         let mut store = Store::new(gpu);

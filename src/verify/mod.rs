@@ -7,6 +7,7 @@
 //! tensor by ||a - b|| / ||b||.
 
 mod dump;
+pub mod operators;
 mod runs;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::gpu::Gpu;
-use crate::graph::tune::Choices;
+use crate::graph::Choices;
 use crate::graph::{PlanError, SessionError, Tensor};
 use crate::ir::ShapeError;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Dump, VerifyError};
 use crate::gpu::Gpu;
-use crate::graph::tune::Choices;
+use crate::graph::Choices;
 use crate::graph::{Plan, Session, SessionError, Store, Tensor, fuse};
 use crate::ir::{Graph, Role, ValueId};
 use crate::models::HeatMaps;

@@ -1,7 +1,7 @@
 //! Batch normalisation at inference, put into the weights of the convolution before it.
 
 use super::{NAME, kernels, twin};
-use crate::gpu::Argument::{Input, Output};
+use crate::ir::Argument::{Input, Output};
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 use crate::ops::{Fill, OperatorCase, one_invocation_an_item};
 

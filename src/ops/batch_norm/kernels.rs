@@ -1,8 +1,7 @@
 //! The kernels and how they are dispatched over the planes of `[N, C, H, W]`.
 
-use crate::gpu::Argument::{Input, Output, Scratch};
-use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
-use crate::ir::{Shape, Variant};
+use crate::ir::Argument::{Input, Output, Scratch};
+use crate::ir::{Argument, Capabilities, Dispatch, Kernel, Shape, Variant, folded};
 use crate::ops::Epilogue;
 
 macro_rules! kernel {

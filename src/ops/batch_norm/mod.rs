@@ -19,7 +19,7 @@ pub use running::RunningStatistics;
 pub use with_statistics::BatchNormWithStatistics;
 
 use super::{Epilogue, Fill, OperatorCase, no_second_gradient, take};
-use crate::gpu::Argument::{Input, Output, Scratch};
+use crate::ir::Argument::{Input, Output, Scratch};
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
 const NAME: &str = "batch_norm";

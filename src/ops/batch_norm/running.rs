@@ -1,9 +1,8 @@
 //! The update of the running statistics.
 
 use super::{NAME, kernels};
-use crate::gpu::Argument::Input;
-use crate::gpu::Dispatch;
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::Input;
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 use crate::ops::{Fill, OperatorCase, no_second_gradient, take};
 
 /// (running_mean, running_var, mean, variance, each `[C]`): overwrites the first two with

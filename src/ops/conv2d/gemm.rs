@@ -8,9 +8,8 @@ use super::geometry::Geometry;
 use super::kernels::{
     GEMM, GEMM_COOPERATIVE, GEMM_WEIGHT, GEMM_WEIGHT_COOPERATIVE, Pass, has_quads, summed, target, words,
 };
-use crate::gpu::Argument::{Input, Output, Table};
-use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded, with_matrices_of_16};
-use crate::ir::Variant;
+use crate::ir::Argument::{Input, Output, Table};
+use crate::ir::{Accuracy, Argument, Capabilities, Dispatch, Kernel, Variant, folded};
 
 /// What one workgroup computes: 8 rows of some columns an invocation.
 struct Tile {
@@ -88,9 +87,9 @@ pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
 }
 
 static GEMM_COOPERATIVE_16: LazyLock<Kernel> =
-    LazyLock::new(|| with_matrices_of_16(&GEMM_COOPERATIVE, "conv2d/gemm_cooperative_16"));
+    LazyLock::new(|| GEMM_COOPERATIVE.with_matrices_of_16("conv2d/gemm_cooperative_16"));
 static GEMM_WEIGHT_COOPERATIVE_16: LazyLock<Kernel> =
-    LazyLock::new(|| with_matrices_of_16(&GEMM_WEIGHT_COOPERATIVE, "conv2d/gemm_weight_cooperative_16"));
+    LazyLock::new(|| GEMM_WEIGHT_COOPERATIVE.with_matrices_of_16("conv2d/gemm_weight_cooperative_16"));
 
 /// The tile of four subgroups with 2 x 4 cooperative matrices each, where the adapter has them.
 fn cooperative_tile(capabilities: &Capabilities) -> Option<Tile> {
@@ -109,7 +108,7 @@ fn cooperative(g: &Geometry, pass: &Pass, classes: &[Class], capabilities: &Capa
     let kernel = if tile.rows == 64 { &GEMM_COOPERATIVE_16 } else { &GEMM_COOPERATIVE };
     let table = forward_table(g, pass.input_gradient, classes, pixels.div_ceil(tile.columns));
     let dispatch = Dispatch { kernel, constants, bindings, workgroups };
-    Some(Variant::new(tile.name, vec![dispatch]).with_tables(vec![table]))
+    Some(Variant::new(tile.name, vec![dispatch]).with_tables(vec![table]).with_accuracy(Accuracy::F16Products))
 }
 
 /// dweight from dy and x, in parts of the pixels; `halves` says whether both are stored as F16.
@@ -136,7 +135,7 @@ pub(super) fn backward_weight(g: &Geometry, halves: bool, capabilities: &Capabil
     let cooperative = cooperative_tile(capabilities).filter(|_| halves).map(|tile| {
         let kernel = if tile.rows == 64 { &GEMM_WEIGHT_COOPERATIVE_16 } else { &GEMM_WEIGHT_COOPERATIVE };
         let constants = vec![("SUBGROUP", f64::from(capabilities.subgroup_min_size))];
-        variant(&tile, kernel, constants, vec![Input(0), Input(1)])
+        variant(&tile, kernel, constants, vec![Input(0), Input(1)]).with_accuracy(Accuracy::F16Products)
     });
     let tiled = |tile: &Tile| {
         let bindings = vec![Input(0), Input(0), Input(1), Input(1)];

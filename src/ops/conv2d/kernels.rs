@@ -25,9 +25,8 @@
 
 use super::geometry::Geometry;
 use super::{gemm, winograd};
-use crate::gpu::Argument::{Input, Output, Scratch, Table};
-use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
-use crate::ir::{Shape, Variant};
+use crate::ir::Argument::{Input, Output, Scratch, Table};
+use crate::ir::{Argument, Capabilities, Dispatch, Kernel, Shape, Variant, folded};
 use crate::ops::Epilogue;
 use crate::ops::batch_norm::kernels::statistics_of_parts;
 

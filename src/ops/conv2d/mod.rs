@@ -18,9 +18,8 @@ pub use kernels::kernels;
 pub use statistics::Conv2dStatistics;
 
 use super::{Epilogue, OperatorCase, no_second_gradient};
-use crate::gpu::Argument::Input;
-use crate::gpu::Element;
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::Argument::Input;
+use crate::ir::{Case, Cost, DType, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 use geometry::Geometry;
 
 const NAME: &str = "conv2d";
@@ -92,7 +91,7 @@ impl Conv2d {
     fn pass(&self, case: &Case, statistics: bool) -> kernels::Pass {
         let (bias, residual) = (self.bias().map(Input), self.residual().map(Input));
         let (relu, prepared) = (self.epilogue.relu, case.constant[1]);
-        let half = case.stored.input(0) == Element::F16;
+        let half = case.dtypes.input(0) == DType::F16;
         kernels::Pass { input_gradient: false, bias, residual, relu, prepared, statistics, half }
     }
 
@@ -200,7 +199,7 @@ impl Operator for Conv2dInputGradient {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        let half = case.stored.input(0) == Element::F16;
+        let half = case.dtypes.input(0) == DType::F16;
         kernels::backward_input(&Geometry::of(self.geometry(case.inputs)), half, case.capabilities)
     }
 
@@ -239,7 +238,7 @@ impl Operator for Conv2dWeightGradient {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        let halves = [0, 1].into_iter().all(|input| case.stored.input(input) == Element::F16);
+        let halves = [0, 1].into_iter().all(|input| case.dtypes.input(input) == DType::F16);
         kernels::backward_weight(&Geometry::of(self.geometry(case.inputs)), halves, case.capabilities)
     }
 

@@ -91,7 +91,7 @@ pub(super) fn cases() -> Vec<OperatorCase> {
             // again give the statistics of the rounded y.
             OperatorCase::new(Conv2dStatistics { convolution }, &shapes)
                 .fill(0, Fill::Uniform(0.0, 1.0))
-                .half_tolerance(1e-3)
+                .f16_tolerance(1e-3)
                 .differentiate(wanted)
                 .differentiate_outputs(1)
         };

@@ -8,9 +8,8 @@ use super::kernels::{
     Pass, WINOGRAD_GRADIENT, WINOGRAD_INPUT, WINOGRAD_OUTPUT, WINOGRAD_PRODUCT, WINOGRAD_PRODUCT_NARROW,
     WINOGRAD_WEIGHT, WINOGRAD_WEIGHT_GRADIENT, flag, lanes, words,
 };
-use crate::gpu::Argument::{Input, Output, Scratch, Table};
-use crate::gpu::{Argument, Capabilities, Dispatch, Kernel, folded};
-use crate::ir::{Preparation, Variant};
+use crate::ir::Argument::{Input, Output, Scratch, Table};
+use crate::ir::{Accuracy, Argument, Capabilities, Dispatch, Kernel, Prepacking, Variant, folded};
 
 const NAME: &str = "winograd";
 const FREQUENCIES: usize = 36;
@@ -66,9 +65,9 @@ pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
     let tables =
         vec![tiles(g, g.channels), words(&[g.channels, g.out_channels]), product.table(), tiles(g, g.out_channels)];
     let dispatches = vec![weight, input_transform(g, 0), product.dispatch(Table(2), capabilities), output];
-    let weight = Preparation { dispatches: 1, inputs: vec![1], scratch: vec![0] };
-    let variant = product.variant(dispatches, tables, capabilities)?.with_preparation(weight);
-    Some(variant.with_coarse(!does_no_harm(pass)))
+    let weight = Prepacking { dispatches: 1, inputs: vec![1], scratch: vec![0] };
+    let variant = product.variant(dispatches, tables, capabilities)?.with_prepacking(weight);
+    Some(variant.with_accuracy(if does_no_harm(pass) { Accuracy::Full } else { Accuracy::Reduced }))
 }
 
 /// dweight from dy and x, as a sum over parts of the tiles. None where it does not take it.

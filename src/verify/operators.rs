@@ -1,51 +1,37 @@
-//! Checks an operator on an adapter: its kernels against the float64 twin, its gradient rule against numeric
-//! gradients of the twin.
+//! Checks an operator on an adapter: its kernels against the float64 reference, its gradient rule against numeric
+//! gradients of the reference.
 
 use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use thiserror::Error;
 
-use super::measure::Isolated;
-use super::{Plan, PlanError, Session, SessionError, Store, differentiate};
-use crate::gpu::{Element, Gpu};
-use crate::ir::{Case, Graph, Shape, ShapeError, Stored, ValueId, Variant};
+use crate::gpu::Gpu;
+use crate::graph::{GraphError, Plan, Session, Store, Workload, differentiate};
+use crate::ir::{Accuracy, DType, DTypes, Graph, Shape, ValueId, Variant};
 use crate::ops::{Fill, OperatorCase};
-
-/// A check that could not be carried out (not one that found a difference).
-#[derive(Debug, Error)]
-pub enum CheckError {
-    /// The operator does not take the case's inputs, or has no gradient rule.
-    #[error(transparent)]
-    Shape(#[from] ShapeError),
-    /// The case cannot be planned.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The case cannot be run, or wrote where it must not.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-}
 
 /// Most that a gradient may differ from the numeric one, relative to the largest: float32 sums against central
 /// differences with a step of 1e-4, whose own error is about 1e-8.
 pub const GRADIENT_TOLERANCE: f64 = 2e-6;
 
-/// How far one variant is from the twin.
+/// How far one variant is from the reference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VariantError {
     /// Name of the variant.
     pub variant: &'static str,
-    /// Largest |kernel - twin| of all outputs, relative to the largest |twin| of that output; NaN if any element is. The
+    /// How exactly it computes.
+    pub accuracy: Accuracy,
+    /// Largest |kernel - reference| of all outputs, relative to the largest |reference| of that output; NaN if any element is. The
     /// rounding of an output that is stored as F16 does not count.
     pub error: f64,
 }
 
-/// Runs every variant of the case on poisoned, guarded memory and compares all outputs with the float64 twin.
+/// Runs every variant of the case on poisoned, guarded memory and compares all outputs with the float64 reference.
 ///
 /// # Errors
-/// [`CheckError`] where it cannot run or a guard word was overwritten.
-pub fn check_values(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result<Vec<VariantError>, CheckError> {
+/// [`GraphError`] where it cannot run or a guard word was overwritten.
+pub fn check_values(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result<Vec<VariantError>, GraphError> {
     check_variants(gpu, case, seed, |_| true)
 }
 
@@ -58,64 +44,63 @@ pub fn check_variants(
     case: &OperatorCase,
     seed: u64,
     wanted: impl Fn(&Variant) -> bool,
-) -> Result<Vec<VariantError>, CheckError> {
+) -> Result<Vec<VariantError>, GraphError> {
     let inputs = case.inputs.iter().map(|(shape, _)| shape.clone()).collect();
-    let isolated = Isolated::changing(Arc::clone(&case.operator), inputs);
-    let variants = isolated.variants(gpu)?;
+    let variants = Workload::of_operator(Arc::clone(&case.operator), inputs).variants(gpu.capabilities())?;
     let wanted = variants.iter().filter(|variant| wanted(variant));
-    wanted.map(|variant| check_variant(gpu, case, seed, variant.name, &isolated.stored)).collect()
+    wanted.map(|variant| check_variant(gpu, case, seed, variant.name, &DTypes::default())).collect()
 }
 
 /// As [`check_values`], with every tensor stored as F16 that a variant can take so; variants that take none are left out.
-/// The twin gets the rounded inputs.
+/// The reference gets the rounded inputs.
 ///
 /// # Errors
 /// As [`check_values`].
-pub fn check_half_values(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result<Vec<VariantError>, CheckError> {
-    let inputs: Vec<&Shape> = case.inputs.iter().map(|(shape, _)| shape).collect();
-    let outputs = case.operator.output_shapes(&inputs)?;
-    let outputs: Vec<&Shape> = outputs.iter().collect();
-    let all = Stored { inputs: vec![Element::F16; inputs.len()], outputs: vec![Element::F16; outputs.len()] };
-    let (constant, capabilities) = (vec![false; inputs.len()], gpu.capabilities());
-    let shapes = Case { inputs: &inputs, outputs: &outputs, constant: &constant, stored: &all, capabilities };
+pub fn check_f16_values(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result<Vec<VariantError>, GraphError> {
+    let inputs: Vec<Shape> = case.inputs.iter().map(|(shape, _)| shape.clone()).collect();
+    let mut workload = Workload::of_operator(Arc::clone(&case.operator), inputs);
+    let (_, inputs, outputs) = workload.graph()?;
+    let all = DTypes { inputs: vec![DType::F16; inputs.len()], outputs: vec![DType::F16; outputs.len()] };
     let mut errors = Vec::new();
-    for variant in case.operator.variants(&shapes) {
-        let stored = variant.halvable(&all);
-        if stored.inputs.iter().chain(&stored.outputs).any(|&element| element == Element::F16) {
-            errors.push(check_variant(gpu, case, seed, variant.name, &stored)?);
+    workload.dtypes = all.clone();
+    for variant in workload.every_variant(gpu.capabilities())? {
+        let dtypes = variant.supported_dtypes(&all);
+        if dtypes.any_f16() {
+            errors.push(check_variant(gpu, case, seed, variant.name, &dtypes)?);
         }
     }
     Ok(errors)
 }
 
-/// Runs the variant of this name with tensors stored as `stored` says; where that is silent, as F32.
+/// Runs the variant of this name with tensors of these dtypes.
 fn check_variant(
     gpu: &Arc<Gpu>,
     case: &OperatorCase,
     seed: u64,
     variant: &'static str,
-    stored: &Stored,
-) -> Result<VariantError, CheckError> {
+    dtypes: &DTypes,
+) -> Result<VariantError, GraphError> {
     let mut data = case.draw(seed);
     let (mut graph, inputs) = inputs_of(case);
     let outputs = graph.apply_shared(Arc::clone(&case.operator), &inputs)?;
-    for ((&element, &value), numbers) in stored.inputs.iter().zip(&inputs).zip(&mut data) {
-        graph.store_as(value, element);
-        if element == Element::F16 {
+    for ((&dtype, &value), numbers) in dtypes.inputs.iter().zip(&inputs).zip(&mut data) {
+        graph.set_dtype(value, dtype);
+        if dtype == DType::F16 {
             numbers.iter_mut().for_each(|x| *x = half::f16::from_f32(*x).to_f32());
         }
     }
-    for (&element, &value) in stored.outputs.iter().zip(&outputs) {
-        graph.store_as(value, element);
+    for (&dtype, &value) in dtypes.outputs.iter().zip(&outputs) {
+        graph.set_dtype(value, dtype);
     }
-    let expected = twin(case, &data);
+    let expected = reference_of(case, &case.exact(&data));
     let overwritten: Vec<ValueId> = case.operator.overwrites().iter().map(|&input| inputs[input]).collect();
     let results = if overwritten.is_empty() { outputs.clone() } else { overwritten };
     let plan = Plan::with_variants(graph, &outputs, gpu.capabilities(), |_, _, mut variants| {
         let number = variants.iter().position(|other| other.name == variant).unwrap_or(0);
         variants.swap_remove(number)
     })?;
-    let halves: Vec<bool> = results.iter().map(|&id| plan.graph.value(id).element == Element::F16).collect();
+    let accuracy = plan.steps[0].variant.accuracy;
+    let are_f16: Vec<bool> = results.iter().map(|&id| plan.graph.value(id).dtype == DType::F16).collect();
     let session = Session::guarded(gpu, plan, &mut Store::new(gpu))?;
     session.poison()?;
     for (&input, words) in inputs.iter().zip(&data) {
@@ -123,26 +108,26 @@ fn check_variant(
     }
     session.run()?;
     let mut error: f64 = 0.0;
-    for ((&output, expected), half) in results.iter().zip(&expected).zip(halves) {
+    for ((&output, expected), is_f16) in results.iter().zip(&expected).zip(are_f16) {
         let found = session.read(output)?;
-        let rounding = |b: f64| if half { b.abs() * HALF_ROUNDING + HALF_STEP } else { 0.0 };
+        let rounding = |b: f64| if is_f16 { b.abs() * F16_ROUNDING + F16_STEP } else { 0.0 };
         error = worst(error, error_beyond(&found, expected, rounding));
     }
     session.check_guards()?;
-    Ok(VariantError { variant, error })
+    Ok(VariantError { variant, accuracy, error })
 }
 
 /// Most that rounding to F16 changes a number, relative to it.
-const HALF_ROUNDING: f64 = 1.0 / 2048.0;
+const F16_ROUNDING: f64 = 1.0 / 2048.0;
 /// Half the distance between the smallest F16 numbers; drivers may flush those to zero.
-const HALF_STEP: f64 = 6.2e-5;
+const F16_STEP: f64 = 6.2e-5;
 
 /// Compares the gradients that autodiff and the kernels give for a random linear function of the outputs with
-/// central differences of the float64 twin: the worst relative error over the case's differentiable inputs.
+/// central differences of the float64 reference: the worst relative error over the case's differentiable inputs.
 ///
 /// # Errors
-/// [`CheckError`] where it cannot run.
-pub fn check_gradients(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result<f64, CheckError> {
+/// [`GraphError`] where it cannot run.
+pub fn check_gradients(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result<f64, GraphError> {
     let data = case.draw(seed);
     let (mut graph, inputs) = inputs_of(case);
     let outputs = graph.apply_shared(Arc::clone(&case.operator), &inputs)?;
@@ -204,22 +189,18 @@ fn inputs_of(case: &OperatorCase) -> (Graph, Vec<ValueId>) {
     (graph, inputs)
 }
 
-fn twin(case: &OperatorCase, data: &[Vec<f32>]) -> Vec<Vec<f64>> {
-    twin_exact(case, &case.exact(data))
-}
-
-fn twin_exact(case: &OperatorCase, data: &[Vec<f64>]) -> Vec<Vec<f64>> {
+fn reference_of(case: &OperatorCase, data: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let shapes: Vec<_> = case.inputs.iter().map(|(shape, _)| shape).collect();
     let inputs: Vec<&[f64]> = data.iter().map(Vec::as_slice).collect();
     case.operator.reference(&shapes, &inputs)
 }
 
-/// d/dx of sum over outputs of <weights, output>, by central differences of the twin.
+/// d/dx of sum over outputs of <weights, output>, by central differences of the reference.
 fn numeric_gradient(case: &OperatorCase, data: &[Vec<f32>], weights: &[Vec<f32>], input: usize) -> Vec<f64> {
     const STEP: f64 = 1e-4;
     let mut exact = case.exact(data);
     let value = |exact: &[Vec<f64>]| -> f64 {
-        let outputs = twin_exact(case, exact);
+        let outputs = reference_of(case, exact);
         let products = outputs.iter().zip(weights);
         products.map(|(y, w)| y.iter().zip(w).map(|(y, &w)| y * f64::from(w)).sum::<f64>()).sum()
     };

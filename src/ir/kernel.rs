@@ -2,54 +2,11 @@
 
 use std::borrow::Cow;
 
-/// How the elements of a tensor are stored. Kernels compute in float32 either way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Element {
-    /// 4 bytes.
-    #[default]
-    F32,
-    /// 2 bytes, IEEE binary16: 11 significant bits, at most 65504.
-    F16,
-}
-
-impl Element {
-    /// Bytes of one element.
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 => 2,
-        }
-    }
-
-    /// 4-byte words that so many elements take.
-    pub fn words(self, elements: usize) -> usize {
-        (elements * self.bytes()).div_ceil(4)
-    }
-}
-
-/// The bindings of a dispatch whose tensors are stored as [`Element::F16`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Halves(u32);
-
-impl Halves {
-    /// None of them.
-    pub const NONE: Self = Self(0);
-
-    /// Whether binding number `binding` is one of them.
-    pub fn contains(self, binding: usize) -> bool {
-        self.0 >> binding & 1 == 1
-    }
-}
-
-impl FromIterator<usize> for Halves {
-    fn from_iter<T: IntoIterator<Item = usize>>(bindings: T) -> Self {
-        Self(bindings.into_iter().fold(0, |halves, binding| halves | 1 << binding))
-    }
-}
+use super::F16Bindings;
 
 /// One WGSL compute shader, entry point `main`. The source is valid on its own; shapes enter as `override` constants.
 ///
-/// Tensors that may be stored as [`Element::F16`] are arrays of an alias, which says `f32` in the file:
+/// Tensors that may be stored as [`DType::F16`](super::DType::F16) are arrays of an alias, which says `f32` in the file:
 ///
 /// ```wgsl
 /// alias X = f32;
@@ -71,29 +28,36 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Whether it can be compiled for tensors of which those of `halves` are stored as F16.
-    pub fn accepts(&self, halves: Halves) -> bool {
-        let same = |bindings: &[usize]| bindings.iter().all(|&it| halves.contains(it) == halves.contains(bindings[0]));
-        halves.0 & !self.halvable().0 == 0 && self.aliases().all(|alias| same(&self.bindings_of(alias)))
+    /// Whether it can be compiled for tensors of which those of `f16` are stored as F16.
+    pub fn accepts(&self, f16: F16Bindings) -> bool {
+        let same = |bindings: &[usize]| bindings.iter().all(|&it| f16.contains(it) == f16.contains(bindings[0]));
+        f16.is_subset(self.f16_bindings()) && self.aliases().all(|alias| same(&self.bindings_of(alias)))
     }
 
     /// All bindings that it can take as F16.
-    pub fn halvable(&self) -> Halves {
+    pub fn f16_bindings(&self) -> F16Bindings {
         self.aliases().flat_map(|alias| self.bindings_of(alias)).collect()
     }
 
-    /// The WGSL for tensors of which those of `halves`, which it must accept, are stored as F16.
-    pub fn source_for(&self, halves: Halves) -> Cow<'static, str> {
-        if halves == Halves::NONE {
+    /// The WGSL for tensors of which those of `f16`, which it must accept, are stored as F16.
+    pub fn source_for(&self, f16: F16Bindings) -> Cow<'static, str> {
+        if f16 == F16Bindings::NONE {
             return Cow::Borrowed(self.source);
         }
         let mut source = format!("enable f16;\n{}", self.source);
         for alias in self.aliases() {
-            if self.bindings_of(alias).into_iter().any(|binding| halves.contains(binding)) {
+            if self.bindings_of(alias).into_iter().any(|binding| f16.contains(binding)) {
                 source = source.replace(&format!("alias {alias} = f32;"), &format!("alias {alias} = f16;"));
             }
         }
         Cow::Owned(source)
+    }
+
+    /// This kernel, which is made for cooperative matrices of 8 x 8, for those of 16 x 16: WGSL has no `override` for types.
+    /// Leaks the new source: for statics.
+    pub fn with_matrices_of_16(&self, name: &'static str) -> Self {
+        let source = self.source.replace("coop_mat8x8", "coop_mat16x16").replace("SIZE = 8u;", "SIZE = 16u;");
+        Self { name, source: source.leak(), ..*self }
     }
 
     /// The names that stand for the element types of tensors.
@@ -165,16 +129,16 @@ mod tests {
     };
 
     #[test]
-    fn a_kernel_takes_halves_where_an_alias_stands_for_all_bindings_of_a_tensor() {
+    fn a_kernel_takes_f16_where_an_alias_stands_for_all_bindings_of_a_tensor() {
         let accepts = |bindings: &[usize]| KERNEL.accepts(bindings.iter().copied().collect());
         assert!(accepts(&[]) && accepts(&[3]) && accepts(&[0, 1]) && accepts(&[0, 1, 3]));
         assert!(!accepts(&[0]) && !accepts(&[2]) && !accepts(&[2, 3]) && !accepts(&[4]));
     }
 
     #[test]
-    fn only_the_alias_of_a_half_tensor_changes() {
+    fn only_the_alias_of_an_f16_tensor_changes() {
         let source = KERNEL.source_for([3].into_iter().collect());
         assert!(source.starts_with("enable f16;\nalias X = f32;\nalias Y = f16;\n"), "{source}");
-        assert_eq!(KERNEL.source_for(Halves::NONE), KERNEL.source);
+        assert_eq!(KERNEL.source_for(F16Bindings::NONE), KERNEL.source);
     }
 }
