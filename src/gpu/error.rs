@@ -16,7 +16,7 @@ pub enum GpuError {
         advice: String,
     },
     /// The adapter is there but gives no device.
-    #[error("adapter '{adapter}' gave no device: {reason}")]
+    #[error("cannot open a device on adapter '{adapter}': {reason}")]
     NoDevice {
         /// Name of the adapter.
         adapter: String,
@@ -38,7 +38,7 @@ pub enum GpuError {
     },
     /// The device has no memory left.
     #[error(
-        "the GPU has no memory for '{tensor}': {wanted} bytes wanted when {held} bytes were already held; \
+        "out of GPU memory: '{tensor}' needs {wanted} bytes, {held} bytes are already allocated; \
          use a smaller batch or input size"
     )]
     OutOfMemory {
@@ -53,7 +53,7 @@ pub enum GpuError {
     #[error("the GPU device was lost: {0}")]
     DeviceLost(String),
     /// A kernel was refused by the compiler or the driver.
-    #[error("kernel '{kernel}' was refused: {reason}")]
+    #[error("kernel '{kernel}' does not compile or bind: {reason}")]
     Kernel {
         /// Name of the kernel.
         kernel: String,
@@ -61,7 +61,7 @@ pub enum GpuError {
         reason: String,
     },
     /// A transfer has another length than the buffer.
-    #[error("'{tensor}' holds {expected} words but {given} were given")]
+    #[error("'{tensor}' has {expected} 4-byte words, but {given} were given")]
     Length {
         /// Name of the tensor.
         tensor: String,
@@ -71,7 +71,7 @@ pub enum GpuError {
         given: usize,
     },
     /// A kernel wrote outside its tensor (found by the guard words of a test run).
-    #[error("something wrote outside tensor '{tensor}', {side} it")]
+    #[error("a kernel wrote out of bounds of tensor '{tensor}', {side} it")]
     GuardBroken {
         /// Name of the tensor.
         tensor: String,

@@ -25,7 +25,7 @@ pub struct Choices {
 
 /// A file of choices that cannot be used.
 #[derive(Debug, Error)]
-#[error("'{path}' holds no choice of kernels: {reason}; remove it, or run `ditn tune` again")]
+#[error("'{path}' is not a file of kernel choices: {reason}; remove it, or run `ditn tune` again")]
 pub struct ChoicesError {
     /// The file.
     pub path: PathBuf,

@@ -33,11 +33,11 @@ pub fn fuse(graph: &mut Graph, keep: &[ValueId]) {
         rewriter.fuse_upsample(index);
     }
     for index in 0..rewriter.nodes.len() {
-        rewriter.share_statistics(index);
+        rewriter.compute_statistics_in_convolution(index);
         rewriter.fold_batch_norm(index, graph);
     }
     let nodes = rewriter.nodes.into_iter().flatten().collect();
-    graph.set_nodes(in_order(nodes));
+    graph.set_nodes(topological_order(nodes));
 }
 
 /// The operator as the type `T`, if it is one.
@@ -47,69 +47,69 @@ pub(super) fn as_type<T: Operator>(node: &Node) -> Option<&T> {
 }
 
 struct Rewriter {
-    /// Nodes by their place; `None` where a node went into another.
+    /// Nodes by index; `None` where a node was fused into another.
     nodes: Vec<Option<Node>>,
-    /// The places of the nodes that read a value.
+    /// Indices of the nodes that read a value.
     readers: HashMap<ValueId, Vec<usize>>,
     keep: HashSet<ValueId>,
 }
 
 /// What follows a value whose only reader is an addition or a ReLU.
-struct Following {
+struct Chain {
     /// The other term of the addition.
     residual: Option<ValueId>,
     relu: bool,
     /// The last value of the chain.
     result: ValueId,
     /// Places of the nodes of the chain.
-    places: Vec<usize>,
+    indices: Vec<usize>,
 }
 
 impl Rewriter {
     fn new(graph: &Graph, keep: &[ValueId]) -> Self {
         let nodes: Vec<Option<Node>> = graph.nodes().iter().cloned().map(Some).collect();
         let mut readers: HashMap<ValueId, Vec<usize>> = HashMap::new();
-        for (place, node) in graph.nodes().iter().enumerate() {
+        for (index, node) in graph.nodes().iter().enumerate() {
             for &input in &node.inputs {
-                readers.entry(input).or_default().push(place);
+                readers.entry(input).or_default().push(index);
             }
         }
         Self { nodes, readers, keep: keep.iter().copied().collect() }
     }
 
-    /// The only node that reads `value`, with its place, where there is just one and the value is not kept.
+    /// The only node that reads `value`, with its index, if there is exactly one and the value is not kept.
     fn only_reader(&self, value: ValueId) -> Option<(usize, &Node)> {
         match self.readers.get(&value).map(Vec::as_slice) {
-            Some(&[place]) if !self.keep.contains(&value) => self.nodes[place].as_ref().map(|node| (place, node)),
+            Some(&[index]) if !self.keep.contains(&value) => self.nodes[index].as_ref().map(|node| (index, node)),
             _ => None,
         }
     }
 
     /// The addition and the ReLU behind `value`, as far as they can be fused to what computes it.
-    fn following(&self, value: ValueId) -> Following {
-        let mut following = Following { residual: None, relu: false, result: value, places: Vec::new() };
-        if let Some((place, node)) = self.only_reader(value)
+    fn chain_behind(&self, value: ValueId) -> Chain {
+        let mut chain = Chain { residual: None, relu: false, result: value, indices: Vec::new() };
+        if let Some((index, node)) = self.only_reader(value)
             && as_type::<Add>(node).is_some()
         {
-            following.residual = node.inputs.iter().copied().find(|&input| input != value);
-            following.result = node.outputs[0];
-            following.places.push(place);
+            chain.residual = node.inputs.iter().copied().find(|&input| input != value);
+            chain.result = node.outputs[0];
+            chain.indices.push(index);
         }
-        if let Some((place, node)) = self.only_reader(following.result)
+        if let Some((index, node)) = self.only_reader(chain.result)
             && as_type::<Relu>(node).is_some()
         {
-            following.relu = true;
-            following.result = node.outputs[0];
-            following.places.push(place);
+            chain.relu = true;
+            chain.result = node.outputs[0];
+            chain.indices.push(index);
         }
-        following
+        chain
     }
 
-    fn fuse_batch_norm(&mut self, place: usize) {
-        let Some(node) = &self.nodes[place] else { return };
+    fn fuse_batch_norm(&mut self, index: usize) {
+        let Some(node) = &self.nodes[index] else { return };
         let Some(&output) = node.outputs.first() else { return };
-        let following = self.following(output);
-        let epilogue = Epilogue { residual: following.residual.is_some(), relu: following.relu };
+        let chain = self.chain_behind(output);
+        let epilogue = Epilogue { residual: chain.residual.is_some(), relu: chain.relu };
         let operator: Arc<dyn Operator> = if let Some(norm) = as_type::<BatchNorm>(node)
             && norm.epilogue == Epilogue::NONE
         {
@@ -123,25 +123,25 @@ impl Rewriter {
         };
         let mut node = node.clone();
         node.operator = operator;
-        node.inputs.extend(following.residual);
-        self.replace(place, node, &following);
+        node.inputs.extend(chain.residual);
+        self.replace(index, node, &chain);
     }
 
-    fn fuse_upsample(&mut self, place: usize) {
-        let Some(node) = &self.nodes[place] else { return };
+    fn fuse_upsample(&mut self, index: usize) {
+        let Some(node) = &self.nodes[index] else { return };
         let Some(upsample) = as_type::<Upsample>(node) else { return };
-        let following = self.following(node.outputs[0]);
-        let Some(residual) = following.residual else { return };
+        let chain = self.chain_behind(node.outputs[0]);
+        let Some(residual) = chain.residual else { return };
         let mut node = node.clone();
-        node.operator = Arc::new(UpsampleAdd { factor: upsample.factor, relu: following.relu });
+        node.operator = Arc::new(UpsampleAdd { factor: upsample.factor, relu: chain.relu });
         node.inputs = vec![residual, node.inputs[0]];
-        self.replace(place, node, &following);
+        self.replace(index, node, &chain);
     }
 
-    /// The convolution at `place` without epilogue, and the only reader of its result with its place, where that is a
+    /// The convolution at `index` without epilogue, and the only reader of its result with its index, where that is a
     /// normalisation `T` of it.
-    fn normalised_convolution<T: Operator>(&self, place: usize) -> Option<(&Conv2d, usize, &T)> {
-        let node = self.nodes[place].as_ref()?;
+    fn normalised_convolution<T: Operator>(&self, index: usize) -> Option<(&Conv2d, usize, &T)> {
+        let node = self.nodes[index].as_ref()?;
         let convolution = as_type::<Conv2d>(node).filter(|conv| conv.epilogue == Epilogue::NONE)?;
         let (last, norm) = self.only_reader(node.outputs[0])?;
         // As the residual it would still be needed.
@@ -149,25 +149,26 @@ impl Rewriter {
         as_type::<T>(norm).filter(|_| is_normalised).map(|operator| (convolution, last, operator))
     }
 
-    /// A convolution whose only reader is a batch normalisation of a training step computes its statistics as well.
-    fn share_statistics(&mut self, place: usize) {
-        let Some((&convolution, last, &BatchNorm { eps, epilogue })) = self.normalised_convolution(place) else {
+    /// A convolution whose only reader is a batch normalisation of a training step computes the statistics too.
+    fn compute_statistics_in_convolution(&mut self, index: usize) {
+        let Some((&convolution, last, &BatchNorm { eps, epilogue })) = self.normalised_convolution(index) else {
             return;
         };
-        let [Some(mut node), Some(mut norm)] = [place, last].map(|place| self.nodes[place].clone()) else { return };
+        let [Some(mut node), Some(mut norm)] = [index, last].map(|index| self.nodes[index].clone()) else { return };
         let statistics = norm.outputs.split_off(1);
         node.operator = Arc::new(Conv2dStatistics { convolution });
         node.outputs.extend(&statistics);
         norm.operator = Arc::new(BatchNormWithStatistics { eps, epilogue });
         norm.inputs.splice(3..3, statistics);
-        self.nodes[place] = Some(node);
+        self.nodes[index] = Some(node);
         self.nodes[last] = Some(norm);
     }
 
-    /// A convolution whose only reader is a batch normalisation with running statistics takes it in.
-    fn fold_batch_norm(&mut self, place: usize, graph: &mut Graph) {
-        let Some((convolution, last, norm)) = self.normalised_convolution::<BatchNormInference>(place) else { return };
-        let [Some(node), Some(norm_node)] = [&self.nodes[place], &self.nodes[last]] else { return };
+    /// A convolution whose only reader is a batch normalisation with running statistics absorbs it: it gets other weights, a
+    /// bias and the epilogue of the normalisation.
+    fn fold_batch_norm(&mut self, index: usize, graph: &mut Graph) {
+        let Some((convolution, last, norm)) = self.normalised_convolution::<BatchNormInference>(index) else { return };
+        let [Some(node), Some(norm_node)] = [&self.nodes[index], &self.nodes[last]] else { return };
         let fold = FoldBatchNorm { eps: norm.eps };
         let mut inputs = vec![node.inputs[1]];
         inputs.extend(&norm_node.inputs[1..5]);
@@ -180,19 +181,19 @@ impl Rewriter {
         let Ok(weights) = graph.scoped_as(&node.name, |graph| graph.apply(fold, &inputs)) else { return };
         folded.inputs = vec![node.inputs[0], weights[0], weights[1]];
         folded.inputs.extend(residual);
-        self.nodes[place] = graph.nodes().last().cloned();
+        self.nodes[index] = graph.nodes().last().cloned();
         self.nodes[last] = Some(folded);
     }
 
-    /// Puts `node`, which now computes the chain's result, in the place of the chain's last node.
-    fn replace(&mut self, place: usize, mut node: Node, following: &Following) {
-        let Some(&last) = following.places.last() else { return };
-        node.outputs[0] = following.result;
-        for &gone in following.places.iter().chain([&place]) {
+    /// Puts `node`, which now computes the chain's result, at the index of the chain's last node.
+    fn replace(&mut self, index: usize, mut node: Node, chain: &Chain) {
+        let Some(&last) = chain.indices.last() else { return };
+        node.outputs[0] = chain.result;
+        for &gone in chain.indices.iter().chain([&index]) {
             self.nodes[gone] = None;
         }
         for readers in self.readers.values_mut() {
-            for reader in readers.iter_mut().filter(|reader| **reader == place || following.places.contains(reader)) {
+            for reader in readers.iter_mut().filter(|reader| **reader == index || chain.indices.contains(reader)) {
                 *reader = last;
             }
         }
@@ -202,39 +203,39 @@ impl Rewriter {
 
 /// The nodes in an order in which they can run, as near as possible to the given one. A node that overwrites a value
 /// comes after the other readers of that value.
-fn in_order(nodes: Vec<Node>) -> Vec<Node> {
+fn topological_order(nodes: Vec<Node>) -> Vec<Node> {
     let mut producer: HashMap<ValueId, usize> = HashMap::new();
-    for (place, node) in nodes.iter().enumerate() {
-        producer.extend(node.outputs.iter().map(|&output| (output, place)));
+    for (index, node) in nodes.iter().enumerate() {
+        producer.extend(node.outputs.iter().map(|&output| (output, index)));
     }
     let overwriter: HashMap<ValueId, usize> = nodes
         .iter()
         .enumerate()
-        .flat_map(|(place, node)| node.operator.overwrites().iter().map(move |&number| (node.inputs[number], place)))
+        .flat_map(|(index, node)| node.operator.overwrites().iter().map(move |&number| (node.inputs[number], index)))
         .collect();
-    let mut waits_for: Vec<usize> = vec![0; nodes.len()];
-    let mut unblocks: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
-    for (place, node) in nodes.iter().enumerate() {
+    let mut dependencies: Vec<usize> = vec![0; nodes.len()];
+    let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+    for (index, node) in nodes.iter().enumerate() {
         let before: HashSet<usize> = node.inputs.iter().filter_map(|input| producer.get(input)).copied().collect();
         let after: HashSet<usize> = node.inputs.iter().filter_map(|input| overwriter.get(input)).copied().collect();
-        for other in before.into_iter().filter(|&other| other != place) {
-            unblocks[other].push(place);
-            waits_for[place] += 1;
+        for other in before.into_iter().filter(|&other| other != index) {
+            dependents[other].push(index);
+            dependencies[index] += 1;
         }
-        for other in after.into_iter().filter(|&other| other != place) {
-            unblocks[place].push(other);
-            waits_for[other] += 1;
+        for other in after.into_iter().filter(|&other| other != index) {
+            dependents[index].push(other);
+            dependencies[other] += 1;
         }
     }
     let mut ready: BinaryHeap<Reverse<usize>> =
-        (0..nodes.len()).filter(|&place| waits_for[place] == 0).map(Reverse).collect();
+        (0..nodes.len()).filter(|&index| dependencies[index] == 0).map(Reverse).collect();
     let mut nodes: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
     let mut ordered = Vec::with_capacity(nodes.len());
-    while let Some(Reverse(place)) = ready.pop() {
-        ordered.extend(nodes[place].take());
-        for &other in &unblocks[place] {
-            waits_for[other] -= 1;
-            if waits_for[other] == 0 {
+    while let Some(Reverse(index)) = ready.pop() {
+        ordered.extend(nodes[index].take());
+        for &other in &dependents[index] {
+            dependencies[other] -= 1;
+            if dependencies[other] == 0 {
                 ready.push(Reverse(other));
             }
         }

@@ -1,8 +1,8 @@
-//! Where computed values and scratch tensors lie: packed into a few buffers by size, lifetime and use.
+//! Memory planning: computed values and scratch tensors are packed into a few buffers, the slots, by their live ranges.
 //!
-//! A value lives from the step that computes it to the last one that reads it; what is computed once lives always. Two
-//! that never live at the same time may share memory, and two that do may lie side by side in one slot, unless one step
-//! writes the one while it reads the other: a device tracks whole buffers, and none may be read and written by one dispatch.
+//! A value is live from the step that computes it to the last one that reads it; what is computed once is live always. Two
+//! tensors that are never live at the same time may share memory. Two that are may lie side by side in one slot, unless
+//! a step writes the one while it reads the other: wgpu tracks whole buffers, and a dispatch must not read and write one.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -35,19 +35,19 @@ pub struct Memory {
     pub scratch: Vec<Vec<Placement>>,
 }
 
-/// What lies in memory from one step to another, both included.
-struct Tenant {
+/// A tensor that must stay in memory from one step to another, both included.
+struct LiveRange {
     words: usize,
-    born: usize,
-    dies: usize,
-    what: What,
-    /// Other tenants that share a step with it, one of the two being written there.
-    apart: Vec<usize>,
+    first_step: usize,
+    last_step: usize,
+    tensor: Tensor,
+    /// Other ranges that share a step with it, one of the two being written there.
+    conflicts: Vec<usize>,
 }
 
 /// A computed value, or the scratch tensor of a step that has this number there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum What {
+enum Tensor {
     Value(ValueId),
     Scratch { step: usize, number: usize },
 }
@@ -57,47 +57,47 @@ enum What {
 /// The largest come first, so that no slot ever grows; each goes into the narrowest gap that is free while it lives
 /// ("greedy by size for offset calculation", Pisarchyk and Lee 2020, with several slots instead of one).
 pub(super) fn allocate(graph: &Graph, steps: &[Step], outputs: &[ValueId]) -> Memory {
-    let tenants = tenants(graph, steps, outputs);
-    let mut order: Vec<usize> = (0..tenants.len()).collect();
-    order.sort_by_key(|&number| (Reverse(tenants[number].words), tenants[number].born));
+    let ranges = live_ranges(graph, steps, outputs);
+    let mut order: Vec<usize> = (0..ranges.len()).collect();
+    order.sort_by_key(|&number| (Reverse(ranges[number].words), ranges[number].first_step));
     let mut slots: Vec<usize> = Vec::new();
-    let mut inhabitants: Vec<Vec<usize>> = Vec::new();
-    let mut placements: Vec<Option<Placement>> = vec![None; tenants.len()];
+    let mut in_slot: Vec<Vec<usize>> = Vec::new();
+    let mut placements: Vec<Option<Placement>> = vec![None; ranges.len()];
     for number in order {
-        let tenant = &tenants[number];
-        let size = tenant.words.max(1).next_multiple_of(ALIGNMENT);
-        let forbidden: Vec<usize> = tenant.apart.iter().filter_map(|&other| Some(placements[other]?.slot)).collect();
+        let range = &ranges[number];
+        let size = range.words.max(1).next_multiple_of(ALIGNMENT);
+        let forbidden: Vec<usize> = range.conflicts.iter().filter_map(|&other| Some(placements[other]?.slot)).collect();
         let gaps = (0..slots.len()).filter(|slot| !forbidden.contains(slot)).filter_map(|slot| {
-            let neighbours = inhabitants[slot].iter().filter(|&&other| tenants[other].lives_with(tenant));
-            let taken = neighbours.filter_map(|&other| placements[other]).map(|it| (it.offset, it.words));
+            let alive = in_slot[slot].iter().filter(|&&other| ranges[other].overlaps(range));
+            let taken = alive.filter_map(|&other| placements[other]).map(|it| (it.offset, it.words));
             let (gap, offset) = narrowest_gap(slots[slot], taken.collect(), size)?;
             Some((gap, slot, offset))
         });
         let (_, slot, offset) = gaps.min().unwrap_or((0, slots.len(), 0));
         if slot == slots.len() {
             slots.push(size);
-            inhabitants.push(Vec::new());
+            in_slot.push(Vec::new());
         }
-        inhabitants[slot].push(number);
-        placements[number] = Some(Placement { slot, offset, words: tenant.words });
+        in_slot[slot].push(number);
+        placements[number] = Some(Placement { slot, offset, words: range.words });
     }
     let mut memory = Memory { slots, values: HashMap::new(), scratch: vec![Vec::new(); steps.len()] };
-    for (tenant, placement) in tenants.iter().zip(placements) {
-        match (tenant.what, placement) {
-            (What::Value(value), Some(placement)) => {
+    for (range, placement) in ranges.iter().zip(placements) {
+        match (range.tensor, placement) {
+            (Tensor::Value(value), Some(placement)) => {
                 memory.values.insert(value, placement);
             }
-            // In the order of their numbers, as the tenants are.
-            (What::Scratch { step, .. }, Some(placement)) => memory.scratch[step].push(placement),
+            // In the order of their numbers, as the ranges are.
+            (Tensor::Scratch { step, .. }, Some(placement)) => memory.scratch[step].push(placement),
             (_, None) => {}
         }
     }
     memory
 }
 
-impl Tenant {
-    fn lives_with(&self, other: &Self) -> bool {
-        self.born <= other.dies && other.born <= self.dies
+impl LiveRange {
+    fn overlaps(&self, other: &Self) -> bool {
+        self.first_step <= other.last_step && other.first_step <= self.last_step
     }
 }
 
@@ -116,8 +116,8 @@ fn narrowest_gap(slot: usize, mut taken: Vec<(usize, usize)>, size: usize) -> Op
     narrowest
 }
 
-/// Everything that needs a place, in the order of the steps.
-fn tenants(graph: &Graph, steps: &[Step], outputs: &[ValueId]) -> Vec<Tenant> {
+/// Everything that needs memory, in the order of the steps.
+fn live_ranges(graph: &Graph, steps: &[Step], outputs: &[ValueId]) -> Vec<LiveRange> {
     let mut last_use: HashMap<ValueId, usize> = HashMap::new();
     for (index, step) in steps.iter().enumerate() {
         for &value in step.node.inputs.iter().chain(&step.node.outputs) {
@@ -126,37 +126,37 @@ fn tenants(graph: &Graph, steps: &[Step], outputs: &[ValueId]) -> Vec<Tenant> {
     }
     last_use.extend(outputs.iter().map(|&output| (output, usize::MAX)));
 
-    let mut tenants: Vec<Tenant> = Vec::new();
-    let mut numbers: HashMap<What, usize> = HashMap::new();
+    let mut ranges: Vec<LiveRange> = Vec::new();
+    let mut numbers: HashMap<Tensor, usize> = HashMap::new();
     const ALWAYS: (usize, usize) = (0, usize::MAX);
     for (step, planned) in steps.iter().enumerate() {
         let Step { node, variant, once, .. } = planned;
         let constant = planned.is_constant();
         let values = node.outputs.iter().map(|&value| {
             let life = if constant { ALWAYS } else { (step, last_use[&value]) };
-            (graph.value(value).words(), life, What::Value(value))
+            (graph.value(value).words(), life, Tensor::Value(value))
         });
         let scratch = variant.scratch.iter().enumerate().map(|(number, &words)| {
             let kept = *once > 0 && !constant && variant.prepacking.scratch.contains(&number);
-            (words, if kept { ALWAYS } else { (step, step) }, What::Scratch { step, number })
+            (words, if kept { ALWAYS } else { (step, step) }, Tensor::Scratch { step, number })
         });
         let mut written: Vec<usize> = Vec::new();
-        for (words, (born, dies), what) in values.chain(scratch) {
-            written.push(tenants.len());
-            numbers.insert(what, tenants.len());
-            tenants.push(Tenant { words, born, dies, what, apart: Vec::new() });
+        for (words, (first_step, last_step), tensor) in values.chain(scratch) {
+            written.push(ranges.len());
+            numbers.insert(tensor, ranges.len());
+            ranges.push(LiveRange { words, first_step, last_step, tensor, conflicts: Vec::new() });
         }
-        let tenant_of = |input: &ValueId| numbers.get(&What::Value(*input)).copied();
-        let read: Vec<usize> = node.inputs.iter().filter_map(tenant_of).collect();
-        written.extend(node.operator.overwrites().iter().filter_map(|&number| tenant_of(&node.inputs[number])));
+        let range_of = |input: &ValueId| numbers.get(&Tensor::Value(*input)).copied();
+        let read: Vec<usize> = node.inputs.iter().filter_map(range_of).collect();
+        written.extend(node.operator.overwrites().iter().filter_map(|&number| range_of(&node.inputs[number])));
         for &one in &written {
             for &other in written.iter().chain(&read).filter(|&&other| other != one) {
-                tenants[one].apart.push(other);
-                tenants[other].apart.push(one);
+                ranges[one].conflicts.push(other);
+                ranges[other].conflicts.push(one);
             }
         }
     }
-    tenants
+    ranges
 }
 
 #[cfg(test)]

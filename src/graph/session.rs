@@ -24,7 +24,7 @@ pub enum SessionError {
     #[error("tensor '{0}' is missing")]
     Missing(String),
     /// A tensor of this name has another shape.
-    #[error("tensor '{tensor}' is {held} here, not {wanted}")]
+    #[error("tensor '{tensor}' has shape {held}, expected {wanted}")]
     OtherShape {
         /// Its name.
         tensor: String,
