@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::train::log::EpochLine;
-use crate::train::run::{Opening, Watcher};
+use crate::train::watcher::{Opening, Watcher};
 
 /// Time between plain lines.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(15);

@@ -5,9 +5,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::config::{self, Config, ConfigError, NetworkKind};
+use super::error::TrainError;
 use super::folder::{FolderError, RunFolder};
 use super::log::{self, SummaryMetric};
-use super::run::TrainError;
 
 /// A table of the paper.
 #[derive(Debug)]

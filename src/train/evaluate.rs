@@ -8,8 +8,9 @@ use image::RgbImage;
 
 use super::checkpoint::{State, check_fits, network_only};
 use super::config::Config;
+use super::error::TrainError;
 use super::people::People;
-use super::run::{TrainError, Watcher};
+use super::watcher::Watcher;
 use crate::data::augmentation::Placement;
 use crate::data::{Batch, BatchPerson, Size, Skeleton};
 use crate::gpu::Gpu;

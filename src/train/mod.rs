@@ -3,12 +3,16 @@
 //! [`run()`] is the loop and the place to begin reading. [`config`] says what a run is made of, [`schedule`] how fast it
 //! learns, [`step`] what one step does on the adapter and [`memory`] what it takes there, [`people`] who is trained on
 //! and who is scored, [`evaluate`] how, [`accuracy`] how the training pictures do, [`results`] what public tools read of
-//! the scored ones; [`checkpoint`], [`folder`] and [`log`] keep what must survive, [`events`] what TensorBoard shows. [`ablation`] holds the paper's tables of runs.
+//! the scored ones. `recorder` writes all records but checkpoints: [`log`], [`events`] for TensorBoard, sheets, results;
+//! [`checkpoint`] and [`folder`] keep what a run needs to continue; `clock` measures its time; a [`watcher`] is told how
+//! it goes. [`ablation`] holds the paper's tables of runs.
 
 pub mod ablation;
 pub mod accuracy;
 pub mod checkpoint;
+mod clock;
 pub mod config;
+mod error;
 pub mod evaluate;
 pub mod events;
 pub mod folder;
@@ -17,11 +21,15 @@ pub mod log;
 pub mod memory;
 pub mod objective;
 pub mod people;
+mod recorder;
 pub mod results;
 pub mod run;
 pub mod schedule;
 pub mod step;
+pub mod watcher;
 
 pub use config::Config;
-pub use run::{Outcome, TrainError, Watcher, run};
+pub use error::TrainError;
+pub use run::{Outcome, run};
 pub use schedule::Schedule;
+pub use watcher::Watcher;

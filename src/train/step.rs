@@ -57,10 +57,14 @@ pub struct StepConfig {
 }
 
 /// The losses of one step, and what its network had learnt before it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StepLoss {
     /// Number of the step, from 0.
     pub step: u64,
+    /// The learning rate that it was submitted with.
+    pub learning_rate: f64,
+    /// The names of its pictures.
+    pub pictures: Vec<String>,
     /// Loss of the joint heat maps.
     pub joints: f32,
     /// Loss of the bone heat maps; 0 for networks without.
@@ -161,6 +165,8 @@ pub struct Trainer {
 /// Losses and found joints on their way to the host.
 struct PendingLoss {
     step: u64,
+    learning_rate: f64,
+    pictures: Vec<String>,
     joints: Readback,
     bones: Option<Readback>,
     found: Readback,
@@ -235,6 +241,8 @@ impl Trainer {
         self.session.run()?;
         self.pending.push_back(PendingLoss {
             step: self.step,
+            learning_rate,
+            pictures: batch.people.iter().map(|person| person.name.clone()).collect(),
             joints: self.session.read_later(self.losses.joints)?,
             bones: self.losses.bones.map(|loss| self.session.read_later(loss)).transpose()?,
             found: self.session.read_later(self.found)?,
@@ -245,7 +253,8 @@ impl Trainer {
     }
 
     fn finish_oldest(&mut self) -> Result<(), NetworkError> {
-        let Some(PendingLoss { step, joints, bones, found, truth }) = self.pending.pop_front() else { return Ok(()) };
+        let Some(pending) = self.pending.pop_front() else { return Ok(()) };
+        let PendingLoss { step, learning_rate, pictures, joints, bones, found, truth } = pending;
         let first = |readback: Readback| -> Result<f32, SessionError> {
             Ok(readback.wait()?.first().copied().unwrap_or(f32::NAN))
         };
@@ -254,8 +263,13 @@ impl Trainer {
         let found: Vec<f32> = found.wait().map_err(SessionError::from)?;
         let accuracy = Accuracy::of(found.as_chunks::<3>().0, &truth, self.config.size.map(|side| side / 4));
         let total = self.config.objective.total(joints, bones);
-        self.finished.push(StepLoss { step, joints, bones, total, accuracy });
+        self.finished.push(StepLoss { step, learning_rate, pictures, joints, bones, total, accuracy });
         Ok(())
+    }
+
+    /// Steps that were submitted and whose losses [`losses`](Self::losses) has not returned yet.
+    pub fn in_flight(&self) -> u64 {
+        (self.pending.len() + self.finished.len()) as u64
     }
 
     /// The losses of the steps that have finished since the last call, in order; of all submitted ones where
