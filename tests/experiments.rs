@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use ditn::models::ModelConfig;
 use ditn::nn::{Mode, Network};
 use ditn::train::config;
-use ditn::train::people::skeleton_of;
 
 fn experiments() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets");
@@ -25,7 +24,7 @@ fn every_experiment_is_a_valid_configuration_and_its_network_builds() {
     for path in experiments {
         let config = config::from_file(&path).unwrap_or_else(|error| panic!("{error}"));
         config.validate().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let model = config.model_config(skeleton_of(config.data.kind));
+        let model = config.model_config(config.data.kind.skeleton());
         let mut net = Network::new(Mode::Inference);
         let (_, image) = net.pictures(1, config.train.size).expect("the size was validated");
         model.build(&mut net, image).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -39,8 +38,8 @@ fn an_experiment_of_the_paper_is_of_the_network_the_size_and_the_schedule_in_its
         let stem = path.file_stem().expect("it is a file").to_string_lossy();
         let Some((network, size)) = stem.rsplit_once('_').filter(|(_, size)| size.contains('x')) else { continue };
         let config = config::from_file(&path).unwrap_or_else(|error| panic!("{error}"));
-        let named = ModelConfig::named(&network.replace('_', "-"), skeleton_of(config.data.kind));
-        assert_eq!(Some(config.model_config(skeleton_of(config.data.kind))), named, "{stem}");
+        let named = ModelConfig::named(&network.replace('_', "-"), config.data.kind.skeleton());
+        assert_eq!(Some(config.model_config(config.data.kind.skeleton())), named, "{stem}");
         let [height, width] = config.train.size;
         assert_eq!(size, format!("{height}x{width}"));
         assert_eq!(config.schedule, config::ScheduleConfig::default(), "{stem}");

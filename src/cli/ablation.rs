@@ -16,7 +16,7 @@ use crate::train::checkpoint::{self, write_atomically};
 use crate::train::config::{self, Config, NetworkKind};
 use crate::train::folder::RunFolder;
 use crate::train::log::SummaryMetric;
-use crate::train::people::{People, skeleton_of};
+use crate::train::people::People;
 use crate::train::{self, Outcome};
 
 /// Below a table.
@@ -250,10 +250,10 @@ fn pictures(config: &Config, people: &People) -> usize {
 /// channels than joints it cannot tell all joints apart, however long it learns.
 fn caution(runs: &[Run]) -> Option<String> {
     let narrow = |Run { config, .. }: &&Run| {
-        config.model.kind == NetworkKind::Hrnet && config.model.width < skeleton_of(config.data.kind).joints.len()
+        config.model.kind == NetworkKind::Hrnet && config.model.width < config.data.kind.skeleton().joints.len()
     };
     let Run { config, .. } = runs.iter().find(narrow)?;
-    let (joints, width) = (skeleton_of(config.data.kind).joints.len(), config.model.width);
+    let (joints, width) = (config.data.kind.skeleton().joints.len(), config.model.width);
     Some(format!(
         "Caution: HRNet's head makes the maps of {joints} joints from {width} channels and cannot tell them all apart; DITN's \
          decoder can. A fair first row needs --set model.width={joints} or more."

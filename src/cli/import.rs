@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Common, Status, print, print_json};
-use crate::data::Skeleton;
 use crate::data::skeleton::{COCO, LSP, MPII};
+use crate::data::{DataKind, Skeleton};
 use crate::models::NAMES;
 use crate::nn::{Matching, WeightFile};
 use crate::train::checkpoint::{self, Checkpoint, Header, Progress};
 use crate::train::config::{self, Config, NetworkConfig};
-use crate::train::people::kind_of;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,7 +105,7 @@ fn configuration(
 ) -> anyhow::Result<Config> {
     let mut config = Config { model: model.clone(), ..Config::default() };
     config.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    config.data.kind = kind_of(skeleton);
+    config.data.kind = DataKind::of_skeleton(skeleton);
     if *skeleton == COCO {
         config.train.size = [256, 192];
     }

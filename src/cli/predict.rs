@@ -18,7 +18,6 @@ use crate::predict::predictor::Predictor;
 use crate::predict::{Keypoint, Pose, draw, explain, poses_in_pictures};
 use crate::train::checkpoint::{self, Checkpoint, write_atomically};
 use crate::train::evaluate::predictor_of;
-use crate::train::people::skeleton_of;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -144,7 +143,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     if let Some(rule) = arguments.decode {
         config.evaluate.decode = rule.into();
     }
-    let skeleton = skeleton_of(config.data.kind);
+    let skeleton = config.data.kind.skeleton();
     let paths = find(&arguments.pictures)?;
     check_format(arguments.format, skeleton, &paths)?;
     let boxes = boxes_for(&arguments, &paths)?;

@@ -4,11 +4,13 @@
 //! those of the papers.
 
 mod blocks;
+mod config;
 mod ditn;
 mod hrnet;
 mod resnet;
 mod summary;
 
+pub use config::{Layers, NetworkConfig, NetworkKind};
 pub use ditn::Ditn;
 pub use hrnet::HrNet;
 pub use resnet::{Depth, ResNet};

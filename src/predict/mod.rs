@@ -7,7 +7,7 @@ pub mod pictures;
 pub mod predictor;
 pub mod sheet;
 
-pub use predictor::{NetworkError, Predictor, Reading};
+pub use predictor::{DecodeOptions, NetworkError, Predictor};
 
 use crate::data::crop::heat_map_to_picture;
 use crate::data::{BatchPerson, Size};

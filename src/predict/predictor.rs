@@ -47,11 +47,18 @@ pub enum NetworkError {
 
 /// How joints are read from a network's heat maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+pub struct DecodeOptions {
     /// The heat maps are the mean of the picture's and the mirrored picture's.
     pub flip_test: bool,
     /// How a map becomes a point.
     pub decode: Decode,
+}
+
+impl Default for DecodeOptions {
+    /// As the papers are scored: with the flip test, a quarter of a pixel towards the larger neighbours.
+    fn default() -> Self {
+        Self { flip_test: true, decode: Decode::Quarter }
+    }
 }
 
 /// A network with running statistics, its crop and its decoding, planned for one batch size.
@@ -89,10 +96,10 @@ impl Predictor {
         model: &ModelConfig,
         size: [usize; 2],
         batch: usize,
-        reading: Reading,
+        options: DecodeOptions,
     ) -> Result<Self, NetworkError> {
         let mut store = Store::new(gpu);
-        let predictor = Self::sharing(gpu, model, size, batch, reading, &mut store)?;
+        let predictor = Self::sharing(gpu, model, size, batch, options, &mut store)?;
         gpu.save_pipelines();
         Ok(Self { store: Some(store), ..predictor })
     }
@@ -106,19 +113,19 @@ impl Predictor {
         model: &ModelConfig,
         size: [usize; 2],
         batch: usize,
-        reading: Reading,
+        options: DecodeOptions,
         store: &mut Store,
     ) -> Result<Self, NetworkError> {
         let mut net = Network::new(Mode::Inference);
         let (pictures, image) = net.pictures(batch, size)?;
         let mut maps = model.build(&mut net, image)?;
-        if reading.flip_test {
+        if options.flip_test {
             let mirrored = net.graph.apply_one(FlipHorizontal, &[image])?;
             let mirrored = model.build(&mut net, mirrored)?.joints;
             let merge = FlipMerge { partner: model.skeleton.flipped_joints() };
             maps.joints = net.graph.apply_one(merge, &[maps.joints, mirrored])?;
         }
-        let decoded = net.graph.apply_one(reading.decode, &[maps.joints])?;
+        let decoded = net.graph.apply_one(options.decode, &[maps.joints])?;
         let kept = [Some(decoded), Some(maps.joints), maps.bones, maps.gates.channel, maps.gates.spatial];
         let outputs: Vec<ValueId> = kept.into_iter().flatten().collect();
         fuse(&mut net.graph, &outputs);

@@ -36,7 +36,7 @@ pub fn predictor_of(
     let expected = model.shapes(config.train.size).map_err(NetworkError::from)?;
     let state = network_only(state);
     check_fits(path, &expected, &state)?;
-    let mut predictor = Predictor::new(gpu, &model, config.train.size, batch, config.evaluate.reading())?;
+    let mut predictor = Predictor::new(gpu, &model, config.train.size, batch, config.evaluate.decode_options())?;
     predictor.load(&state)?;
     Ok(predictor)
 }

@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::config::{Config, DataKind, Split};
+use super::config::{Config, Split};
 use super::results::{Results, coco_results};
 use crate::data::loader::steps_in_epoch;
-use crate::data::skeleton::{COCO, LSP, MPII};
 use crate::data::synthetic::{self, Synthetic};
 use crate::data::{
-    Annotation, Coco, DataError, Dataset, FirstOf, Joined, Leeds, LeedsSplit, Loader, LoaderOptions, Mpii, Person,
-    Size, Skeleton,
+    Annotation, Coco, DataError, DataKind, Dataset, FirstOf, Joined, Leeds, LeedsSplit, Loader, LoaderOptions, Mpii,
+    Person, Size, Skeleton,
 };
 use crate::metrics::{Evaluation, MeanPose, Score, ScoreError, oks, score_people};
 use crate::predict::{Keypoint, Pose, places};
@@ -161,24 +160,6 @@ impl People {
     /// Nobody is in the split.
     pub fn evaluation_batches(&self, config: &Config) -> Result<Loader, DataError> {
         Loader::evaluation(Arc::clone(&self.evaluation), &loader_options(config))
-    }
-}
-
-/// The skeleton of a kind of data set.
-pub fn skeleton_of(kind: DataKind) -> &'static Skeleton {
-    match kind {
-        DataKind::Synthetic | DataKind::Mpii => &MPII,
-        DataKind::Lsp => &LSP,
-        DataKind::Coco => &COCO,
-    }
-}
-
-/// A kind of data set whose people have the joints of `skeleton`.
-pub fn kind_of(skeleton: &Skeleton) -> DataKind {
-    match skeleton.name {
-        "lsp" => DataKind::Lsp,
-        "coco" => DataKind::Coco,
-        _ => DataKind::Mpii,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::ops::adamw::AdamWSettings;
 use crate::ops::decode::Decode;
 use crate::ops::loss_scale;
 use crate::ops::targets::{BoneTargets, JointTargets};
-use crate::predict::Reading;
+use crate::predict::DecodeOptions;
 use crate::predict::predictor::{NetworkError, Predictor, upload};
 
 /// Steps that may be on their way on the device before [`Trainer::submit`] waits for the oldest.
@@ -327,9 +327,9 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Predictor::new`].
-    pub fn predictor(&mut self, reading: Reading) -> Result<Predictor, NetworkError> {
+    pub fn predictor(&mut self, options: DecodeOptions) -> Result<Predictor, NetworkError> {
         let &StepConfig { size, batch, .. } = &self.config;
-        Predictor::sharing(&self.gpu, &self.model, size, batch, reading, &mut self.store)
+        Predictor::sharing(&self.gpu, &self.model, size, batch, options, &mut self.store)
     }
 
     /// Runs the last step once more with time stamps (and so updates the parameters): seconds of each dispatch.

@@ -1,85 +1,15 @@
 //! From TOML text and `--set` overrides to a [`Config`], with messages that name the key and the line.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
-use super::Config;
+use super::error::ConfigError;
+use super::run::Config;
 
 /// The configuration of `ditn train` without arguments.
 const EMBEDDED: &str = include_str!("../../../datasets/synthetic/ditn_tiny.toml");
-
-/// A configuration that cannot be used, with what is needed to mend it.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the configuration {}: {error}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: std::io::Error,
-    },
-    /// The text is not TOML.
-    #[error("{origin}: not TOML: {message}")]
-    Syntax {
-        /// File and line, or the override.
-        origin: String,
-        /// What the parser says.
-        message: String,
-    },
-    /// A key that no part of the configuration has.
-    #[error("{origin}: unknown key `{key}`{}; known here: {known}", suggestion(nearest))]
-    UnknownKey {
-        /// File and line, or the override.
-        origin: String,
-        /// The key, with its table.
-        key: String,
-        /// The most similar known key, if any is similar.
-        nearest: Option<String>,
-        /// All known keys of the table.
-        known: String,
-    },
-    /// A value of the wrong type, or outside its type's range.
-    #[error("{origin}: `{key}`: {message}")]
-    WrongType {
-        /// File and line, or the override.
-        origin: String,
-        /// The key, with its table.
-        key: String,
-        /// What was found and what was expected.
-        message: String,
-    },
-    /// An override that is not `key=value`.
-    #[error("--set {text}: write it as key=value, for example --set train.batch=16")]
-    NotAnAssignment {
-        /// The override.
-        text: String,
-    },
-    /// A value outside its range.
-    #[error("{table}.{problem}")]
-    Range {
-        /// The table.
-        table: &'static str,
-        /// Key, value and range.
-        problem: String,
-    },
-    /// A value of the right type that breaks a rule.
-    #[error("`{key}` = {value} {rule}")]
-    Rule {
-        /// The key, with its table.
-        key: &'static str,
-        /// The value.
-        value: String,
-        /// The rule it breaks.
-        rule: &'static str,
-    },
-}
-
-fn suggestion(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or(String::new(), |n| format!(", did you mean `{n}`?"))
-}
 
 /// The embedded default: DITN on synthetic people, in minutes on two CPU cores.
 ///
@@ -275,7 +205,7 @@ mod tests {
         let overrides = ["train.batch=4", "train.batch=6", "model.kind=hrnet", "train.size=[64, 96]", "name=a"];
         let config = with_overrides(Config::default(), &overrides.map(String::from)).unwrap();
         assert_eq!((config.train.batch, config.train.size), (6, [64, 96]));
-        assert_eq!((config.model.kind, config.name.as_str()), (super::super::NetworkKind::Hrnet, "a"));
+        assert_eq!((config.model.kind, config.name.as_str()), (crate::models::NetworkKind::Hrnet, "a"));
     }
 
     #[test]

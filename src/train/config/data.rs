@@ -1,0 +1,72 @@
+//! `[data]`: which people.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::rule::rule;
+use crate::data::synthetic::SyntheticOptions;
+use crate::data::{Augmentation, DataKind};
+
+/// `[data]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// Synthetic people or a data set on disk.
+    pub kind: DataKind,
+    /// The folder that holds the data set's own folder (`lsp/`, `mpii/`, `coco/`); where absent, the environment variable `DITN_DATA`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// LSP only: train on LSP Extended (`lspet/`) as well.
+    pub extended: bool,
+    /// MPII, COCO: annotations of the people to learn from, in the data set's folder; where absent the release's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<PathBuf>,
+    /// MPII, COCO: annotations of the people to be scored, in the data set's folder; where absent the release's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<PathBuf>,
+    /// COCO: detected boxes to be scored in place of the true ones, a JSON file in the data set's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<PathBuf>,
+    /// Train on the first so many people only; 0 means all of them (synthetic: endless new ones).
+    pub people: usize,
+    /// How hard the synthetic pictures are.
+    pub synthetic: SyntheticOptions,
+    /// How training pictures are varied.
+    pub augmentation: Augmentation,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            kind: DataKind::Synthetic,
+            root: None,
+            extended: false,
+            training: None,
+            evaluation: None,
+            boxes: None,
+            people: 0,
+            synthetic: SyntheticOptions::default(),
+            augmentation: Augmentation::default(),
+        }
+    }
+}
+
+impl DataConfig {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// A message that names the key, its value and the rule that it breaks.
+    pub fn check(&self) -> Result<(), String> {
+        let kind = self.kind;
+        let (is_coco, has_files) = (kind == DataKind::Coco, matches!(kind, DataKind::Mpii | DataKind::Coco));
+        rule(!self.extended || kind == DataKind::Lsp, "extended", &self.extended, "is for data.kind = \"lsp\" only")?;
+        // The annotations of the other kinds are always the release's.
+        for (key, file) in [("training", &self.training), ("evaluation", &self.evaluation)] {
+            rule(file.is_none() || has_files, key, file, "is for data.kind = \"mpii\" or \"coco\" only")?;
+        }
+        rule(self.boxes.is_none() || is_coco, "boxes", &self.boxes, "is for data.kind = \"coco\" only")?;
+        self.augmentation.check().map_err(|problem| format!("augmentation.{problem}"))?;
+        self.synthetic.check().map_err(|problem| format!("synthetic.{problem}"))
+    }
+}

@@ -1,0 +1,108 @@
+//! The whole configuration of a run.
+
+use serde::{Deserialize, Serialize};
+
+use super::data::DataConfig;
+use super::error::ConfigError;
+use super::evaluate::EvaluateConfig;
+use super::loss::LossConfig;
+use super::optimizer::OptimizerConfig;
+use super::output::OutputConfig;
+use super::rule::rule;
+use super::schedule::ScheduleConfig;
+use super::train::TrainConfig;
+use crate::data::{Size, Skeleton};
+use crate::models::{ModelConfig, NetworkConfig};
+use crate::train::step::StepConfig;
+
+/// A whole run. The same values, the same seed and the same adapter give the same parameters to the bit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Names the run; the default output folder is `runs/<name>-<number>`.
+    pub name: String,
+    /// Seeds the initial parameters, the order of the pictures, their augmentation and the synthetic people.
+    pub seed: u64,
+    /// Which people.
+    pub data: DataConfig,
+    /// Which network.
+    pub model: NetworkConfig,
+    /// How long, and in what portions.
+    pub train: TrainConfig,
+    /// What is minimised.
+    pub loss: LossConfig,
+    /// AdamW's constants.
+    pub optimizer: OptimizerConfig,
+    /// The learning rate over the run.
+    pub schedule: ScheduleConfig,
+    /// How the held-out people are scored.
+    pub evaluate: EvaluateConfig,
+    /// What is written, and how often.
+    pub output: OutputConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: "run".into(),
+            seed: 1,
+            data: DataConfig::default(),
+            model: NetworkConfig::default(),
+            train: TrainConfig::default(),
+            loss: LossConfig::default(),
+            optimizer: OptimizerConfig::default(),
+            schedule: ScheduleConfig::default(),
+            evaluate: EvaluateConfig::default(),
+            output: OutputConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Checks the rules that types cannot carry: those of each table, in the order of the tables.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for the first broken rule.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let name_fits = !self.name.is_empty()
+            && self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            && !self.name.starts_with('.');
+        rule(name_fits, "name", &self.name, "must be letters, digits, '-', '_' and '.', as it names a folder")
+            .map_err(|problem| ConfigError::Value { problem })?;
+        for (table, checked) in [
+            ("data", self.data.check()),
+            ("model", self.model.check()),
+            ("train", self.train.check(&self.data, &self.model)),
+            ("loss", self.loss.check()),
+            ("optimizer", self.optimizer.check()),
+            ("schedule", self.schedule.check()),
+            ("evaluate", self.evaluate.check()),
+        ] {
+            checked.map_err(|problem| ConfigError::Value { problem: format!("{table}.{problem}") })?;
+        }
+        Ok(())
+    }
+
+    /// The network for people of `skeleton`.
+    pub fn model_config(&self, skeleton: &'static Skeleton) -> ModelConfig {
+        self.model.model(skeleton)
+    }
+
+    /// What one training step is made of.
+    pub fn step_config(&self) -> StepConfig {
+        StepConfig {
+            size: self.train.size,
+            batch: self.train.batch,
+            objective: self.loss.objective(),
+            sigma: self.loss.sigma,
+            precision: self.train.precision,
+            optimizer: self.optimizer.settings(),
+        }
+    }
+
+    /// The size of the network's input.
+    pub fn input_size(&self) -> Size {
+        let [height, width] = self.train.size.map(|side| side as u32);
+        Size { width, height }
+    }
+}

@@ -1,0 +1,52 @@
+//! `[train]`: how long, and in what portions.
+
+use serde::{Deserialize, Serialize};
+
+use super::data::DataConfig;
+use super::rule::rule;
+use crate::data::DataKind;
+use crate::models::NetworkConfig;
+use crate::train::step::Precision;
+
+/// `[train]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Height and width of the crop in pixels, multiples of 32; heat maps have a quarter of each.
+    pub size: [usize; 2],
+    /// Pictures a step.
+    pub batch: usize,
+    /// Passes; the log has a line for each.
+    pub epochs: usize,
+    /// Pictures a pass; 0 means each training person once. The remainder of a division by `batch` is left out.
+    pub pictures_per_epoch: usize,
+    /// How feature maps and their gradients are stored in training: "f32", or "f16" with a loss scale for half the memory
+    /// and traffic. Evaluations store them as float32.
+    pub precision: Precision,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self { size: [256, 256], batch: 32, epochs: 210, pictures_per_epoch: 0, precision: Precision::F32 }
+    }
+}
+
+impl TrainConfig {
+    /// Checks the values, some of which depend on the people and the network.
+    ///
+    /// # Errors
+    /// A message that names the key, its value and the rule that it breaks.
+    pub fn check(&self, data: &DataConfig, model: &NetworkConfig) -> Result<(), String> {
+        let Self { size, batch, epochs, pictures_per_epoch, .. } = self;
+        let multiples = size.iter().all(|&side| side >= 32 && side % 32 == 0);
+        rule(multiples, "size", size, "must be height and width in multiples of 32")?;
+        let suits = !model.has_parameter_adapter() || size.iter().all(|&side| side >= 64);
+        rule(suits, "size", size, "must be at least 64 each way for DITN's parameter adapter")?;
+        rule(*batch >= 1, "batch", batch, "must be at least 1")?;
+        rule(*epochs >= 1, "epochs", epochs, "must be at least 1")?;
+        let (limited, key) = (*pictures_per_epoch > 0, "pictures_per_epoch");
+        let endless = data.kind == DataKind::Synthetic && data.people == 0;
+        rule(limited || !endless, key, pictures_per_epoch, "must be set, as synthetic people are endless")?;
+        rule(!limited || pictures_per_epoch >= batch, key, pictures_per_epoch, "must be at least train.batch")
+    }
+}
