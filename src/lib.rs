@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod cli;
 pub mod data;
+pub mod files;
 pub mod gpu;
 pub mod graph;
 pub mod ir;

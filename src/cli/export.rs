@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Common, Status, print, print_json};
+use crate::nn::checkpoint::network_only;
 use crate::train::checkpoint;
 
 const EXAMPLES: &str = "\
@@ -41,7 +42,7 @@ struct Report {
 pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let checkpoint = checkpoint::load(&arguments.checkpoint)?;
     checkpoint::export(&arguments.out, &checkpoint)?;
-    let network = checkpoint::network_only(&checkpoint.state);
+    let network = network_only(&checkpoint.state);
     let report = Report { tensors: network.len(), numbers: network.values().map(|tensor| tensor.data.len()).sum() };
     if common.json {
         print_json(&report)?;

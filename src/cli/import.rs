@@ -9,8 +9,9 @@ use crate::data::skeleton::{COCO, LSP, MPII};
 use crate::data::{DataKind, Skeleton};
 use crate::models::NAMES;
 use crate::nn::{Matching, WeightFile};
-use crate::train::checkpoint::{self, Checkpoint, Header, Progress};
+use crate::train::checkpoint::{self, Checkpoint, Header};
 use crate::train::config::{self, Config, NetworkConfig};
+use crate::train::progress::Progress;
 
 const EXAMPLES: &str = "\
 Examples:

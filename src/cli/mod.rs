@@ -32,8 +32,8 @@ use clap::{Parser, Subcommand};
 use image::{ImageFormat, RgbImage};
 use serde::Serialize;
 
+use crate::files::write_atomically;
 use crate::gpu::{AdapterChoice, Gpu};
-use crate::train::checkpoint::write_atomically;
 
 const EXIT_STATUS: &str = "\
 Exit status:

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::{Common, Status, print, print_json};
+use crate::files::write_atomically;
 use crate::plot::{Chart, Level, Line, svg};
-use crate::train::checkpoint::write_atomically;
 use crate::train::log::{self, EpochLine, SummaryMetric};
 
 const EXAMPLES: &str = "\

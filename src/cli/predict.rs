@@ -11,12 +11,13 @@ use super::{Common, Status, print, print_json, save_picture};
 use crate::data::augmentation::Placement;
 use crate::data::skeleton::COCO;
 use crate::data::{Batch, Joint, Person, Size, Skeleton};
+use crate::files::write_atomically;
 use crate::ops::decode::Decode;
 use crate::predict::boxes::{BoxEntry, PersonBox, boxes_of};
 use crate::predict::pictures::{coco_number, find, stems};
 use crate::predict::predictor::Predictor;
 use crate::predict::{Keypoint, Pose, draw, explain, poses_in_pictures};
-use crate::train::checkpoint::{self, Checkpoint, write_atomically};
+use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::evaluate::predictor_of;
 
 const EXAMPLES: &str = "\

@@ -11,9 +11,9 @@ use super::{Common, Status, print, print_json};
 use crate::bench::inference_plan;
 use crate::bench::{Tuned, tune};
 use crate::data::skeleton::MPII;
+use crate::files::write_atomically;
 use crate::graph::{Choices, choices_path};
 use crate::models::{ModelConfig, NAMES};
-use crate::train::checkpoint::write_atomically;
 use crate::train::config::Config;
 use crate::train::memory::training_plan;
 

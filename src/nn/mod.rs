@@ -5,6 +5,7 @@
 //! same name shares its parameters with the first. [`WeightFile`] reads tensors that others have saved, [`Matching`]
 //! says which of them are the network's.
 
+pub mod checkpoint;
 mod initial;
 mod input;
 mod layers;

@@ -1,83 +1,15 @@
-//! Checkpoints: everything a run needs to go on to the bit, in one safetensors file.
+//! Checkpoints of a run: everything that it needs to go on to the bit, in one file.
 //!
-//! Tensors are little-endian float32 under their public names: parameters, running statistics, and the optimizer's
-//! under `optimizer.`. One metadata entry, `ditn`, holds the configuration and the position in the run as JSON. There
-//! is no further random state: pictures, their order and augmentation follow from seed, epoch and step.
+//! The format is [`nn::checkpoint`](crate::nn::checkpoint)'s; the header holds the configuration and the position in the
+//! run. There is no further random state: pictures, their order and augmentation follow from seed, epoch and step.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::accuracy::Accuracy;
 use super::config::Config;
-use crate::graph::Tensor;
-use crate::nn::{OPTIMIZER, Shapes};
-
-/// Named tensors of a network, and of its optimizer in a checkpoint of a run.
-pub type State = BTreeMap<String, Tensor>;
-
-/// The metadata entry that holds [`Header`].
-const METADATA_KEY: &str = "ditn";
-
-/// How far a run has come.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Optimizer steps done.
-    pub step: u64,
-    /// Epochs done, scored and logged.
-    pub epochs: u64,
-    /// Losses and found joints of the epoch that is under way.
-    pub epoch: EpochSums,
-    /// The last score, with its epoch.
-    pub score: Option<Score>,
-    /// The best score, with its epoch.
-    pub best: Option<Score>,
-    /// Seconds spent so far, evaluation included.
-    pub seconds: f64,
-    /// Seconds spent so far on training steps.
-    pub training_seconds: f64,
-    /// Seconds of these in which no batch was ready.
-    #[serde(default)]
-    pub waiting_seconds: f64,
-    /// Name of the adapter; another one may round differently.
-    pub adapter: String,
-}
-
-/// Sums over the steps of an epoch so far.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct EpochSums {
-    /// Steps summed.
-    pub steps: u64,
-    /// Joint losses.
-    pub joints: f64,
-    /// Bone losses.
-    pub bones: f64,
-    /// Total losses.
-    pub total: f64,
-    /// Joints found in the training pictures.
-    #[serde(default)]
-    pub accuracy: Accuracy,
-    /// Seconds of training.
-    pub seconds: f64,
-    /// Seconds of these in which no batch was ready.
-    #[serde(default)]
-    pub waiting_seconds: f64,
-}
-
-/// A score on the evaluation split.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Score {
-    /// Epochs done when it was taken.
-    pub epoch: u64,
-    /// Such as `PCKh@0.5`.
-    pub name: String,
-    /// In percent.
-    pub value: f64,
-}
+use super::progress::Progress;
+use crate::nn::checkpoint::{self, CheckpointError, State};
 
 /// What a checkpoint says about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,127 +29,20 @@ pub struct Checkpoint {
     pub state: State,
 }
 
-/// A checkpoint that cannot be written, read or used.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    /// The file system refuses.
-    #[error("cannot {action} the checkpoint {}: {error}", path.display())]
-    File {
-        /// `read` or `write`.
-        action: &'static str,
-        /// The checkpoint.
-        path: PathBuf,
-        /// What the system says.
-        error: std::io::Error,
-    },
-    /// The file is not a safetensors file of float32 tensors, or is cut short.
-    #[error("{} is not a usable safetensors file: {message}", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
-    /// The file holds tensors but was not written by a run of this program.
-    #[error("{} is no checkpoint of a run: {message}", path.display())]
-    NoHeader {
-        /// The file.
-        path: PathBuf,
-        /// What is missing or wrong.
-        message: String,
-    },
-    /// The tensors are those of another network.
-    #[error("{} belongs to another network than the configuration describes:{}", path.display(), list(differences))]
-    OtherNetwork {
-        /// The checkpoint.
-        path: PathBuf,
-        /// A line for each tensor that differs.
-        differences: Vec<String>,
-    },
-}
-
-/// The first lines, and how many more there are.
-fn list(lines: &[String]) -> String {
-    const SHOWN: usize = 12;
-    let mut text: String = lines.iter().take(SHOWN).map(|line| format!("\n  {line}")).collect();
-    if lines.len() > SHOWN {
-        text += &format!("\n  ... and {} more", lines.len() - SHOWN);
-    }
-    text
-}
-
-/// Writes `checkpoint` so that `path` always holds a whole checkpoint: the bytes go to a file beside it, are flushed
-/// to the disk, and only then take its name. A crash at any moment leaves the old checkpoint or the new one.
+/// Writes `checkpoint` so that `path` always holds a whole one; see [`checkpoint::write`].
 ///
 /// # Errors
 /// [`CheckpointError::File`]; the old file is then still in place.
 pub fn save(path: &Path, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-    write(path, checkpoint, &BTreeMap::new())
+    checkpoint::write(path, &checkpoint.header, &checkpoint.state)
 }
 
-/// Writes the network of `checkpoint` alone, with all that PyTorch's `load_state_dict` asks for: batch normalisation
-/// counts the batches that it has seen in `num_batches_tracked`, a 64-bit integer, for which the run's steps stand.
+/// Writes the network of `checkpoint` alone, as PyTorch's `load_state_dict` takes it; see [`checkpoint::write_network`].
 ///
 /// # Errors
 /// As [`save`].
 pub fn export(path: &Path, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-    let network = Checkpoint { header: checkpoint.header.clone(), state: network_only(&checkpoint.state) };
-    let counter = |name: &String| Some(format!("{}num_batches_tracked", name.strip_suffix("running_mean")?));
-    let steps = checkpoint.header.progress.step;
-    let counters = network.state.keys().filter_map(counter).map(|name| (name, steps.to_le_bytes())).collect();
-    write(path, &network, &counters)
-}
-
-/// Writes a checkpoint and `counters`, the little-endian bytes of 64-bit integers.
-fn write(path: &Path, checkpoint: &Checkpoint, counters: &BTreeMap<String, [u8; 8]>) -> Result<(), CheckpointError> {
-    let failed = |error| CheckpointError::File { action: "write", path: path.to_owned(), error };
-    let bytes = to_bytes(checkpoint, counters).map_err(|message| failed(std::io::Error::other(message)))?;
-    write_atomically(path, &bytes).map_err(failed)
-}
-
-/// Replaces `path` by `bytes` in one step, on the disk when this returns.
-///
-/// # Errors
-/// What the system says; `path` is then as before.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let beside = path.with_file_name(name);
-    let written = File::create(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    if let Err(error) = written.and_then(|()| std::fs::rename(&beside, path)) {
-        // Half a file is of no use, and the disk may be full.
-        std::fs::remove_file(&beside).ok();
-        return Err(error);
-    }
-    // The new name is on the disk only when its folder is; only Unix lets a folder be opened for that.
-    #[cfg(unix)]
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
-}
-
-fn to_bytes(checkpoint: &Checkpoint, counters: &BTreeMap<String, [u8; 8]>) -> Result<Vec<u8>, String> {
-    let header = serde_json::to_string(&checkpoint.header).map_err(|error| error.to_string())?;
-    // Tensors are little-endian in the file, whatever the machine is.
-    let data: Vec<Vec<u8>> =
-        checkpoint.state.values().map(|t| t.data.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
-    let floats = checkpoint
-        .state
-        .iter()
-        .zip(&data)
-        .map(|((name, tensor), bytes)| Ok((name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?)));
-    let counters = counters.iter().map(|(name, bytes)| Ok((name, TensorView::new(Dtype::I64, Vec::new(), bytes)?)));
-    let views = floats
-        .chain(counters)
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-        .map_err(|error| error.to_string())?;
-    // PyTorch's own tools ask for the format.
-    let metadata = [(METADATA_KEY, header), ("format", "pt".to_owned())].map(|(key, value)| (key.to_owned(), value));
-    safetensors::serialize(views, Some(HashMap::from(metadata))).map_err(|error| error.to_string())
+    checkpoint::write_network(path, &checkpoint.header, &checkpoint.state, checkpoint.header.progress.step)
 }
 
 /// Reads a checkpoint of a run.
@@ -225,87 +50,19 @@ fn to_bytes(checkpoint: &Checkpoint, counters: &BTreeMap<String, [u8; 8]>) -> Re
 /// # Errors
 /// A file that is not there, is not safetensors, holds other types than float32, or lacks the header.
 pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
-    let bytes = read(path)?;
-    let no_header = |message: String| CheckpointError::NoHeader { path: path.to_owned(), message };
-    let state = tensors(path, &bytes)?;
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| malformed(path, error))?;
-    let header = metadata
-        .metadata()
-        .as_ref()
-        .and_then(|entries| entries.get(METADATA_KEY))
-        .ok_or_else(|| no_header(format!("its metadata has no entry `{METADATA_KEY}`")))?;
-    let header = serde_json::from_str(header).map_err(|error| no_header(error.to_string()))?;
+    let (header, state) = checkpoint::read(path)?;
     Ok(Checkpoint { header, state })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
-    std::fs::read(path).map_err(|error| CheckpointError::File { action: "read", path: path.to_owned(), error })
-}
-
-fn malformed(path: &Path, error: impl std::fmt::Display) -> CheckpointError {
-    CheckpointError::Malformed { path: path.to_owned(), message: error.to_string() }
-}
-
-fn tensors(path: &Path, bytes: &[u8]) -> Result<State, CheckpointError> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| malformed(path, error))?;
-    file.iter()
-        // PyTorch's counter of batches, an integer that nothing here reads.
-        .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
-        .map(|(name, view)| {
-            if view.dtype() != Dtype::F32 {
-                return Err(malformed(path, format!("`{name}` is {:?}, not F32", view.dtype())));
-            }
-            let data = view.data().as_chunks::<4>().0.iter().map(|&word| f32::from_le_bytes(word)).collect();
-            Ok((name.to_owned(), Tensor { shape: view.shape().to_vec(), data }))
-        })
-        .collect()
-}
-
-/// What keeps the tensors of `found` from being those of `expected` (names and shapes): a line for each one that is
-/// missing, of another shape, or not known.
-pub fn differences(expected: &Shapes, found: &State) -> Vec<String> {
-    let missing_or_other = expected.iter().filter_map(|(name, shape)| match found.get(name) {
-        None => Some(format!("{name} {shape:?} is missing")),
-        Some(other) if other.shape != *shape => Some(format!("{name} is {:?}, should be {shape:?}", other.shape)),
-        Some(_) => None,
-    });
-    let unknown = found
-        .iter()
-        .filter(|(name, _)| !expected.contains_key(*name))
-        .map(|(name, tensor)| format!("{name} {:?} is not part of the network", tensor.shape));
-    missing_or_other.chain(unknown).collect()
-}
-
-/// Checks that the tensors of a file are those of `expected`.
-///
-/// # Errors
-/// [`CheckpointError::OtherNetwork`] with all [`differences`].
-pub fn check_fits(path: &Path, expected: &Shapes, found: &State) -> Result<(), CheckpointError> {
-    let differences = differences(expected, found);
-    if differences.is_empty() {
-        return Ok(());
-    }
-    Err(CheckpointError::OtherNetwork { path: path.to_owned(), differences })
-}
-
-/// The shapes of a state's tensors.
-pub fn shapes(state: &State) -> Shapes {
-    state.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect()
-}
-
-/// The tensors of the network alone, without the optimizer's.
-pub fn network_only(state: &State) -> State {
-    state.iter().filter(|(name, _)| !name.starts_with(OPTIMIZER)).map(|(n, t)| (n.clone(), t.clone())).collect()
-}
-
-/// The first tensor that holds an infinity or a NaN.
-pub fn first_not_finite(state: &State) -> Option<&str> {
-    state.iter().find(|(_, tensor)| tensor.data.iter().any(|x| !x.is_finite())).map(|(name, _)| name.as_str())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::graph::Tensor;
+    use crate::nn::checkpoint::network_only;
+    use crate::train::progress::Score;
 
     fn checkpoint() -> Checkpoint {
         let tensor = |shape: &[usize], data: &[f32]| Tensor { shape: shape.to_vec(), data: data.to_vec() };
@@ -336,41 +93,23 @@ mod tests {
         }
     }
 
-    fn bits(state: &State) -> Vec<(String, Vec<usize>, Vec<u32>)> {
-        let word = |t: &Tensor| t.data.iter().map(|x| x.to_bits()).collect();
-        state.iter().map(|(n, t)| (n.clone(), t.shape.clone(), word(t))).collect()
-    }
-
     #[test]
     fn a_checkpoint_comes_back_bit_for_bit() {
         let folder = Folder::new("round-trip");
         let path = folder.0.join("last.safetensors");
         save(&path, &checkpoint()).unwrap();
         let read = load(&path).unwrap();
-        assert_eq!(bits(&read.state), bits(&checkpoint().state));
+        assert_eq!(read.state, checkpoint().state);
         assert_eq!(read.header, checkpoint().header);
     }
 
     #[test]
-    fn an_export_has_the_network_and_pytorchs_counters_and_is_still_a_checkpoint() {
+    fn an_export_is_a_checkpoint_of_the_network_alone() {
         let folder = Folder::new("export");
         let path = folder.0.join("weights.safetensors");
-        let mut checkpoint = checkpoint();
-        checkpoint.state.insert("bn1.running_mean".into(), Tensor { shape: vec![1], data: vec![0.5] });
-        export(&path, &checkpoint).unwrap();
-        let bytes = std::fs::read(&path).unwrap();
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let mut names = file.names();
-        names.sort_unstable();
-        assert_eq!(names, ["bn1.num_batches_tracked", "bn1.running_mean", "conv1.weight"]);
-        let counter = file.tensor("bn1.num_batches_tracked").unwrap();
-        assert_eq!(
-            (counter.dtype(), counter.shape(), counter.data()),
-            (Dtype::I64, &[][..], &12_u64.to_le_bytes()[..])
-        );
+        export(&path, &checkpoint()).unwrap();
         let read = load(&path).unwrap();
-        assert_eq!(bits(&read.state), bits(&network_only(&checkpoint.state)));
-        assert_eq!(read.header, checkpoint.header);
+        assert_eq!((read.state, read.header), (network_only(&checkpoint().state), checkpoint().header));
     }
 
     #[test]
@@ -384,45 +123,5 @@ mod tests {
         other.header.progress.step = 13;
         assert!(matches!(save(&path, &other), Err(CheckpointError::File { action: "write", .. })));
         assert_eq!(load(&path).unwrap().header.progress.step, 12);
-    }
-
-    #[test]
-    fn a_truncated_file_is_refused_by_name() {
-        let folder = Folder::new("truncated");
-        let path = folder.0.join("last.safetensors");
-        let bytes = to_bytes(&checkpoint(), &BTreeMap::new()).unwrap();
-        for length in [0, 7, 100, bytes.len() - 1] {
-            std::fs::write(&path, &bytes[..length]).unwrap();
-            let message = load(&path).unwrap_err().to_string();
-            assert!(message.contains("last.safetensors is not a usable safetensors file"), "{length}: {message}");
-        }
-    }
-
-    #[test]
-    fn a_file_without_a_header_is_refused_as_a_run() {
-        let folder = Folder::new("foreign");
-        let path = folder.0.join("foreign.safetensors");
-        let bytes = 2.5f32.to_le_bytes();
-        let view = TensorView::new(Dtype::F32, vec![1], &bytes).unwrap();
-        std::fs::write(&path, safetensors::serialize([("w", view)], None).unwrap()).unwrap();
-        assert!(matches!(load(&path), Err(CheckpointError::NoHeader { .. })));
-    }
-
-    #[test]
-    fn differences_name_missing_reshaped_and_unknown_tensors() {
-        let expected = checkpoint().state;
-        assert!(differences(&shapes(&expected), &expected).is_empty());
-        let mut found = expected.clone();
-        found.remove("optimizer.step");
-        found.get_mut("conv1.weight").unwrap().shape = vec![3, 1];
-        found.insert("extra".into(), Tensor { shape: vec![0], data: vec![] });
-        assert_eq!(
-            differences(&shapes(&expected), &found),
-            [
-                "conv1.weight is [3, 1], should be [1, 3]",
-                "optimizer.step [1] is missing",
-                "extra [0] is not part of the network"
-            ]
-        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::checkpoint::Progress;
+use super::progress::Progress;
 
 /// Measures one process's part of a run.
 pub(super) struct Clock {

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::checkpoint::CheckpointError;
 use super::config::ConfigError;
 use super::folder::FolderError;
 use super::init::InitError;
 use crate::data::DataError;
 use crate::metrics::ScoreError;
+use crate::nn::checkpoint::CheckpointError;
 use crate::predict::predictor::NetworkError;
 
 /// Why a run ended before its end.

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::RgbImage;
 
-use super::checkpoint::{State, check_fits, network_only};
 use super::config::Config;
 use super::error::TrainError;
 use super::people::People;
@@ -14,6 +13,7 @@ use super::watcher::Watcher;
 use crate::data::augmentation::Placement;
 use crate::data::{Batch, BatchPerson, Size, Skeleton};
 use crate::gpu::Gpu;
+use crate::nn::checkpoint::{State, check_fits, network_only};
 use crate::predict::predictor::{NetworkError, Predictor};
 use crate::predict::{Pose, places, poses_in_pictures, sheet};
 

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::State;
 use super::config::Config;
 use crate::data::Skeleton;
 use crate::ir::ShapeError;
+use crate::nn::checkpoint::State;
 use crate::nn::{Matching, WeightFile, WeightFileError};
 
 /// Names of each kind that are listed where not all are.

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::write_atomically;
 use super::step::LossScale;
+use crate::files::write_atomically;
 use crate::gpu::AdapterReport;
 
 /// One line of `log.jsonl`.

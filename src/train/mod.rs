@@ -4,7 +4,7 @@
 //! learns, [`step`] what one step does on the adapter and [`memory`] what it takes there, [`people`] who is trained on
 //! and who is scored, [`evaluate`] how, [`accuracy`] how the training pictures do, [`results`] what public tools read of
 //! the scored ones. `recorder` writes all records but checkpoints: [`log`], [`events`] for TensorBoard, sheets, results;
-//! [`checkpoint`] and [`folder`] keep what a run needs to continue; `clock` measures its time; a [`watcher`] is told how
+//! [`checkpoint`], [`progress`] and [`folder`] keep what a run needs to continue; `clock` measures its time; a [`watcher`] is told how
 //! it goes. [`ablation`] holds the paper's tables of runs.
 
 pub mod ablation;
@@ -21,6 +21,7 @@ pub mod log;
 pub mod memory;
 pub mod objective;
 pub mod people;
+pub mod progress;
 mod recorder;
 pub mod results;
 pub mod run;

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use image::{ImageFormat, RgbImage};
 
-use super::checkpoint::write_atomically;
 use super::error::TrainError;
 use super::events::EventFile;
 use super::folder::RunFolder;
 use super::log::{self, EpochLine, Summary};
 use super::results::Results;
 use super::step::StepLoss;
+use crate::files::write_atomically;
 use crate::nn::Matching;
 
 /// Steps between the losses that the event file holds.

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::checkpoint::write_atomically;
 use crate::data::coco::{Coco, KeypointResult, PERSON};
 use crate::data::crop::Crop;
 use crate::data::skeleton::MPII;
 use crate::data::{DataError, Dataset, Size, Skeleton};
+use crate::files::write_atomically;
 use crate::metrics::suppression::{FoundPerson, rescored, survivors};
 use crate::predict::Pose;
 

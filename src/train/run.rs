@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::checkpoint::{self, Checkpoint, EpochSums, Header, Progress, Score};
+use super::checkpoint::{self, Checkpoint, Header};
 use super::clock::Clock;
 use super::config::{Config, TrainConfig};
 use super::error::TrainError;
@@ -13,12 +13,14 @@ use super::folder::RunFolder;
 use super::init::InitialWeights;
 use super::log::{EpochLine, NamedScore, Summary, SummaryMetric};
 use super::people::People;
+use super::progress::{EpochSums, Progress, Score};
 use super::recorder::{self, Recorder};
 use super::schedule::Schedule;
 use super::step::{StepLoss, Trainer};
 use super::watcher::{Opening, Watcher};
 use crate::data::{DataError, Loader};
 use crate::gpu::Gpu;
+use crate::nn::checkpoint::{check_fits, first_not_finite, shapes};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -236,7 +238,7 @@ impl<'a> Run<'a> {
     /// The run as it stands, or an error where a parameter is not finite: a good checkpoint is not to be lost to that.
     fn checkpoint(&mut self) -> Result<Checkpoint, TrainError> {
         let state = self.trainer.state()?;
-        if let Some(name) = checkpoint::first_not_finite(&state) {
+        if let Some(name) = first_not_finite(&state) {
             let learning_rate = self.schedule.learning_rate(self.progress.step.saturating_sub(1));
             return Err(self.not_finite(format!("parameter {name}"), learning_rate, self.last_pictures.clone()));
         }
@@ -345,7 +347,7 @@ fn resume(
     watcher: &mut dyn Watcher,
 ) -> Result<Progress, TrainError> {
     let Checkpoint { header: Header { progress, .. }, state } = checkpoint;
-    checkpoint::check_fits(&folder.last(), &checkpoint::shapes(&trainer.state()?), &state)?;
+    check_fits(&folder.last(), &shapes(&trainer.state()?), &state)?;
     trainer.restore(&state)?;
     recorder::truncate_log(folder, progress.epochs)?;
     let adapter = &gpu.report().name;

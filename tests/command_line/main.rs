@@ -13,7 +13,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use ditn::train::checkpoint::{self, State};
+use ditn::nn::checkpoint::State;
+use ditn::train::checkpoint;
 
 /// A folder of one test's own, removed at its end.
 struct Folder(PathBuf);

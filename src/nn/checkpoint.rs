@@ -1,0 +1,307 @@
+//! The file format of checkpoints: named tensors and a header in one safetensors file.
+//!
+//! Tensors are little-endian float32 under their public names: parameters, running statistics, and the optimizer's
+//! under `optimizer.`. One metadata entry, `ditn`, holds the header as JSON; what it says is up to the caller.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::matching::{OPTIMIZER, Shapes};
+use crate::files::write_atomically;
+use crate::graph::Tensor;
+
+/// Named tensors of a network, and of its optimizer in a checkpoint of a run.
+pub type State = BTreeMap<String, Tensor>;
+
+/// The metadata entry that holds the header.
+const METADATA_KEY: &str = "ditn";
+
+/// A checkpoint that cannot be written, read or used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file system refuses.
+    #[error("cannot {action} the checkpoint {}: {error}", path.display())]
+    File {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The checkpoint.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The file is not a safetensors file of float32 tensors, or is cut short.
+    #[error("{} is not a usable safetensors file: {message}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The file holds tensors but was not written by a run of this program.
+    #[error("{} is no checkpoint of a run: {message}", path.display())]
+    NoHeader {
+        /// The file.
+        path: PathBuf,
+        /// What is missing or wrong.
+        message: String,
+    },
+    /// The tensors are those of another network.
+    #[error("{} belongs to another network than the configuration describes:{}", path.display(), list(differences))]
+    OtherNetwork {
+        /// The checkpoint.
+        path: PathBuf,
+        /// A line for each tensor that differs.
+        differences: Vec<String>,
+    },
+}
+
+/// The first lines, and how many more there are.
+fn list(lines: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let mut text: String = lines.iter().take(SHOWN).map(|line| format!("\n  {line}")).collect();
+    if lines.len() > SHOWN {
+        text += &format!("\n  ... and {} more", lines.len() - SHOWN);
+    }
+    text
+}
+
+/// Writes tensors and a header so that `path` always holds a whole checkpoint: the bytes go to a file beside it, are
+/// flushed to the disk, and only then take its name. A crash at any moment leaves the old checkpoint or the new one.
+///
+/// # Errors
+/// [`CheckpointError::File`]; the old file is then still in place.
+pub fn write(path: &Path, header: &impl Serialize, state: &State) -> Result<(), CheckpointError> {
+    write_with(path, header, state, &BTreeMap::new())
+}
+
+/// Writes the network of a state alone, with all that PyTorch's `load_state_dict` asks for: batch normalisation counts
+/// the batches that it has seen in `num_batches_tracked`, a 64-bit integer, for which `batches` stands.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_network(path: &Path, header: &impl Serialize, state: &State, batches: u64) -> Result<(), CheckpointError> {
+    let network = network_only(state);
+    let counter = |name: &String| Some(format!("{}num_batches_tracked", name.strip_suffix("running_mean")?));
+    let counters = network.keys().filter_map(counter).map(|name| (name, batches.to_le_bytes())).collect();
+    write_with(path, header, &network, &counters)
+}
+
+/// Writes tensors and `counters`, the little-endian bytes of 64-bit integers.
+fn write_with(
+    path: &Path,
+    header: &impl Serialize,
+    state: &State,
+    counters: &BTreeMap<String, [u8; 8]>,
+) -> Result<(), CheckpointError> {
+    let failed = |error| CheckpointError::File { action: "write", path: path.to_owned(), error };
+    let bytes = to_bytes(header, state, counters).map_err(|message| failed(std::io::Error::other(message)))?;
+    write_atomically(path, &bytes).map_err(failed)
+}
+
+fn to_bytes(header: &impl Serialize, state: &State, counters: &BTreeMap<String, [u8; 8]>) -> Result<Vec<u8>, String> {
+    let header = serde_json::to_string(header).map_err(|error| error.to_string())?;
+    // Tensors are little-endian in the file, whatever the machine is.
+    let data: Vec<Vec<u8>> =
+        state.values().map(|tensor| tensor.data.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+    let floats = state
+        .iter()
+        .zip(&data)
+        .map(|((name, tensor), bytes)| Ok((name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?)));
+    let counters = counters.iter().map(|(name, bytes)| Ok((name, TensorView::new(Dtype::I64, Vec::new(), bytes)?)));
+    let views = floats
+        .chain(counters)
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map_err(|error| error.to_string())?;
+    // PyTorch's own tools ask for the format.
+    let metadata = [(METADATA_KEY, header), ("format", "pt".to_owned())].map(|(key, value)| (key.to_owned(), value));
+    safetensors::serialize(views, Some(HashMap::from(metadata))).map_err(|error| error.to_string())
+}
+
+/// Reads tensors and header.
+///
+/// # Errors
+/// A file that is not there, is not safetensors, holds other types than float32, or lacks the header.
+pub fn read<H: DeserializeOwned>(path: &Path) -> Result<(H, State), CheckpointError> {
+    let bytes =
+        std::fs::read(path).map_err(|error| CheckpointError::File { action: "read", path: path.to_owned(), error })?;
+    let no_header = |message: String| CheckpointError::NoHeader { path: path.to_owned(), message };
+    let state = tensors(path, &bytes)?;
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| malformed(path, error))?;
+    let header = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|entries| entries.get(METADATA_KEY))
+        .ok_or_else(|| no_header(format!("its metadata has no entry `{METADATA_KEY}`")))?;
+    let header = serde_json::from_str(header).map_err(|error| no_header(error.to_string()))?;
+    Ok((header, state))
+}
+
+fn malformed(path: &Path, error: impl std::fmt::Display) -> CheckpointError {
+    CheckpointError::Malformed { path: path.to_owned(), message: error.to_string() }
+}
+
+fn tensors(path: &Path, bytes: &[u8]) -> Result<State, CheckpointError> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| malformed(path, error))?;
+    file.iter()
+        // PyTorch's counter of batches, an integer that nothing here reads.
+        .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
+        .map(|(name, view)| {
+            if view.dtype() != Dtype::F32 {
+                return Err(malformed(path, format!("`{name}` is {:?}, not F32", view.dtype())));
+            }
+            let data = view.data().as_chunks::<4>().0.iter().map(|&word| f32::from_le_bytes(word)).collect();
+            Ok((name.to_owned(), Tensor { shape: view.shape().to_vec(), data }))
+        })
+        .collect()
+}
+
+/// What keeps the tensors of `found` from being those of `expected` (names and shapes): a line for each one that is
+/// missing, of another shape, or not known.
+pub fn differences(expected: &Shapes, found: &State) -> Vec<String> {
+    let missing_or_other = expected.iter().filter_map(|(name, shape)| match found.get(name) {
+        None => Some(format!("{name} {shape:?} is missing")),
+        Some(other) if other.shape != *shape => Some(format!("{name} is {:?}, should be {shape:?}", other.shape)),
+        Some(_) => None,
+    });
+    let unknown = found
+        .iter()
+        .filter(|(name, _)| !expected.contains_key(*name))
+        .map(|(name, tensor)| format!("{name} {:?} is not part of the network", tensor.shape));
+    missing_or_other.chain(unknown).collect()
+}
+
+/// Checks that the tensors of a file are those of `expected`.
+///
+/// # Errors
+/// [`CheckpointError::OtherNetwork`] with all [`differences`].
+pub fn check_fits(path: &Path, expected: &Shapes, found: &State) -> Result<(), CheckpointError> {
+    let differences = differences(expected, found);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(CheckpointError::OtherNetwork { path: path.to_owned(), differences })
+}
+
+/// The shapes of a state's tensors.
+pub fn shapes(state: &State) -> Shapes {
+    state.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect()
+}
+
+/// The tensors of the network alone, without the optimizer's.
+pub fn network_only(state: &State) -> State {
+    state.iter().filter(|(name, _)| !name.starts_with(OPTIMIZER)).map(|(n, t)| (n.clone(), t.clone())).collect()
+}
+
+/// The first tensor that holds an infinity or a NaN.
+pub fn first_not_finite(state: &State) -> Option<&str> {
+    state.iter().find(|(_, tensor)| tensor.data.iter().any(|x| !x.is_finite())).map(|(name, _)| name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> State {
+        let tensor = |shape: &[usize], data: &[f32]| Tensor { shape: shape.to_vec(), data: data.to_vec() };
+        BTreeMap::from([
+            ("conv1.weight".to_owned(), tensor(&[1, 3], &[0.1, -0.0, f32::MIN_POSITIVE / 2.0])),
+            ("optimizer.m.conv1.weight".to_owned(), tensor(&[1, 3], &[1e-30, f32::MAX, -7.25])),
+            ("optimizer.step".to_owned(), tensor(&[1], &[12.0])),
+        ])
+    }
+
+    /// A folder of this process's own, removed at the end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("ditn-nn-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).ok();
+        }
+    }
+
+    fn bits(state: &State) -> Vec<(String, Vec<usize>, Vec<u32>)> {
+        let word = |t: &Tensor| t.data.iter().map(|x| x.to_bits()).collect();
+        state.iter().map(|(n, t)| (n.clone(), t.shape.clone(), word(t))).collect()
+    }
+
+    #[test]
+    fn tensors_and_header_come_back_bit_for_bit() {
+        let folder = Folder::new("round-trip");
+        let path = folder.0.join("last.safetensors");
+        write(&path, &"header", &state()).unwrap();
+        let (header, found) = read::<String>(&path).unwrap();
+        assert_eq!((header.as_str(), bits(&found)), ("header", bits(&state())));
+    }
+
+    #[test]
+    fn a_network_is_written_with_pytorchs_counters_and_without_the_optimizer() {
+        let folder = Folder::new("network");
+        let path = folder.0.join("weights.safetensors");
+        let mut state = state();
+        state.insert("bn1.running_mean".into(), Tensor { shape: vec![1], data: vec![0.5] });
+        write_network(&path, &"header", &state, 12).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let mut names = file.names();
+        names.sort_unstable();
+        assert_eq!(names, ["bn1.num_batches_tracked", "bn1.running_mean", "conv1.weight"]);
+        let counter = file.tensor("bn1.num_batches_tracked").unwrap();
+        assert_eq!(
+            (counter.dtype(), counter.shape(), counter.data()),
+            (Dtype::I64, &[][..], &12_u64.to_le_bytes()[..])
+        );
+        assert_eq!(bits(&read::<String>(&path).unwrap().1), bits(&network_only(&state)));
+    }
+
+    #[test]
+    fn a_truncated_file_is_refused_by_name() {
+        let folder = Folder::new("truncated");
+        let path = folder.0.join("last.safetensors");
+        let bytes = to_bytes(&"header", &state(), &BTreeMap::new()).unwrap();
+        for length in [0, 7, 100, bytes.len() - 1] {
+            std::fs::write(&path, &bytes[..length]).unwrap();
+            let message = read::<String>(&path).unwrap_err().to_string();
+            assert!(message.contains("last.safetensors is not a usable safetensors file"), "{length}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_header_is_refused_as_a_run() {
+        let folder = Folder::new("foreign");
+        let path = folder.0.join("foreign.safetensors");
+        let bytes = 2.5f32.to_le_bytes();
+        let view = TensorView::new(Dtype::F32, vec![1], &bytes).unwrap();
+        std::fs::write(&path, safetensors::serialize([("w", view)], None).unwrap()).unwrap();
+        assert!(matches!(read::<String>(&path), Err(CheckpointError::NoHeader { .. })));
+    }
+
+    #[test]
+    fn differences_name_missing_reshaped_and_unknown_tensors() {
+        let expected = state();
+        assert!(differences(&shapes(&expected), &expected).is_empty());
+        let mut found = expected.clone();
+        found.remove("optimizer.step");
+        found.get_mut("conv1.weight").unwrap().shape = vec![3, 1];
+        found.insert("extra".into(), Tensor { shape: vec![0], data: vec![] });
+        assert_eq!(
+            differences(&shapes(&expected), &found),
+            [
+                "conv1.weight is [3, 1], should be [1, 3]",
+                "optimizer.step [1] is missing",
+                "extra [0] is not part of the network"
+            ]
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! How far a run has come: what a checkpoint holds besides configuration and tensors.
+
+use serde::{Deserialize, Serialize};
+
+use super::accuracy::Accuracy;
+
+/// How far a run has come.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Epochs done, scored and logged.
+    pub epochs: u64,
+    /// Losses and found joints of the epoch that is under way.
+    pub epoch: EpochSums,
+    /// The last score, with its epoch.
+    pub score: Option<Score>,
+    /// The best score, with its epoch.
+    pub best: Option<Score>,
+    /// Seconds spent so far, evaluation included.
+    pub seconds: f64,
+    /// Seconds spent so far on training steps.
+    pub training_seconds: f64,
+    /// Seconds of these in which no batch was ready.
+    #[serde(default)]
+    pub waiting_seconds: f64,
+    /// Name of the adapter; another one may round differently.
+    pub adapter: String,
+}
+
+/// Sums over the steps of an epoch so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EpochSums {
+    /// Steps summed.
+    pub steps: u64,
+    /// Joint losses.
+    pub joints: f64,
+    /// Bone losses.
+    pub bones: f64,
+    /// Total losses.
+    pub total: f64,
+    /// Joints found in the training pictures.
+    #[serde(default)]
+    pub accuracy: Accuracy,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// Seconds of these in which no batch was ready.
+    #[serde(default)]
+    pub waiting_seconds: f64,
+}
+
+/// A score on the evaluation split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Epochs done when it was taken.
+    pub epoch: u64,
+    /// Such as `PCKh@0.5`.
+    pub name: String,
+    /// In percent.
+    pub value: f64,
+}
