@@ -11,7 +11,7 @@ use crate::graph::{Choices, Plan, Workload};
 use crate::ir::{Cost, Operator, Shape};
 use crate::models::ModelConfig;
 use crate::ops::conv2d::{Conv2d, Conv2dInputGradient, Conv2dStatistics, Conv2dWeightGradient};
-use crate::predict::predictor::NetworkError;
+use crate::predict::NetworkError;
 use crate::train::config::Config;
 use crate::train::memory::training_plan;
 use crate::train::step::StepConfig;

@@ -21,7 +21,7 @@ use crate::gpu::{AdapterReport, Gpu};
 use crate::graph::{GraphError, Workload};
 use crate::ir::{Cost, Shape};
 use crate::ops::ceiling::{Copy, MultiplyAdds};
-use crate::predict::predictor::NetworkError;
+use crate::predict::NetworkError;
 use crate::train::step::Precision;
 
 pub use compare::{Comparison, compare};

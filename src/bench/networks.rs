@@ -11,7 +11,7 @@ use crate::graph::{Choices, GraphError, Plan, Session, SessionError, Store, fuse
 use crate::ir::{Capabilities, Cost};
 use crate::models::ModelConfig;
 use crate::nn::{Mode, Network};
-use crate::predict::predictor::NetworkError;
+use crate::predict::NetworkError;
 use crate::train::memory::training_plan;
 
 /// A kernel that reaches less of the binding ceiling is slow.

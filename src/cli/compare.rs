@@ -12,7 +12,7 @@ use crate::predict::places;
 use crate::predict::sheet::{self, Found};
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::config::{self, Config};
-use crate::train::evaluate::{Evaluator, Prediction, poses_of, predictor_of};
+use crate::train::evaluate::{Evaluator, Prediction, network_of, poses_of};
 use crate::train::people::People;
 
 /// People in a row of the sheet, three cells each.
@@ -101,8 +101,8 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let stop = stop_on_interrupt()?;
     let mut found = Vec::new();
     for (path, config, Checkpoint { state, .. }) in [(&a, &first_config, &first), (&b, &second_config, &second)] {
-        let predictor = predictor_of(&gpu, config, people.skeleton(), config.train.batch, path, state)?;
-        match Evaluator::new(config, predictor).predict(&people, &mut progress, stop)? {
+        let network = network_of(&gpu, config, people.skeleton(), config.train.batch, path, state)?;
+        match Evaluator::new(config, network).predict(&people, &mut progress, stop)? {
             Some(predictions) => found.push(predictions),
             None => {
                 eprintln!("Stopped before all people were scored.");

@@ -14,7 +14,7 @@ use crate::predict::places;
 use crate::predict::sheet::{self, Found};
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::config::{self, Config};
-use crate::train::evaluate::{Evaluator, Prediction, poses_of, predictor_of};
+use crate::train::evaluate::{Evaluator, Prediction, network_of, poses_of};
 use crate::train::log::SummaryMetric;
 use crate::train::people::People;
 
@@ -80,10 +80,10 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let people = People::open_for_scoring(&config)?;
     let gpu = common.gpu()?;
     let (skeleton, batch) = (people.skeleton(), config.train.batch);
-    let predictor = predictor_of(&gpu, &config, skeleton, batch, &arguments.checkpoint, &state)?;
+    let network = network_of(&gpu, &config, skeleton, batch, &arguments.checkpoint, &state)?;
 
     let mut progress = Progress::new();
-    let predictions = Evaluator::new(&config, predictor).predict(&people, &mut progress, stop_on_interrupt()?)?;
+    let predictions = Evaluator::new(&config, network).predict(&people, &mut progress, stop_on_interrupt()?)?;
     progress.finished();
     let Some(predictions) = predictions else {
         eprintln!("Stopped before all people were scored.");

@@ -8,17 +8,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::{Common, Status, print, print_json, save_picture};
-use crate::data::augmentation::Placement;
 use crate::data::skeleton::COCO;
-use crate::data::{Batch, Joint, Person, Size, Skeleton};
+use crate::data::{Joint, Skeleton};
 use crate::files::write_atomically;
 use crate::ops::decode::Decode;
 use crate::predict::boxes::{BoxEntry, PersonBox, boxes_of};
 use crate::predict::pictures::{coco_number, find, stems};
-use crate::predict::predictor::Predictor;
-use crate::predict::{Keypoint, Pose, draw, explain, poses_in_pictures};
-use crate::train::checkpoint::{self, Checkpoint};
-use crate::train::evaluate::predictor_of;
+use crate::predict::{Keypoint, PersonPose, Pose, Predictor, Receiver, TrainedNetwork, draw};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,9 +33,6 @@ person, PICTURE_explained_1.png and so on: over the picture the joint and bone m
 
 A picture that is not there ends the program before it begins. One that turns out to be broken is named, the others are
 done, and the exit status is 2.";
-
-/// Most pixels that are sent to the adapter together, unless a single picture has more: a buffer holds 2^25 everywhere.
-const MOST_PIXELS: usize = 1 << 24;
 
 /// Number of the category `person` in COCO.
 const COCO_PERSON: u32 = 1;
@@ -139,12 +132,11 @@ struct CocoResult {
 
 /// Predicts, draws and reports.
 pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
-    let Checkpoint { header, state } = checkpoint::load(&arguments.checkpoint)?;
-    let mut config = header.config;
+    let mut trained = TrainedNetwork::load(&arguments.checkpoint)?;
     if let Some(rule) = arguments.decode {
-        config.evaluate.decode = rule.into();
+        trained.decode.decode = rule.into();
     }
-    let skeleton = config.data.kind.skeleton();
+    let skeleton = trained.model.skeleton;
     let paths = find(&arguments.pictures)?;
     check_format(arguments.format, skeleton, &paths)?;
     let boxes = boxes_for(&arguments, &paths)?;
@@ -156,23 +148,18 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
 
     let gpu = common.gpu()?;
     let people = boxes.iter().map(|boxes| boxes.as_ref().map_or(1, Vec::len)).sum();
-    let batch = usize::from(arguments.batch).min(people);
-    let mut job = Job {
-        arguments: &arguments,
-        predictor: predictor_of(&gpu, &config, skeleton, batch, &arguments.checkpoint, &state)?,
-        skeleton,
-        input: config.input_size(),
-        batch,
-        open: Vec::new(),
-        waiting: Batch::default(),
-        found: Vec::new(),
-    };
+    let mut predictor = Predictor::new(&gpu, &trained, usize::from(arguments.batch).min(people))?;
+    let mut queue = predictor.queue(Drawer { arguments: &arguments, skeleton, found: Vec::new() });
     std::fs::create_dir_all(&arguments.out).with_context(|| format!("cannot write to {}", arguments.out.display()))?;
     let bar = progress_bar(paths.len());
     let mut broken = 0;
     for ((path, drawn), boxes) in paths.iter().zip(drawn).zip(boxes) {
         match image::open(path) {
-            Ok(picture) => job.add(path, drawn, picture.to_rgb8(), boxes)?,
+            Ok(picture) => {
+                let picture = picture.to_rgb8();
+                let boxes = boxes.unwrap_or_else(|| vec![PersonBox::whole(&picture)]);
+                queue.push(Picture { path: path.clone(), drawn }, path.display().to_string(), picture, boxes)?;
+            }
             Err(error) => {
                 broken += 1;
                 bar.suspend(|| eprintln!("cannot read {}: {error}", path.display()));
@@ -180,10 +167,10 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         }
         bar.inc(1);
     }
-    job.look()?;
+    let found = queue.finish()?.found;
     bar.finish_and_clear();
 
-    let report = Report { skeleton: skeleton.name, joints: skeleton.joints, people: job.found };
+    let report = Report { skeleton: skeleton.name, joints: skeleton.joints, people: found };
     match arguments.format {
         Format::Plain => write_poses(&arguments.out, &report)?,
         Format::Coco => write_poses(&arguments.out, &coco_results(&report.people))?,
@@ -235,85 +222,41 @@ fn read_boxes(path: &Path) -> anyhow::Result<Vec<BoxEntry>> {
     serde_json::from_str(&text).with_context(|| format!("{} is not a file of boxes", path.display()))
 }
 
-/// A picture with the people in it.
-struct Open {
+/// What the command knows a picture by.
+struct Picture {
     path: PathBuf,
+    /// Where its drawing goes.
     drawn: PathBuf,
-    picture: RgbImage,
-    boxes: Vec<PersonBox>,
-    /// Of the first people; the others wait.
-    poses: Vec<Pose>,
 }
 
-/// Pictures on their way through the network, in batches of people that may span them.
-struct Job<'a> {
+/// Draws pictures and keeps poses as they come.
+struct Drawer<'a> {
     arguments: &'a Arguments,
-    predictor: Predictor,
     skeleton: &'static Skeleton,
-    input: Size,
-    batch: usize,
-    /// The pictures that are not drawn yet.
-    open: Vec<Open>,
-    /// Their people who wait for the network, in order.
-    waiting: Batch,
     found: Vec<Found>,
 }
 
-impl Job<'_> {
-    /// Takes in a picture. Its people are looked at as batches fill up.
-    fn add(
-        &mut self,
-        path: &Path,
-        drawn: PathBuf,
-        picture: RgbImage,
-        boxes: Option<Vec<PersonBox>>,
-    ) -> anyhow::Result<()> {
-        let boxes = boxes.unwrap_or_else(|| vec![PersonBox::whole(&picture)]);
-        let people: Vec<Person> = boxes
-            .iter()
-            .map(|person| person.person(path.display().to_string(), picture.clone(), self.skeleton))
-            .collect();
-        self.open.push(Open { path: path.to_owned(), drawn, picture, boxes, poses: Vec::new() });
-        for person in people {
-            let pixels = person.picture.len() / 3;
-            if self.waiting.people.len() == self.batch || self.waiting.pixels.len() + pixels > MOST_PIXELS {
-                self.look()?;
-            }
-            let placement = Placement::upright(&person, self.input);
-            self.waiting.push(0, person, &placement, self.skeleton, self.input)?;
-        }
-        Ok(())
+impl Receiver for Drawer<'_> {
+    type Picture = Picture;
+    type Error = anyhow::Error;
+
+    fn explains(&self) -> bool {
+        self.arguments.explain
     }
 
-    /// Looks at the people who wait, and draws the pictures of which no one waits any more.
-    fn look(&mut self) -> anyhow::Result<()> {
-        let mut batch = std::mem::take(&mut self.waiting);
-        if !batch.people.is_empty() {
-            batch.pad(self.batch, self.skeleton);
-            let poses = poses_in_pictures(&self.predictor.predict(&batch)?, &batch.people, self.input);
-            let explanation = self.arguments.explain.then(|| self.predictor.explain()).transpose()?;
-            for (n, pose) in poses.into_iter().enumerate() {
-                // Whoever was in the batch is in an open picture.
-                let next = self.open.iter_mut().find(|open| open.poses.len() < open.boxes.len());
-                let Some(open) = next else { break };
-                if let Some(explanation) = &explanation {
-                    let sheet = explain::sheet(&batch, n, self.input, self.skeleton, &pose, explanation);
-                    save_picture(&explained_path(&open.drawn, open.poses.len() + 1), &sheet)?;
-                }
-                open.poses.push(pose);
-            }
+    fn explained(&mut self, picture: &Picture, number: usize, sheet: RgbImage) -> anyhow::Result<()> {
+        save_picture(&explained_path(&picture.drawn, number), &sheet)
+    }
+
+    fn picture(&mut self, picture: Picture, mut image: RgbImage, people: Vec<PersonPose>) -> anyhow::Result<()> {
+        for person in people {
+            let joints = drawable(&person.pose, self.arguments.threshold);
+            draw::skeleton(&mut image, self.skeleton, &joints, bone_width(&person.person));
+            let score = person.score();
+            let PersonPose { person, pose } = person;
+            self.found.push(Found { picture: picture.path.clone(), person, score, joints: pose });
         }
-        let done = self.open.iter().take_while(|open| open.poses.len() == open.boxes.len()).count();
-        for Open { path, drawn, mut picture, boxes, poses } in self.open.drain(..done) {
-            for (person, pose) in boxes.into_iter().zip(poses) {
-                let joints = drawable(&pose, self.arguments.threshold);
-                draw::skeleton(&mut picture, self.skeleton, &joints, bone_width(&person));
-                let score = pose.iter().map(|keypoint| keypoint.score).sum::<f32>() / pose.len() as f32;
-                self.found.push(Found { picture: path.clone(), person, score, joints: pose });
-            }
-            save_picture(&drawn, &picture)?;
-        }
-        Ok(())
+        save_picture(&picture.drawn, &image)
     }
 }
 

@@ -186,6 +186,16 @@ pub fn check_fits(path: &Path, expected: &Shapes, found: &State) -> Result<(), C
     Err(CheckpointError::OtherNetwork { path: path.to_owned(), differences })
 }
 
+/// The tensors of the network in a state that was read from `path`: those of `expected`, without the optimizer's.
+///
+/// # Errors
+/// As [`check_fits`].
+pub fn network_of(path: &Path, expected: &Shapes, state: &State) -> Result<State, CheckpointError> {
+    let network = network_only(state);
+    check_fits(path, expected, &network)?;
+    Ok(network)
+}
+
 /// The shapes of a state's tensors.
 pub fn shapes(state: &State) -> Shapes {
     state.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect()

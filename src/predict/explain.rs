@@ -2,9 +2,10 @@
 
 use image::{Rgb, RgbImage};
 
-use super::predictor::Explanation;
+use super::draw;
+use super::network::Explanation;
+use super::pose::{Pose, places};
 use super::sheet::{self, Cell};
-use super::{Pose, draw, places};
 use crate::data::{Batch, STRIDE, Size, Skeleton};
 use crate::graph::Tensor;
 

@@ -1,205 +1,106 @@
-//! A network in use: from a batch of people to joints in heat-map pixels.
+//! From pictures and boxes to poses, in one call.
 
-use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use thiserror::Error;
+use image::RgbImage;
 
-use crate::data::Batch;
+use super::boxes::PersonBox;
+use super::error::PredictError;
+use super::network::{NetworkError, PoseNetwork};
+use super::pose::Pose;
+use super::queue::{PersonPose, PictureQueue, Receiver};
+use super::trained::TrainedNetwork;
+use crate::data::Skeleton;
 use crate::gpu::Gpu;
-use crate::graph::{Choices, ChoicesError, Plan, PlanError, Session, SessionError, Store, Tensor, fuse};
-use crate::ir::{ShapeError, ValueId};
-use crate::models::{HeatMaps, ModelConfig};
-use crate::nn::{Mode, Network, PictureInputs};
-use crate::ops::decode::Decode;
-use crate::ops::flip::{FlipHorizontal, FlipMerge};
+use crate::nn::checkpoint::network_of;
 
-/// An error of building, planning or running a network.
-#[derive(Debug, Error)]
-pub enum NetworkError {
-    /// The network does not fit the input size.
-    #[error(transparent)]
-    Shape(#[from] ShapeError),
-    /// A tensor does not fit the adapter.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The device failed, or tensors do not fit.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    /// The file of kernel choices cannot be read.
-    #[error(transparent)]
-    Choices(#[from] ChoicesError),
-    /// A batch of another size than was planned.
-    #[error("a batch of {given} pictures came to a network planned for {expected}")]
-    Batch {
-        /// Pictures planned for.
-        expected: usize,
-        /// Pictures that came.
-        given: usize,
-    },
-    /// Precision f16 on an adapter that does not have it.
-    #[error("the adapter has no 16-bit floats in shaders; use precision \"f32\"")]
-    NoF16,
-    /// A state that lacks a tensor of this network.
-    #[error("the state lacks tensor '{0}'")]
-    Missing(String),
-}
+/// People that [`Predictor::open`] lets the network look at together.
+const BATCH: usize = 8;
 
-/// How joints are read from a network's heat maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DecodeOptions {
-    /// The heat maps are the mean of the picture's and the mirrored picture's.
-    pub flip_test: bool,
-    /// How a map becomes a point.
-    pub decode: Decode,
-}
-
-impl Default for DecodeOptions {
-    /// As the papers are scored: with the flip test, a quarter of a pixel towards the larger neighbours.
-    fn default() -> Self {
-        Self { flip_test: true, decode: Decode::Quarter }
-    }
-}
-
-/// A network with running statistics, its crop and its decoding, planned for one batch size.
+/// A trained network on a device, with what is needed to use it on pictures.
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use ditn::gpu::{AdapterChoice, Gpu};
+/// use ditn::predict::{PersonBox, Predictor};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let gpu = Gpu::open(&AdapterChoice::default())?;
+/// let mut predictor = Predictor::open(&gpu, Path::new("best.safetensors"))?;
+/// let street = image::open("street.jpg")?.to_rgb8();
+/// let people = vec![PersonBox { x: 40.0, y: 20.0, width: 180.0, height: 400.0 }];
+/// let poses = predictor.predict(&[street], &[people])?;
+/// for (joint, keypoint) in predictor.skeleton().joints.iter().zip(&poses[0][0]) {
+///     println!("{joint}: {:.1}, {:.1} with a score of {:.2}", keypoint.x, keypoint.y, keypoint.score);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Predictor {
-    session: Session,
-    store: Option<Store>,
-    pictures: PictureInputs,
-    decoded: ValueId,
-    maps: HeatMaps,
-    batch: usize,
-    joints: usize,
-}
-
-/// What a network computed on the way to the joints, for all pictures of a batch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Explanation {
-    /// Joint heat maps as decoded `[N, J, H / 4, W / 4]`.
-    pub joints: Tensor,
-    /// Bone heat maps `[N, B, H / 4, W / 4]`, where the network predicts bones.
-    pub bones: Option<Tensor>,
-    /// What DITN's channel attention multiplied the two channels of each bone by, 1 to 2: `[N, 2B, 1, 1]`.
-    pub channel_attention: Option<Tensor>,
-    /// What DITN's spatial attention multiplied the joint features by, 1 to 2: `[N, J, H / 4, W / 4]`.
-    pub spatial_attention: Option<Tensor>,
+    network: PoseNetwork,
 }
 
 impl Predictor {
-    /// A predictor with weights of its own, zero until [`Predictor::load`]. `size` is the network's input (height,
-    /// width).
+    /// Opens a checkpoint that `ditn train`, `ditn import` or `ditn export` wrote. Joints are decoded as the run was
+    /// evaluated.
     ///
     /// # Errors
-    /// [`NetworkError`] where the network does not fit the size or the adapter.
-    pub fn new(
-        gpu: &Arc<Gpu>,
-        model: &ModelConfig,
-        size: [usize; 2],
-        batch: usize,
-        options: DecodeOptions,
-    ) -> Result<Self, NetworkError> {
-        let mut store = Store::new(gpu);
-        let predictor = Self::sharing(gpu, model, size, batch, options, &mut store)?;
-        gpu.save_pipelines();
-        Ok(Self { store: Some(store), ..predictor })
+    /// [`PredictError::Checkpoint`], [`PredictError::Network`].
+    pub fn open(gpu: &Arc<Gpu>, checkpoint: &Path) -> Result<Self, PredictError> {
+        Self::new(gpu, &TrainedNetwork::load(checkpoint)?, BATCH)
     }
 
-    /// A predictor with the weights of `store`, as they are at each prediction.
+    /// Puts a network on a device, to look at `batch` people together (at least 1).
     ///
     /// # Errors
-    /// As [`Predictor::new`].
-    pub fn sharing(
-        gpu: &Arc<Gpu>,
-        model: &ModelConfig,
-        size: [usize; 2],
-        batch: usize,
-        options: DecodeOptions,
-        store: &mut Store,
-    ) -> Result<Self, NetworkError> {
-        let mut net = Network::new(Mode::Inference);
-        let (pictures, image) = net.pictures(batch, size)?;
-        let mut maps = model.build(&mut net, image)?;
-        if options.flip_test {
-            let mirrored = net.graph.apply_one(FlipHorizontal, &[image])?;
-            let mirrored = model.build(&mut net, mirrored)?.joints;
-            let merge = FlipMerge { partner: model.skeleton.flipped_joints() };
-            maps.joints = net.graph.apply_one(merge, &[maps.joints, mirrored])?;
+    /// [`PredictError::Checkpoint`] where the tensors are not those of the network; [`PredictError::Network`].
+    pub fn new(gpu: &Arc<Gpu>, trained: &TrainedNetwork, batch: usize) -> Result<Self, PredictError> {
+        let TrainedNetwork { model, size, decode, state, path } = trained;
+        let state = network_of(path, &model.shapes(*size).map_err(NetworkError::from)?, state)?;
+        let mut network = PoseNetwork::new(gpu, model, *size, batch.max(1), *decode)?;
+        network.load(&state)?;
+        Ok(Self { network })
+    }
+
+    /// The joints that it finds, in the order of each pose.
+    pub fn skeleton(&self) -> &'static Skeleton {
+        self.network.skeleton()
+    }
+
+    /// The poses of the people in pictures: for each picture, one for each of its boxes, in the pixels of the picture.
+    /// The network looks at one person at a time; [`PersonBox::whole`] is the box of a picture of one person.
+    ///
+    /// # Errors
+    /// [`PredictError::Boxes`] where there is not one list of boxes for each picture; [`PredictError::Data`] for a box
+    /// without extent; errors of the device.
+    pub fn predict(&mut self, pictures: &[RgbImage], boxes: &[Vec<PersonBox>]) -> Result<Vec<Vec<Pose>>, PredictError> {
+        if pictures.len() != boxes.len() {
+            return Err(PredictError::Boxes { pictures: pictures.len(), boxes: boxes.len() });
         }
-        let decoded = net.graph.apply_one(options.decode, &[maps.joints])?;
-        let kept = [Some(decoded), Some(maps.joints), maps.bones, maps.gates.channel, maps.gates.spatial];
-        let outputs: Vec<ValueId> = kept.into_iter().flatten().collect();
-        fuse(&mut net.graph, &outputs);
-        let plan = Plan::with_choices(net.graph, &outputs, gpu.capabilities(), &Choices::of(gpu)?)?;
-        let session = Session::new(gpu, plan, store)?;
-        Ok(Self { session, store: None, pictures, decoded, maps, batch, joints: model.skeleton.joints.len() })
-    }
-
-    /// Loads weights and running statistics by name; tensors that the network does not have (the optimizer's) are
-    /// ignored.
-    ///
-    /// # Errors
-    /// [`NetworkError::Missing`] or [`SessionError::OtherShape`] for the state of another network.
-    pub fn load(&mut self, state: &BTreeMap<String, Tensor>) -> Result<(), NetworkError> {
-        match &self.store {
-            Some(store) => Ok(store.load(state)?),
-            None => Ok(()),
+        let mut queue = self.queue(Poses(Vec::new()));
+        for (number, (picture, boxes)) in pictures.iter().zip(boxes).enumerate() {
+            queue.push((), format!("picture {number}"), picture.clone(), boxes.clone())?;
         }
+        Ok(queue.finish()?.0)
     }
 
-    /// Joints of each sample of the batch, padding included: x and y in heat-map pixels, and the largest value of the
-    /// heat map. `[N][J]`.
-    ///
-    /// # Errors
-    /// [`NetworkError::Batch`] for a batch of another size; device errors.
-    pub fn predict(&mut self, batch: &Batch) -> Result<Vec<Vec<[f32; 3]>>, NetworkError> {
-        if batch.len() != self.batch {
-            return Err(NetworkError::Batch { expected: self.batch, given: batch.len() });
-        }
-        upload(&mut self.session, &self.pictures, batch)?;
-        self.session.run()?;
-        let decoded = self.session.read(self.decoded)?;
-        let (points, _) = decoded.as_chunks::<3>();
-        Ok(points.chunks(self.joints).map(<[_]>::to_vec).collect())
-    }
-
-    /// What lies behind the last prediction. Bones and attention are those of the picture as it is, not mirrored.
-    ///
-    /// # Errors
-    /// Device errors.
-    pub fn explain(&self) -> Result<Explanation, SessionError> {
-        let read = |value: ValueId| -> Result<Tensor, SessionError> {
-            let shape = self.session.plan().graph.shape(value).extents().to_vec();
-            Ok(Tensor { shape, data: self.session.read(value)? })
-        };
-        let attention = |gate: ValueId| -> Result<Tensor, SessionError> {
-            let Tensor { shape, data } = read(gate)?;
-            Ok(Tensor { shape, data: data.into_iter().map(|gate| 1.0 + 1.0 / (1.0 + (-gate).exp())).collect() })
-        };
-        let HeatMaps { joints, bones, gates } = self.maps;
-        Ok(Explanation {
-            joints: read(joints)?,
-            bones: bones.map(read).transpose()?,
-            channel_attention: gates.channel.map(attention).transpose()?,
-            spatial_attention: gates.spatial.map(attention).transpose()?,
-        })
-    }
-
-    /// Runs the last batch once more with time stamps: seconds of each dispatch.
-    ///
-    /// # Errors
-    /// Device errors.
-    pub fn profile(&self) -> Result<Vec<(String, f64)>, SessionError> {
-        self.session.profile()
+    /// A queue for pictures that come one after the other, such as more than memory holds.
+    pub fn queue<R: Receiver>(&mut self, receiver: R) -> PictureQueue<'_, R> {
+        PictureQueue::new(&mut self.network, receiver)
     }
 }
 
-/// Uploads the pictures of a batch.
-///
-/// # Errors
-/// Device errors, among them pictures that are too large for the adapter together.
-pub fn upload(session: &mut Session, inputs: &PictureInputs, batch: &Batch) -> Result<(), SessionError> {
-    session.grow(inputs.pixels, batch.pixels.len())?;
-    session.write(inputs.pixels, &batch.pixels)?;
-    session.write(inputs.pictures, batch.pictures.as_flattened())?;
-    session.write(inputs.lattice, batch.lattice.as_flattened())
+/// Collects the poses of each picture.
+struct Poses(Vec<Vec<Pose>>);
+
+impl Receiver for Poses {
+    type Picture = ();
+    type Error = PredictError;
+
+    fn picture(&mut self, (): (), _: RgbImage, people: Vec<PersonPose>) -> Result<(), PredictError> {
+        self.0.push(people.into_iter().map(|person| person.pose).collect());
+        Ok(())
+    }
 }

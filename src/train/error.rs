@@ -8,7 +8,7 @@ use super::init::InitError;
 use crate::data::DataError;
 use crate::metrics::ScoreError;
 use crate::nn::checkpoint::CheckpointError;
-use crate::predict::predictor::NetworkError;
+use crate::predict::NetworkError;
 
 /// Why a run ended before its end.
 #[derive(Debug, thiserror::Error)]

@@ -11,11 +11,10 @@ use super::error::TrainError;
 use super::people::People;
 use super::watcher::Watcher;
 use crate::data::augmentation::Placement;
-use crate::data::{Batch, BatchPerson, Size, Skeleton};
+use crate::data::{Batch, BatchPerson, Skeleton};
 use crate::gpu::Gpu;
-use crate::nn::checkpoint::{State, check_fits, network_only};
-use crate::predict::predictor::{NetworkError, Predictor};
-use crate::predict::{Pose, places, poses_in_pictures, sheet};
+use crate::nn::checkpoint::{self, State};
+use crate::predict::{NetworkError, Pose, PoseNetwork, places, sheet};
 
 /// People on a sheet, and how many cells a row has: prediction and truth of four people.
 const SHEET: (usize, usize) = (24, 8);
@@ -24,21 +23,19 @@ const SHEET: (usize, usize) = (24, 8);
 ///
 /// # Errors
 /// Tensors that are not those of the configuration's network; errors of the adapter.
-pub fn predictor_of(
+pub fn network_of(
     gpu: &Arc<Gpu>,
     config: &Config,
     skeleton: &'static Skeleton,
     batch: usize,
     path: &Path,
     state: &State,
-) -> Result<Predictor, TrainError> {
+) -> Result<PoseNetwork, TrainError> {
     let model = config.model_config(skeleton);
-    let expected = model.shapes(config.train.size).map_err(NetworkError::from)?;
-    let state = network_only(state);
-    check_fits(path, &expected, &state)?;
-    let mut predictor = Predictor::new(gpu, &model, config.train.size, batch, config.evaluate.decode_options())?;
-    predictor.load(&state)?;
-    Ok(predictor)
+    let state = checkpoint::network_of(path, &model.shapes(config.train.size).map_err(NetworkError::from)?, state)?;
+    let mut network = PoseNetwork::new(gpu, &model, config.train.size, batch, config.evaluate.decode_options())?;
+    network.load(&state)?;
+    Ok(network)
 }
 
 /// A person of an evaluation split with the pose that a network found.
@@ -69,14 +66,13 @@ pub fn poses_of(predictions: &[Prediction]) -> Vec<Pose> {
 /// A network's predictions for the evaluation split of a configuration.
 pub struct Evaluator {
     config: Config,
-    input: Size,
-    predictor: Predictor,
+    network: PoseNetwork,
 }
 
 impl Evaluator {
-    /// Scores with `predictor`, which was made for the configuration's batch and input size.
-    pub fn new(config: &Config, predictor: Predictor) -> Self {
-        Self { config: config.clone(), input: config.input_size(), predictor }
+    /// Scores with `network`, which was made for the configuration's batch and input size.
+    pub fn new(config: &Config, network: PoseNetwork) -> Self {
+        Self { config: config.clone(), network }
     }
 
     /// Predicts the whole split, in its order; `None` where it was asked to stop.
@@ -96,7 +92,7 @@ impl Evaluator {
                 return Ok(None);
             }
             let batch = batch?;
-            let poses = self.poses(&batch)?;
+            let poses = self.network.poses(&batch)?;
             let found = batch.people.into_iter().zip(poses).map(|(person, pose)| Prediction { person, pose });
             predictions.extend(found);
             watcher.evaluated(predictions.len(), set.len());
@@ -110,7 +106,7 @@ impl Evaluator {
     /// As [`predict`](Self::predict).
     pub fn sheet(&mut self, people: &People) -> Result<RgbImage, TrainError> {
         let set = people.evaluation();
-        let skeleton = set.skeleton();
+        let (skeleton, input) = (set.skeleton(), self.network.input());
         let (shown, columns) = SHEET;
         let indices: Vec<usize> = (0..set.len().min(shown)).collect();
         let mut cells = Vec::new();
@@ -118,20 +114,15 @@ impl Evaluator {
             let mut batch = Batch::default();
             for &index in group {
                 let person = set.load(0, index)?;
-                let placement = Placement::upright(&person, self.input);
-                batch.push(index, person, &placement, skeleton, self.input)?;
+                let placement = Placement::upright(&person, input);
+                batch.push(index, person, &placement, skeleton, input)?;
             }
             batch.pad(self.config.train.batch, skeleton);
-            for (number, pose) in self.poses(&batch)?.iter().enumerate() {
+            for (number, pose) in self.network.poses(&batch)?.iter().enumerate() {
                 let found = (places(pose), "predicted".to_owned());
-                cells.extend(sheet::comparison(&batch, number, self.input, skeleton, &[found]));
+                cells.extend(sheet::comparison(&batch, number, input, skeleton, &[found]));
             }
         }
         Ok(sheet::grid(&cells, columns))
-    }
-
-    /// The poses of a batch's people in picture pixels.
-    fn poses(&mut self, batch: &Batch) -> Result<Vec<Pose>, TrainError> {
-        Ok(poses_in_pictures(&self.predictor.predict(batch)?, &batch.people, self.input))
     }
 }

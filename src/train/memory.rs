@@ -6,7 +6,7 @@ use super::step::{StepConfig, StepGraph};
 use crate::graph::{Choices, Plan};
 use crate::ir::{Capabilities, Role};
 use crate::models::ModelConfig;
-use crate::predict::predictor::NetworkError;
+use crate::predict::NetworkError;
 
 /// Bytes on the device, by what they are for. Pictures are left out: they are as large as the files are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
         };
         recorder::write_config(folder, &toml::to_string(&config).unwrap_or_default())?;
 
-        let evaluator = Evaluator::new(&config, trainer.predictor(config.evaluate.decode_options())?);
+        let evaluator = Evaluator::new(&config, trainer.pose_network(config.evaluate.decode_options())?);
         gpu.save_pipelines();
         let (epochs, output) = (config.train.epochs as u64, &config.output);
         let recorder = Recorder::new(folder, epochs, output.sheets, output.tensorboard, progress.step + 1);

@@ -17,8 +17,8 @@ use crate::ops::adamw::AdamWSettings;
 use crate::ops::decode::Decode;
 use crate::ops::loss_scale;
 use crate::ops::targets::{BoneTargets, JointTargets};
-use crate::predict::DecodeOptions;
-use crate::predict::predictor::{NetworkError, Predictor, upload};
+use crate::predict::network::upload;
+use crate::predict::{DecodeOptions, NetworkError, PoseNetwork};
 
 /// Steps that may be on their way on the device before [`Trainer::submit`] waits for the oldest.
 const IN_FLIGHT: usize = 2;
@@ -323,13 +323,13 @@ impl Trainer {
         Ok(())
     }
 
-    /// A predictor that shares this trainer's weights as they change.
+    /// The network for inference, which shares this trainer's weights as they change.
     ///
     /// # Errors
-    /// As [`Predictor::new`].
-    pub fn predictor(&mut self, options: DecodeOptions) -> Result<Predictor, NetworkError> {
+    /// As [`PoseNetwork::new`].
+    pub fn pose_network(&mut self, options: DecodeOptions) -> Result<PoseNetwork, NetworkError> {
         let &StepConfig { size, batch, .. } = &self.config;
-        Predictor::sharing(&self.gpu, &self.model, size, batch, options, &mut self.store)
+        PoseNetwork::sharing(&self.gpu, &self.model, size, batch, options, &mut self.store)
     }
 
     /// Runs the last step once more with time stamps (and so updates the parameters): seconds of each dispatch.

@@ -1,5 +1,8 @@
 //! `ditn predict`, `ditn people`, `ditn kernels`, `ditn devices`.
 
+use ditn::gpu::{AdapterChoice, Gpu};
+use ditn::predict::{PersonBox, Pose, PredictError, Predictor};
+
 use super::{Folder, ditn, errors, run, status, succeed, train};
 
 #[test]
@@ -90,6 +93,30 @@ fn a_folder_with_several_people_in_batches_gives_what_single_pictures_give() {
     assert_eq!(together.len(), 6);
     assert_eq!(together, apart);
     assert_eq!(people("pictures/[bc].png", "3"), apart[2..]);
+}
+
+#[test]
+fn a_library_user_finds_what_the_command_finds() {
+    let folder = Folder::new("library");
+    succeed(&mut train(&folder, &["--out", "run", "--set", "train.epochs=1"]));
+    let picture = image::RgbImage::from_fn(90, 70, |x, y| image::Rgb([x as u8, y as u8, 50]));
+    picture.save(folder.join("one.png")).unwrap();
+    let arguments = ["predict", "--checkpoint", "run/last.safetensors", "one.png", "--json"];
+    let printed = succeed(ditn(&folder, &arguments).args(["--box", "5,5,40,60", "--box", "45,5,40,60"])).stdout;
+    let printed: serde_json::Value = serde_json::from_slice(&printed).expect("one JSON document");
+
+    let gpu = Gpu::open(&AdapterChoice::default()).unwrap();
+    let mut predictor = Predictor::open(&gpu, &folder.join("run/last.safetensors")).unwrap();
+    let boxes: Vec<PersonBox> = ["5,5,40,60", "45,5,40,60"].map(|text| text.parse().unwrap()).to_vec();
+    let pictures = [picture.clone(), picture.clone(), picture];
+    let poses = predictor.predict(&pictures, &[boxes.clone(), Vec::new(), boxes.clone()]).unwrap();
+    assert_eq!(poses.iter().map(Vec::len).collect::<Vec<_>>(), [2, 0, 2]);
+    assert_eq!(poses[0], poses[2]);
+    for (number, pose) in poses[0].iter().enumerate() {
+        let joints = printed["people"][number]["joints"].clone();
+        assert_eq!(*pose, serde_json::from_value::<Pose>(joints).expect("a pose"));
+    }
+    assert!(matches!(predictor.predict(&pictures, &[boxes]), Err(PredictError::Boxes { pictures: 3, boxes: 1 })));
 }
 
 #[test]

@@ -1,0 +1,234 @@
+//! A network on a device: from a batch of people to joints in heat-map pixels.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::pose::{Pose, poses_in_pictures};
+use crate::data::{Batch, Size, Skeleton};
+use crate::gpu::Gpu;
+use crate::graph::{Choices, ChoicesError, Plan, PlanError, Session, SessionError, Store, Tensor, fuse};
+use crate::ir::{ShapeError, ValueId};
+use crate::models::{HeatMaps, ModelConfig};
+use crate::nn::{Mode, Network, PictureInputs};
+use crate::ops::decode::Decode;
+use crate::ops::flip::{FlipHorizontal, FlipMerge};
+
+/// An error of building, planning or running a network.
+#[derive(Debug, Error)]
+pub enum NetworkError {
+    /// The network does not fit the input size.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A tensor does not fit the adapter.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The device failed, or tensors do not fit.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The file of kernel choices cannot be read.
+    #[error(transparent)]
+    Choices(#[from] ChoicesError),
+    /// A batch of another size than was planned.
+    #[error("a batch of {given} pictures came to a network planned for {expected}")]
+    Batch {
+        /// Pictures planned for.
+        expected: usize,
+        /// Pictures that came.
+        given: usize,
+    },
+    /// Precision f16 on an adapter that does not have it.
+    #[error("the adapter has no 16-bit floats in shaders; use precision \"f32\"")]
+    NoF16,
+    /// A state that lacks a tensor of this network.
+    #[error("the state lacks tensor '{0}'")]
+    Missing(String),
+}
+
+/// How joints are read from a network's heat maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DecodeOptions {
+    /// The heat maps are the mean of the picture's and the mirrored picture's.
+    pub flip_test: bool,
+    /// How a map becomes a point.
+    pub decode: Decode,
+}
+
+impl Default for DecodeOptions {
+    /// As the papers are scored: with the flip test, a quarter of a pixel towards the larger neighbours.
+    fn default() -> Self {
+        Self { flip_test: true, decode: Decode::Quarter }
+    }
+}
+
+/// A network with running statistics, its crop and its decoding, planned for one batch size.
+pub struct PoseNetwork {
+    session: Session,
+    store: Option<Store>,
+    pictures: PictureInputs,
+    decoded: ValueId,
+    maps: HeatMaps,
+    batch: usize,
+    input: Size,
+    skeleton: &'static Skeleton,
+}
+
+/// What a network computed on the way to the joints, for all pictures of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// Joint heat maps as decoded `[N, J, H / 4, W / 4]`.
+    pub joints: Tensor,
+    /// Bone heat maps `[N, B, H / 4, W / 4]`, where the network predicts bones.
+    pub bones: Option<Tensor>,
+    /// What DITN's channel attention multiplied the two channels of each bone by, 1 to 2: `[N, 2B, 1, 1]`.
+    pub channel_attention: Option<Tensor>,
+    /// What DITN's spatial attention multiplied the joint features by, 1 to 2: `[N, J, H / 4, W / 4]`.
+    pub spatial_attention: Option<Tensor>,
+}
+
+impl PoseNetwork {
+    /// A network with weights of its own, zero until [`PoseNetwork::load`]. `size` is the network's input (height,
+    /// width).
+    ///
+    /// # Errors
+    /// [`NetworkError`] where the network does not fit the size or the adapter.
+    pub fn new(
+        gpu: &Arc<Gpu>,
+        model: &ModelConfig,
+        size: [usize; 2],
+        batch: usize,
+        options: DecodeOptions,
+    ) -> Result<Self, NetworkError> {
+        let mut store = Store::new(gpu);
+        let network = Self::sharing(gpu, model, size, batch, options, &mut store)?;
+        gpu.save_pipelines();
+        Ok(Self { store: Some(store), ..network })
+    }
+
+    /// A network with the weights of `store`, as they are at each prediction.
+    ///
+    /// # Errors
+    /// As [`PoseNetwork::new`].
+    pub fn sharing(
+        gpu: &Arc<Gpu>,
+        model: &ModelConfig,
+        size: [usize; 2],
+        batch: usize,
+        options: DecodeOptions,
+        store: &mut Store,
+    ) -> Result<Self, NetworkError> {
+        let mut net = Network::new(Mode::Inference);
+        let (pictures, image) = net.pictures(batch, size)?;
+        let mut maps = model.build(&mut net, image)?;
+        if options.flip_test {
+            let mirrored = net.graph.apply_one(FlipHorizontal, &[image])?;
+            let mirrored = model.build(&mut net, mirrored)?.joints;
+            let merge = FlipMerge { partner: model.skeleton.flipped_joints() };
+            maps.joints = net.graph.apply_one(merge, &[maps.joints, mirrored])?;
+        }
+        let decoded = net.graph.apply_one(options.decode, &[maps.joints])?;
+        let kept = [Some(decoded), Some(maps.joints), maps.bones, maps.gates.channel, maps.gates.spatial];
+        let outputs: Vec<ValueId> = kept.into_iter().flatten().collect();
+        fuse(&mut net.graph, &outputs);
+        let plan = Plan::with_choices(net.graph, &outputs, gpu.capabilities(), &Choices::of(gpu)?)?;
+        let session = Session::new(gpu, plan, store)?;
+        let [height, width] = size.map(|side| side as u32);
+        let input = Size { width, height };
+        Ok(Self { session, store: None, pictures, decoded, maps, batch, input, skeleton: model.skeleton })
+    }
+
+    /// The joints that it finds.
+    pub fn skeleton(&self) -> &'static Skeleton {
+        self.skeleton
+    }
+
+    /// The size of its input.
+    pub fn input(&self) -> Size {
+        self.input
+    }
+
+    /// People of a batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Loads weights and running statistics by name; tensors that the network does not have (the optimizer's) are
+    /// ignored.
+    ///
+    /// # Errors
+    /// [`NetworkError::Missing`] or [`SessionError::OtherShape`] for the state of another network.
+    pub fn load(&mut self, state: &BTreeMap<String, Tensor>) -> Result<(), NetworkError> {
+        match &self.store {
+            Some(store) => Ok(store.load(state)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Joints of each sample of the batch, padding included: x and y in heat-map pixels, and the largest value of the
+    /// heat map. `[N][J]`.
+    ///
+    /// # Errors
+    /// [`NetworkError::Batch`] for a batch of another size; device errors.
+    pub fn predict(&mut self, batch: &Batch) -> Result<Vec<Vec<[f32; 3]>>, NetworkError> {
+        if batch.len() != self.batch {
+            return Err(NetworkError::Batch { expected: self.batch, given: batch.len() });
+        }
+        upload(&mut self.session, &self.pictures, batch)?;
+        self.session.run()?;
+        let decoded = self.session.read(self.decoded)?;
+        let (points, _) = decoded.as_chunks::<3>();
+        Ok(points.chunks(self.skeleton.joints.len()).map(<[_]>::to_vec).collect())
+    }
+
+    /// The poses of a batch's people, padding left out, in the pixels of their pictures.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn poses(&mut self, batch: &Batch) -> Result<Vec<Pose>, NetworkError> {
+        Ok(poses_in_pictures(&self.predict(batch)?, &batch.people, self.input))
+    }
+
+    /// What lies behind the last prediction. Bones and attention are those of the picture as it is, not mirrored.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn explain(&self) -> Result<Explanation, SessionError> {
+        let read = |value: ValueId| -> Result<Tensor, SessionError> {
+            let shape = self.session.plan().graph.shape(value).extents().to_vec();
+            Ok(Tensor { shape, data: self.session.read(value)? })
+        };
+        let attention = |gate: ValueId| -> Result<Tensor, SessionError> {
+            let Tensor { shape, data } = read(gate)?;
+            Ok(Tensor { shape, data: data.into_iter().map(|gate| 1.0 + 1.0 / (1.0 + (-gate).exp())).collect() })
+        };
+        let HeatMaps { joints, bones, gates } = self.maps;
+        Ok(Explanation {
+            joints: read(joints)?,
+            bones: bones.map(read).transpose()?,
+            channel_attention: gates.channel.map(attention).transpose()?,
+            spatial_attention: gates.spatial.map(attention).transpose()?,
+        })
+    }
+
+    /// Runs the last batch once more with time stamps: seconds of each dispatch.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn profile(&self) -> Result<Vec<(String, f64)>, SessionError> {
+        self.session.profile()
+    }
+}
+
+/// Uploads the pictures of a batch.
+///
+/// # Errors
+/// Device errors, among them pictures that are too large for the adapter together.
+pub fn upload(session: &mut Session, inputs: &PictureInputs, batch: &Batch) -> Result<(), SessionError> {
+    session.grow(inputs.pixels, batch.pixels.len())?;
+    session.write(inputs.pixels, &batch.pixels)?;
+    session.write(inputs.pictures, batch.pictures.as_flattened())?;
+    session.write(inputs.lattice, batch.lattice.as_flattened())
+}
