@@ -1,9 +1,10 @@
 //! A body with clothes, skin and hair as shapes to be painted.
 
-use super::body::{Body, Vec3, add, along, joint, scaled};
-use super::paint::{Ellipsoid, Front, Shape, Skin, Sleeve, Tube};
+use super::body::{Body, joint};
 use super::random::{between, chance, pick, spread};
+use super::shapes::{Ellipsoid, Front, Shape, Skin, Sleeve, Tube};
 use super::surface::{Cloth, Colour, Face, Pattern, mix};
+use super::vector::{Vec3, add, along, scaled};
 use rand::Rng;
 
 /// How points of the scene come into the picture.

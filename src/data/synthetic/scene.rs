@@ -1,11 +1,14 @@
 //! A person among other people, things and a background: what is where, and the picture of it.
 
-use super::SyntheticOptions;
-use super::body::{Body, Build, Frame, Pose, Vec3, dot, scaled};
+use super::body::{Body, Build};
 use super::figure::{Figure, Outfit, View, clothes_colour};
-use super::paint::{Canvas, Ellipsoid, Panel, Shape, Skin, Sleeve, Tube};
+use super::options::SyntheticOptions;
+use super::paint::Canvas;
+use super::pose::Pose;
 use super::random::{between, chance, pick, spread};
+use super::shapes::{Ellipsoid, Panel, Shape, Skin, Sleeve, Tube};
 use super::surface::{Cloth, Colour, Pattern, blots, mix};
+use super::vector::{Frame, Vec3, dot, scaled};
 use crate::data::crop::MARGIN;
 use crate::data::{Annotation, Joint};
 use image::RgbImage;

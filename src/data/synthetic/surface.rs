@@ -1,6 +1,6 @@
 //! What surfaces look like: colours, patterns on cloth, faces.
 
-use super::body::{Vec3, scaled};
+use super::vector::{Vec3, scaled};
 
 /// Red, green, blue from 0 to 1.
 pub type Colour = [f32; 3];
