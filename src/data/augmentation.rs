@@ -1,7 +1,7 @@
 //! Random scale, rotation, flip and half body of training samples, as the public HRNet code draws them.
 
 use super::crop::{Affine, Crop, grow};
-use super::{Joint, Person, Size, Skeleton};
+use super::{InvalidValue, Joint, Person, Size, Skeleton};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
@@ -81,27 +81,22 @@ impl Augmentation {
         Placement { crop, flip }
     }
 
-    /// What is wrong with the values, if anything.
+    /// Checks the ranges of the values.
     ///
     /// # Errors
-    /// A message that names the key and its range.
-    pub fn check(&self) -> Result<(), String> {
+    /// The first value outside its range.
+    pub fn check(&self) -> Result<(), InvalidValue> {
+        let rule = InvalidValue::unless;
         for (key, value) in [
             ("rotation_probability", self.rotation_probability),
             ("flip_probability", self.flip_probability),
             ("half_body_probability", self.half_body_probability),
         ] {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(format!("{key} = {value}: a probability lies between 0 and 1"));
-            }
+            rule((0.0..=1.0).contains(&value), key, &value, "a probability lies between 0 and 1")?;
         }
-        if !(0.0..1.0).contains(&self.scale) {
-            return Err(format!("scale = {}: must be at least 0 and less than 1", self.scale));
-        }
-        if !(0.0..=180.0).contains(&self.rotation) {
-            return Err(format!("rotation = {}: must be between 0 and 180 degrees", self.rotation));
-        }
-        Ok(())
+        rule((0.0..1.0).contains(&self.scale), "scale", &self.scale, "must be at least 0 and less than 1")?;
+        let degrees = (0.0..=180.0).contains(&self.rotation);
+        rule(degrees, "rotation", &self.rotation, "must be between 0 and 180 degrees")
     }
 }
 
@@ -218,7 +213,7 @@ mod tests {
     #[test]
     fn values_out_of_range_are_named() {
         let wrong = Augmentation { flip_probability: 1.5, ..Augmentation::default() };
-        assert!(wrong.check().is_err_and(|message| message.contains("flip_probability")));
+        assert!(wrong.check().is_err_and(|error| error.to_string().contains("flip_probability")));
         assert_eq!(Augmentation::default().check(), Ok(()));
     }
 }

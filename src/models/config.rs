@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Body, Depth, Ditn, Head, HrNet, ModelConfig, ResNet};
-use crate::data::Skeleton;
 use crate::data::skeleton::MPII;
+use crate::data::{InvalidValue, Skeleton};
 use crate::nn::Weights;
 
 /// The networks that can be trained.
@@ -153,17 +153,13 @@ impl NetworkConfig {
     /// Checks the ranges of the values.
     ///
     /// # Errors
-    /// A message that names the key, its value and what it must be.
-    pub fn check(&self) -> Result<(), String> {
+    /// The first value outside its range.
+    pub fn check(&self) -> Result<(), InvalidValue> {
+        let rule = InvalidValue::unless;
         for (key, value) in [("width", self.width), ("stem", self.stem), ("blocks", self.blocks)] {
-            if value < 1 {
-                return Err(format!("{key} = {value}: must be at least 1"));
-            }
+            rule(value >= 1, key, &value, "must be at least 1")?;
         }
-        if self.modules.contains(&0) {
-            return Err(format!("modules = {:?}: must each be at least 1", self.modules));
-        }
-        Ok(())
+        rule(!self.modules.contains(&0), "modules", &self.modules, "must each be at least 1")
     }
 
     /// Whether the network has DITN's parameter adapter, which needs an input of at least 64 pixels each way.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::InvalidValue;
+
 /// How hard the pictures are. The default is moderate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -43,11 +45,12 @@ impl Default for SyntheticOptions {
 }
 
 impl SyntheticOptions {
-    /// What is wrong with the values, if anything.
+    /// Checks the ranges of the values.
     ///
     /// # Errors
-    /// A message that names the key and its range.
-    pub fn check(&self) -> Result<(), String> {
+    /// The first value outside its range.
+    pub fn check(&self) -> Result<(), InvalidValue> {
+        let rule = InvalidValue::unless;
         for (key, value) in [
             ("back_views", self.back_views),
             ("unusual_poses", self.unusual_poses),
@@ -57,16 +60,11 @@ impl SyntheticOptions {
             ("blur", self.blur),
             ("noise", self.noise),
         ] {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(format!("{key} = {value}: must lie between 0 and 1"));
-            }
+            rule((0.0..=1.0).contains(&value), key, &value, "must lie between 0 and 1")?;
         }
-        if !(0.0..=1000.0).contains(&self.clutter) {
-            return Err(format!("clutter = {}: must lie between 0 and 1000", self.clutter));
-        }
-        if !(32..=4096).contains(&self.picture) {
-            return Err(format!("picture = {}: must lie between 32 and 4096 pixels", self.picture));
-        }
-        Ok(())
+        let clutter = (0.0..=1000.0).contains(&self.clutter);
+        rule(clutter, "clutter", &self.clutter, "must lie between 0 and 1000")?;
+        let picture = (32..=4096).contains(&self.picture);
+        rule(picture, "picture", &self.picture, "must lie between 32 and 4096 pixels")
     }
 }

@@ -30,7 +30,7 @@ impl Synthetic {
     /// # Errors
     /// Where an option is out of its range.
     pub fn new(options: SyntheticOptions, seed: u64, split: Split, people: usize) -> Result<Synthetic, DataError> {
-        options.check().map_err(DataError::Unsuitable)?;
+        options.check().map_err(|error| DataError::Unsuitable(error.to_string()))?;
         Ok(Synthetic { options, seed, split, people })
     }
 

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::rule;
 use crate::data::synthetic::SyntheticOptions;
-use crate::data::{Augmentation, DataKind};
+use crate::data::{Augmentation, DataKind, InvalidValue};
 
 /// `[data]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,8 +55,9 @@ impl DataConfig {
     /// Checks the values.
     ///
     /// # Errors
-    /// A message that names the key, its value and the rule that it breaks.
-    pub fn check(&self) -> Result<(), String> {
+    /// The first value that breaks a rule.
+    pub fn check(&self) -> Result<(), InvalidValue> {
+        let rule = InvalidValue::unless;
         let kind = self.kind;
         let (is_coco, has_files) = (kind == DataKind::Coco, matches!(kind, DataKind::Mpii | DataKind::Coco));
         rule(!self.extended || kind == DataKind::Lsp, "extended", &self.extended, "is for data.kind = \"lsp\" only")?;
@@ -66,7 +66,7 @@ impl DataConfig {
             rule(file.is_none() || has_files, key, file, "is for data.kind = \"mpii\" or \"coco\" only")?;
         }
         rule(self.boxes.is_none() || is_coco, "boxes", &self.boxes, "is for data.kind = \"coco\" only")?;
-        self.augmentation.check().map_err(|problem| format!("augmentation.{problem}"))?;
-        self.synthetic.check().map_err(|problem| format!("synthetic.{problem}"))
+        self.augmentation.check().map_err(|error| error.within("augmentation"))?;
+        self.synthetic.check().map_err(|error| error.within("synthetic"))
     }
 }

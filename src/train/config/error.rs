@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::data::InvalidValue;
+
 /// A configuration that cannot be used, with what is needed to mend it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -50,11 +52,8 @@ pub enum ConfigError {
         text: String,
     },
     /// A value of the right type that breaks a rule.
-    #[error("{problem}")]
-    Value {
-        /// The key with its table, its value and the rule.
-        problem: String,
-    },
+    #[error(transparent)]
+    Value(#[from] InvalidValue),
 }
 
 fn suggestion(nearest: &Option<String>) -> String {

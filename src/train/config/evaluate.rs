@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::rule;
+use crate::data::InvalidValue;
+
 use crate::ops::decode::Decode;
 use crate::predict::DecodeOptions;
 
@@ -48,8 +49,8 @@ impl EvaluateConfig {
     /// Checks the values.
     ///
     /// # Errors
-    /// A message that names the key, its value and the rule that it breaks.
-    pub fn check(&self) -> Result<(), String> {
-        rule(self.every >= 1, "every", &self.every, "must be at least 1")
+    /// The first value that breaks a rule.
+    pub fn check(&self) -> Result<(), InvalidValue> {
+        InvalidValue::unless(self.every >= 1, "every", &self.every, "must be at least 1")
     }
 }

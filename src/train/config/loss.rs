@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::{finite_positive, rule};
+use crate::data::InvalidValue;
+
 use crate::ops::loss::LossKind;
 use crate::train::objective::Objective;
 
@@ -67,14 +68,15 @@ impl LossConfig {
     /// Checks the values.
     ///
     /// # Errors
-    /// A message that names the key, its value and the rule that it breaks.
-    pub fn check(&self) -> Result<(), String> {
+    /// The first value that breaks a rule.
+    pub fn check(&self) -> Result<(), InvalidValue> {
         use LossName::{FocalL2, Mse, SmoothL1};
+        let rule = InvalidValue::unless;
         let Self { joints, bones, bone_weight, sigma } = self;
         rule(*joints != SmoothL1, "joints", joints, "must be one of focal-l2, focal-l2-printed, mse, ohkm")?;
         let known = matches!(bones, SmoothL1 | Mse | FocalL2);
         rule(known, "bones", bones, "must be one of smooth-l1, mse, focal-l2")?;
         rule(bone_weight.is_finite() && *bone_weight >= 0.0, "bone_weight", bone_weight, "must be 0 or more")?;
-        rule(finite_positive((*sigma).into()), "sigma", sigma, "must be more than 0")
+        rule(sigma.is_finite() && *sigma > 0.0, "sigma", sigma, "must be more than 0")
     }
 }

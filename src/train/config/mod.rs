@@ -12,7 +12,6 @@ mod loss;
 mod optimizer;
 mod output;
 mod read;
-mod rule;
 mod run;
 mod schedule;
 mod train;

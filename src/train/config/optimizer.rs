@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::{finite_positive, rule};
+use crate::data::InvalidValue;
+
 use crate::ops::adamw::AdamWSettings;
 
 /// `[optimizer]`: AdamW with decoupled weight decay.
@@ -35,12 +36,13 @@ impl OptimizerConfig {
     /// Checks the values.
     ///
     /// # Errors
-    /// A message that names the key, its value and the rule that it breaks.
-    pub fn check(&self) -> Result<(), String> {
+    /// The first value that breaks a rule.
+    pub fn check(&self) -> Result<(), InvalidValue> {
+        let rule = InvalidValue::unless;
         let Self { learning_rate, betas, epsilon, weight_decay } = self;
-        rule(finite_positive(*learning_rate), "learning_rate", learning_rate, "must be more than 0")?;
+        rule(learning_rate.is_finite() && *learning_rate > 0.0, "learning_rate", learning_rate, "must be more than 0")?;
         rule(betas.iter().all(|beta| (0.0..1.0).contains(beta)), "betas", betas, "must be in [0, 1)")?;
-        rule(finite_positive(*epsilon), "epsilon", epsilon, "must be more than 0")?;
+        rule(epsilon.is_finite() && *epsilon > 0.0, "epsilon", epsilon, "must be more than 0")?;
         rule(weight_decay.is_finite() && *weight_decay >= 0.0, "weight_decay", weight_decay, "must be 0 or more")
     }
 }

@@ -8,10 +8,9 @@ use super::evaluate::EvaluateConfig;
 use super::loss::LossConfig;
 use super::optimizer::OptimizerConfig;
 use super::output::OutputConfig;
-use super::rule::rule;
 use super::schedule::ScheduleConfig;
 use super::train::TrainConfig;
-use crate::data::{Size, Skeleton};
+use crate::data::{InvalidValue, Size, Skeleton};
 use crate::models::{ModelConfig, NetworkConfig};
 use crate::train::step::StepConfig;
 
@@ -67,8 +66,8 @@ impl Config {
         let name_fits = !self.name.is_empty()
             && self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
             && !self.name.starts_with('.');
-        rule(name_fits, "name", &self.name, "must be letters, digits, '-', '_' and '.', as it names a folder")
-            .map_err(|problem| ConfigError::Value { problem })?;
+        let letters = "must be letters, digits, '-', '_' and '.', as it names a folder";
+        InvalidValue::unless(name_fits, "name", &self.name, letters)?;
         for (table, checked) in [
             ("data", self.data.check()),
             ("model", self.model.check()),
@@ -78,7 +77,7 @@ impl Config {
             ("schedule", self.schedule.check()),
             ("evaluate", self.evaluate.check()),
         ] {
-            checked.map_err(|problem| ConfigError::Value { problem: format!("{table}.{problem}") })?;
+            checked.map_err(|error| error.within(table))?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::rule;
+use crate::data::InvalidValue;
 
 /// `[schedule]`: see [`Schedule`](crate::train::Schedule).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,8 +37,9 @@ impl ScheduleConfig {
     /// Checks the values.
     ///
     /// # Errors
-    /// A message that names the key, its value and the rule that it breaks.
-    pub fn check(&self) -> Result<(), String> {
+    /// The first value that breaks a rule.
+    pub fn check(&self) -> Result<(), InvalidValue> {
+        let rule = InvalidValue::unless;
         let (key, milestones) = ("milestones", &self.milestones);
         let inside = milestones.iter().all(|m| m.at > 0.0 && m.at < 1.0);
         rule(inside, key, milestones, "must each have `at` between 0 and 1")?;

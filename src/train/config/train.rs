@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::data::DataConfig;
-use super::rule::rule;
-use crate::data::DataKind;
+use crate::data::{DataKind, InvalidValue};
 use crate::models::NetworkConfig;
 use crate::train::step::Precision;
 
@@ -35,8 +34,9 @@ impl TrainConfig {
     /// Checks the values, some of which depend on the people and the network.
     ///
     /// # Errors
-    /// A message that names the key, its value and the rule that it breaks.
-    pub fn check(&self, data: &DataConfig, model: &NetworkConfig) -> Result<(), String> {
+    /// The first value that breaks a rule.
+    pub fn check(&self, data: &DataConfig, model: &NetworkConfig) -> Result<(), InvalidValue> {
+        let rule = InvalidValue::unless;
         let Self { size, batch, epochs, pictures_per_epoch, .. } = self;
         let multiples = size.iter().all(|&side| side >= 32 && side % 32 == 0);
         rule(multiples, "size", size, "must be height and width in multiples of 32")?;
