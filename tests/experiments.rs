@@ -26,7 +26,7 @@ fn every_experiment_is_a_valid_configuration_and_its_network_builds() {
         config.validate().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let model = config.model_config(config.data.kind.skeleton());
         let mut net = Network::new(Mode::Inference);
-        let (_, image) = net.pictures(1, config.train.size).expect("the size was validated");
+        let (_, image) = net.pictures(1, config.train.size.extents()).expect("the size was validated");
         model.build(&mut net, image).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 }
@@ -40,8 +40,7 @@ fn an_experiment_of_the_paper_is_of_the_network_the_size_and_the_schedule_in_its
         let config = config::from_file(&path).unwrap_or_else(|error| panic!("{error}"));
         let named = ModelConfig::named(&network.replace('_', "-"), config.data.kind.skeleton());
         assert_eq!(Some(config.model_config(config.data.kind.skeleton())), named, "{stem}");
-        let [height, width] = config.train.size;
-        assert_eq!(size, format!("{height}x{width}"));
+        assert_eq!(size, config.train.size.to_string());
         assert_eq!(config.schedule, config::ScheduleConfig::default(), "{stem}");
         assert_eq!((config.train.epochs, config.train.batch), (210, 32), "{stem}");
         found += 1;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::data::Size;
 use crate::gpu::{AdapterReport, Gpu};
 use crate::graph::{GraphError, Workload};
 use crate::ir::{Cost, Shape};
@@ -50,7 +51,7 @@ pub struct Settings {
     /// Networks, by the names of [`crate::models::NAMES`].
     pub models: Vec<String>,
     /// Height and width of their input.
-    pub size: [usize; 2],
+    pub size: Size,
     /// Pictures a step, for kernels and for the networks' training.
     pub batch: usize,
     /// How the training step stores feature maps.
@@ -131,7 +132,7 @@ pub struct NetworkTime {
     /// The network.
     pub name: String,
     /// Height and width of the input.
-    pub size: [usize; 2],
+    pub size: Size,
     /// Pictures a run.
     pub batch: usize,
     /// infer or train.

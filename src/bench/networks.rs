@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::cases::{network, step_config};
 use super::measure::seconds_a_run;
 use super::{BenchError, Ceiling, LEAST, NetworkTime, Settings};
+use crate::data::Size;
 use crate::gpu::Gpu;
 use crate::graph::{Choices, GraphError, Plan, Session, SessionError, Store, fuse};
 use crate::ir::{Capabilities, Cost};
@@ -61,13 +62,14 @@ pub(super) fn measure(
 /// [`NetworkError`] where the network does not fit the size or the adapter.
 pub fn inference_plan(
     model: &ModelConfig,
-    size: [usize; 2],
+    size: Size,
     batch: usize,
     capabilities: &Capabilities,
     choices: &Choices,
 ) -> Result<Plan, NetworkError> {
     let mut net = Network::new(Mode::Inference);
-    let image = net.graph.input("image", [batch, 3, size[0], size[1]]);
+    let [height, width] = size.extents();
+    let image = net.graph.input("image", [batch, 3, height, width]);
     let outputs = [model.build(&mut net, image)?.joints];
     fuse(&mut net.graph, &outputs);
     Ok(Plan::with_choices(net.graph, &outputs, capabilities, choices)?)

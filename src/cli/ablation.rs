@@ -263,7 +263,6 @@ fn caution(runs: &[Run]) -> Option<String> {
 
 /// What the configuration trains, in words.
 fn network(config: &Config) -> String {
-    let [height, width] = config.train.size;
     let model = &config.model;
     let kind = spelled(&model.kind).unwrap_or_default();
     let body = if kind.ends_with("resnet") {
@@ -271,7 +270,7 @@ fn network(config: &Config) -> String {
     } else {
         format!("width {}, blocks {}, modules {:?}", model.width, model.blocks, model.modules)
     };
-    format!("{kind} ({body}), {height}x{width}")
+    format!("{kind} ({body}), {}", config.train.size)
 }
 
 fn report_rows(table: &'static Table, scores: Vec<Vec<f64>>) -> Vec<ReportRow> {

@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 
 use super::{Common, Status, print, print_json};
 use crate::bench::{Comparison, KernelTime, Report, Settings, compare, roofline, run as measure};
+use crate::data::Size;
 use crate::models::NAMES;
 use crate::train::step::Precision;
 
@@ -37,7 +38,7 @@ pub(super) struct Arguments {
     models: Vec<String>,
     /// Height and width of the input in pixels, multiples of 32
     #[arg(long, value_name = "HxW", default_value = "256x256", value_parser = super::summary::parse_size)]
-    size: [usize; 2],
+    size: Size,
     /// Pictures a step [default: 2 on a CPU, 32 on a GPU]
     #[arg(long, value_name = "PICTURES", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Option<u16>,
@@ -177,7 +178,7 @@ fn check(baseline: &Report, report: &Report, common: &Common) -> anyhow::Result<
 }
 
 fn table(report: &Report) -> String {
-    let Settings { models, size: [height, width], batch, .. } = &report.settings;
+    let Settings { models, size, batch, .. } = &report.settings;
     let mut text = format!(
         "{} ({} {})\nCeilings: {:.1} GFLOP/s in fused multiply-adds, {:.1} GB/s in a copy\n",
         report.adapter.name,
@@ -190,7 +191,7 @@ fn table(report: &Report) -> String {
     if !report.kernels.is_empty() {
         let _ = writeln!(
             text,
-            "\nKernels of a training step of {} at {height}x{width}, batch {batch}; share: of the ceiling that binds\n\n\
+            "\nKernels of a training step of {} at {size}, batch {batch}; share: of the ceiling that binds\n\n\
              {:>9} {:>5} {:>8} {:>7} {:>6}  kernel",
             models.join(", "),
             "ms",

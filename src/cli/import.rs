@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Common, Status, print, print_json};
 use crate::data::skeleton::{COCO, LSP, MPII};
-use crate::data::{DataKind, Skeleton};
+use crate::data::{DataKind, Size, Skeleton};
 use crate::models::NAMES;
 use crate::nn::{Matching, WeightFile};
 use crate::train::checkpoint::{self, Checkpoint, Header};
@@ -52,7 +52,7 @@ pub struct Arguments {
 struct Report {
     skeleton: &'static str,
     /// Height and width of the network's input.
-    size: [usize; 2],
+    size: Size,
     /// Whether every tensor of the network was loaded.
     complete: bool,
     #[serde(flatten)]
@@ -87,13 +87,13 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         print_json(&Report { skeleton: skeleton.name, size, complete, matching })?;
         return Ok(Status::Done);
     }
-    let (path, out, name, [height, width]) = (path.display(), out.display(), skeleton.name, size);
+    let (path, out, name) = (path.display(), out.display(), skeleton.name);
     let verdict = if complete {
         format!("Try it:  ditn predict --checkpoint {out} PICTURE")
     } else {
         format!("Not all of the network: it can start a training (--set model.init={out}), but not predict.")
     };
-    print(&format!("{path}, for {name} at {height}x{width}\n\n  {lines}\n\nWritten to {out}\n{verdict}\n"))?;
+    print(&format!("{path}, for {name} at {size}\n\n  {lines}\n\nWritten to {out}\n{verdict}\n"))?;
     Ok(Status::Done)
 }
 
@@ -108,7 +108,7 @@ fn configuration(
     config.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     config.data.kind = DataKind::of_skeleton(skeleton);
     if *skeleton == COCO {
-        config.train.size = [256, 192];
+        config.train.size = Size::new(256, 192);
     }
     let config = config::with_overrides(config, overrides)?;
     config.validate()?;

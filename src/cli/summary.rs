@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use super::{Common, Status, print, print_json};
-use crate::data::Skeleton;
+use crate::data::{Size, Skeleton};
 use crate::graph::Choices;
 use crate::models::{self, Block, ModelConfig, NAMES};
 use crate::train::config::Config;
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     skeleton: String,
     /// Height and width of the input in pixels, multiples of 32
     #[arg(long, value_name = "HxW", default_value = "256x192", value_parser = parse_size)]
-    size: [usize; 2],
+    size: Size,
     /// Also plan a training step of so many pictures on this adapter, and show the memory that it takes
     #[arg(long, value_name = "PICTURES", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Option<u16>,
@@ -47,10 +47,10 @@ pub(super) fn precision_parser() -> impl TypedValueParser<Value = Precision> {
 }
 
 /// Height and width from `HxW`.
-pub(super) fn parse_size(text: &str) -> Result<[usize; 2], String> {
-    let sides = text.split_once('x').and_then(|(h, w)| Some([h.parse::<usize>().ok()?, w.parse().ok()?]));
-    match sides {
-        Some(sides @ [h, w]) if h > 0 && w > 0 && h % 32 == 0 && w % 32 == 0 && h.max(w) <= 4096 => Ok(sides),
+pub(super) fn parse_size(text: &str) -> Result<Size, String> {
+    let size = text.split_once('x').and_then(|(h, w)| Some(Size::new(h.parse().ok()?, w.parse().ok()?)));
+    match size {
+        Some(size) if size.is_multiple_of(32) && size.height.max(size.width) <= 4096 => Ok(size),
         _ => Err("write height and width in multiples of 32, at most 4096, such as 256x192".into()),
     }
 }
@@ -58,7 +58,7 @@ pub(super) fn parse_size(text: &str) -> Result<[usize; 2], String> {
 #[derive(Serialize)]
 struct Document {
     skeleton: &'static str,
-    size: [usize; 2],
+    size: Size,
     models: Vec<Row>,
 }
 
@@ -222,8 +222,7 @@ fn block_by_block(row: &Row, document: &Document) -> String {
 }
 
 fn heading(document: &Document) -> String {
-    let [height, width] = document.size;
-    format!("Input {height}x{width}, skeleton {}\n\n", document.skeleton)
+    format!("Input {}, skeleton {}\n\n", document.size, document.skeleton)
 }
 
 /// In units of 2^30.
@@ -255,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_size_is_height_and_width_in_multiples_of_32() {
-        assert_eq!(parse_size("256x192"), Ok([256, 192]));
+        assert_eq!(parse_size("256x192"), Ok(Size::new(256, 192)));
         for wrong in ["256", "256x", "0x64", "250x192", "-32x32", "256x192x3", "99999999x32"] {
             assert!(parse_size(wrong).is_err(), "{wrong}");
         }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{Common, Status, print, print_json};
 use crate::bench::inference_plan;
 use crate::bench::{Tuned, tune};
+use crate::data::Size;
 use crate::data::skeleton::MPII;
 use crate::files::write_atomically;
 use crate::graph::{Choices, choices_path};
@@ -38,7 +39,7 @@ pub(super) struct Arguments {
     models: Vec<String>,
     /// Height and width of the input in pixels, multiples of 32
     #[arg(long, value_name = "HxW", default_value = "256x256", value_parser = super::summary::parse_size)]
-    size: [usize; 2],
+    size: Size,
     /// Pictures a training step [default: 2 on a CPU, 32 on a GPU]; inference is tuned for one
     #[arg(long, value_name = "PICTURES", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Option<u16>,

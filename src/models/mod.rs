@@ -16,7 +16,7 @@ pub use hrnet::HrNet;
 pub use resnet::{Depth, ResNet};
 pub use summary::{Block, blocks};
 
-use crate::data::Skeleton;
+use crate::data::{Size, Skeleton};
 use crate::ir::{ShapeError, ValueId};
 use crate::nn::{Conv2dLayer, Mode, Network, Shapes, Weights};
 
@@ -102,13 +102,14 @@ impl ModelConfig {
         Some(Self { skeleton, body, head, body_weights: Weights::Public })
     }
 
-    /// Names and shapes of the network's parameters and running statistics, for an input of `size` (height, width).
+    /// Names and shapes of the network's parameters and running statistics, for an input of `size`.
     ///
     /// # Errors
     /// [`ShapeError`] where the input size does not suit the network.
-    pub fn shapes(&self, size: [usize; 2]) -> Result<Shapes, ShapeError> {
+    pub fn shapes(&self, size: Size) -> Result<Shapes, ShapeError> {
         let mut net = Network::new(Mode::Inference);
-        let image = net.graph.input("image", [1, 3, size[0], size[1]]);
+        let [height, width] = size.extents();
+        let image = net.graph.input("image", [1, 3, height, width]);
         self.build(&mut net, image)?;
         Ok(net.shapes())
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::ModelConfig;
+use crate::data::Size;
 use crate::ir::{Graph, Node, Role, ShapeError};
 use crate::nn::{Mode, Network};
 
@@ -22,9 +23,10 @@ pub struct Block {
 }
 
 /// The blocks of a network in the order in which they run.
-pub fn blocks(model: &ModelConfig, size: [usize; 2]) -> Result<Vec<Block>, ShapeError> {
+pub fn blocks(model: &ModelConfig, size: Size) -> Result<Vec<Block>, ShapeError> {
     let mut net = Network::new(Mode::Inference);
-    let image = net.graph.input("image", [1, 3, size[0], size[1]]);
+    let [height, width] = size.extents();
+    let image = net.graph.input("image", [1, 3, height, width]);
     model.build(&mut net, image)?;
     let graph = &net.graph;
     let mut blocks: Vec<Block> = Vec::new();
@@ -73,10 +75,10 @@ mod tests {
     use super::*;
     use crate::data::Skeleton;
 
-    fn summed(name: &str, skeleton: &str, size: [usize; 2]) -> (usize, f64, f64) {
+    fn summed(name: &str, skeleton: &str, size: impl Into<Size>) -> (usize, f64, f64) {
         let skeleton = Skeleton::by_name(skeleton).expect("a known skeleton");
         let model = ModelConfig::named(name, skeleton).expect("a known name");
-        let blocks = blocks(&model, size).expect("a size that fits");
+        let blocks = blocks(&model, size.into()).expect("a size that fits");
         let gibi = |count: u64| count as f64 / (1u64 << 30) as f64;
         let multiply_adds: u64 = blocks.iter().map(|block| block.multiply_adds).sum();
         let transposed: u64 = blocks.iter().map(|block| block.transposed_multiply_adds).sum();

@@ -90,15 +90,14 @@ pub struct Explanation {
 }
 
 impl PoseNetwork {
-    /// A network with weights of its own, zero until [`PoseNetwork::load`]. `size` is the network's input (height,
-    /// width).
+    /// A network with weights of its own, zero until [`PoseNetwork::load`]. `size` is the network's input.
     ///
     /// # Errors
     /// [`NetworkError`] where the network does not fit the size or the adapter.
     pub fn new(
         gpu: &Arc<Gpu>,
         model: &ModelConfig,
-        size: [usize; 2],
+        size: Size,
         batch: usize,
         options: DecodeOptions,
     ) -> Result<Self, NetworkError> {
@@ -115,13 +114,13 @@ impl PoseNetwork {
     pub fn sharing(
         gpu: &Arc<Gpu>,
         model: &ModelConfig,
-        size: [usize; 2],
+        size: Size,
         batch: usize,
         options: DecodeOptions,
         store: &mut Store,
     ) -> Result<Self, NetworkError> {
         let mut net = Network::new(Mode::Inference);
-        let (pictures, image) = net.pictures(batch, size)?;
+        let (pictures, image) = net.pictures(batch, size.extents())?;
         let mut maps = model.build(&mut net, image)?;
         if options.flip_test {
             let mirrored = net.graph.apply_one(FlipHorizontal, &[image])?;
@@ -135,9 +134,7 @@ impl PoseNetwork {
         fuse(&mut net.graph, &outputs);
         let plan = Plan::with_choices(net.graph, &outputs, gpu.capabilities(), &Choices::of(gpu)?)?;
         let session = Session::new(gpu, plan, store)?;
-        let [height, width] = size.map(|side| side as u32);
-        let input = Size { width, height };
-        Ok(Self { session, store: None, pictures, decoded, maps, batch, input, skeleton: model.skeleton })
+        Ok(Self { session, store: None, pictures, decoded, maps, batch, input: size, skeleton: model.skeleton })
     }
 
     /// The joints that it finds.

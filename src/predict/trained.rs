@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::network::DecodeOptions;
-use crate::data::DataKind;
+use crate::data::{DataKind, Size};
 use crate::models::{ModelConfig, NetworkConfig};
 use crate::nn::checkpoint::{self, CheckpointError, State};
 
@@ -14,8 +14,8 @@ use crate::nn::checkpoint::{self, CheckpointError, State};
 pub struct TrainedNetwork {
     /// The network, with the skeleton of the people that it was trained on.
     pub model: ModelConfig,
-    /// Height and width of its input.
-    pub size: [usize; 2],
+    /// The size of its input.
+    pub size: Size,
     /// How joints are read from its heat maps; a checkpoint says how its run was evaluated.
     pub decode: DecodeOptions,
     /// Parameters and running statistics by name; a checkpoint of a run has the optimizer's tensors too.
@@ -63,5 +63,5 @@ struct Data {
 
 #[derive(Deserialize)]
 struct Train {
-    size: [usize; 2],
+    size: Size,
 }

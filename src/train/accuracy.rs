@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::Size;
+
 /// Joints are near within this share of the map's width and height.
 const REACH: f64 = 0.05;
 
@@ -19,10 +21,9 @@ pub struct Accuracy {
 }
 
 impl Accuracy {
-    /// Of points that were found, and of true joints with 1 where they are labelled, both in pixels of maps of that height
-    /// and width.
-    pub fn of(found: &[[f32; 3]], joints: &[[f32; 3]], [height, width]: [usize; 2]) -> Self {
-        let (width, height) = (width as f64, height as f64);
+    /// Of points that were found, and of true joints with 1 where they are labelled, both in pixels of maps of that size.
+    pub fn of(found: &[[f32; 3]], joints: &[[f32; 3]], map: Size) -> Self {
+        let (width, height) = (f64::from(map.width), f64::from(map.height));
         let on_map = |[x, y, weight]: [f64; 3]| weight > 0.0 && (0.0..width).contains(&x) && (0.0..height).contains(&y);
         let near = |[x, y, _]: [f64; 3], [u, v, _]: [f64; 3]| ((x - u) / width).hypot((y - v) / height) < REACH;
         let mut sum = Self::default();
@@ -57,9 +58,9 @@ mod tests {
         let joints = [[10.0, 20.0, 1.0], [10.0, 20.0, 1.0], [10.0, 20.0, 0.0], [48.0, 20.0, 1.0], [3.0, -0.1, 1.0]];
         // 2.4 pixels of 48, 3.2 pixels of 64.
         let found = [[12.3, 20.0, 0.5], [10.0, 23.3, 0.5], [10.0, 20.0, 0.5], [47.0, 20.0, 0.5], [3.0, 0.0, 0.5]];
-        let mut accuracy = Accuracy::of(&found, &joints, [64, 48]);
+        let mut accuracy = Accuracy::of(&found, &joints, Size::new(64, 48));
         assert_eq!(accuracy, Accuracy { near: 1, counted: 2 });
-        accuracy.add(Accuracy::of(&joints[..1], &joints[..1], [64, 48]));
+        accuracy.add(Accuracy::of(&joints[..1], &joints[..1], Size::new(64, 48)));
         assert_eq!(accuracy.percent(), Some(200.0 / 3.0));
         assert_eq!(Accuracy::default().percent(), None);
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::accuracy::Accuracy;
 use super::objective::{Losses, Objective, Targets, append_gradients, append_optimizer};
-use crate::data::Batch;
+use crate::data::{Batch, Size};
 use crate::gpu::{Gpu, Readback};
 use crate::graph::{Choices, Plan, Session, SessionError, Store, Tensor, fuse, store_activations_as_f16};
 use crate::ir::{Capabilities, ShapeError, ValueId};
@@ -42,8 +42,8 @@ pub enum Precision {
 /// What a training step computes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepConfig {
-    /// Height and width of the network's input.
-    pub size: [usize; 2],
+    /// The size of the network's input.
+    pub size: Size,
     /// Pictures a step.
     pub batch: usize,
     /// What is minimised.
@@ -99,11 +99,11 @@ pub(super) struct StepGraph {
 impl StepGraph {
     pub fn new(model: &ModelConfig, config: &StepConfig) -> Result<Self, ShapeError> {
         let mut net = Network::new(Mode::Training);
-        let (pictures, image) = net.pictures(config.batch, config.size)?;
+        let (pictures, image) = net.pictures(config.batch, config.size.extents())?;
         let joints = net.graph.input("joints", [config.batch, model.skeleton.joints.len(), 3]);
         let maps = model.build(&mut net, image)?;
 
-        let [height, width] = config.size.map(|side| side / 4);
+        let [height, width] = config.size.heat_map().extents();
         let sigma = config.sigma;
         let graph = &mut net.graph;
         let joint_targets = graph.apply(JointTargets { height, width, sigma }, &[joints])?;
@@ -261,7 +261,7 @@ impl Trainer {
         let joints = first(joints)?;
         let bones = bones.map(first).transpose()?.unwrap_or(0.0);
         let found: Vec<f32> = found.wait().map_err(SessionError::from)?;
-        let accuracy = Accuracy::of(found.as_chunks::<3>().0, &truth, self.config.size.map(|side| side / 4));
+        let accuracy = Accuracy::of(found.as_chunks::<3>().0, &truth, self.config.size.heat_map());
         let total = self.config.objective.total(joints, bones);
         self.finished.push(StepLoss { step, learning_rate, pictures, joints, bones, total, accuracy });
         Ok(())

@@ -204,7 +204,7 @@ mod tests {
     fn overrides_change_values_in_order_and_take_bare_words_as_strings() {
         let overrides = ["train.batch=4", "train.batch=6", "model.kind=hrnet", "train.size=[64, 96]", "name=a"];
         let config = with_overrides(Config::default(), &overrides.map(String::from)).unwrap();
-        assert_eq!((config.train.batch, config.train.size), (6, [64, 96]));
+        assert_eq!((config.train.batch, config.train.size), (6, crate::data::Size::new(64, 96)));
         assert_eq!((config.model.kind, config.name.as_str()), (crate::models::NetworkKind::Hrnet, "a"));
     }
 

@@ -101,7 +101,6 @@ impl Config {
 
     /// The size of the network's input.
     pub fn input_size(&self) -> Size {
-        let [height, width] = self.train.size.map(|side| side as u32);
-        Size { width, height }
+        self.train.size
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::data::DataConfig;
-use crate::data::{DataKind, InvalidValue};
+use crate::data::{DataKind, InvalidValue, Size};
 use crate::models::NetworkConfig;
 use crate::train::step::Precision;
 
@@ -12,7 +12,7 @@ use crate::train::step::Precision;
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     /// Height and width of the crop in pixels, multiples of 32; heat maps have a quarter of each.
-    pub size: [usize; 2],
+    pub size: Size,
     /// Pictures a step.
     pub batch: usize,
     /// Passes; the log has a line for each.
@@ -26,7 +26,7 @@ pub struct TrainConfig {
 
 impl Default for TrainConfig {
     fn default() -> Self {
-        Self { size: [256, 256], batch: 32, epochs: 210, pictures_per_epoch: 0, precision: Precision::F32 }
+        Self { size: Size::new(256, 256), batch: 32, epochs: 210, pictures_per_epoch: 0, precision: Precision::F32 }
     }
 }
 
@@ -38,10 +38,10 @@ impl TrainConfig {
     pub fn check(&self, data: &DataConfig, model: &NetworkConfig) -> Result<(), InvalidValue> {
         let rule = InvalidValue::unless;
         let Self { size, batch, epochs, pictures_per_epoch, .. } = self;
-        let multiples = size.iter().all(|&side| side >= 32 && side % 32 == 0);
-        rule(multiples, "size", size, "must be height and width in multiples of 32")?;
-        let suits = !model.has_parameter_adapter() || size.iter().all(|&side| side >= 64);
-        rule(suits, "size", size, "must be at least 64 each way for DITN's parameter adapter")?;
+        let extents = size.extents();
+        rule(size.is_multiple_of(32), "size", &extents, "must be height and width in multiples of 32")?;
+        let suits = !model.has_parameter_adapter() || size.shorter() >= 64;
+        rule(suits, "size", &extents, "must be at least 64 each way for DITN's parameter adapter")?;
         rule(*batch >= 1, "batch", batch, "must be at least 1")?;
         rule(*epochs >= 1, "epochs", epochs, "must be at least 1")?;
         let (limited, key) = (*pictures_per_epoch > 0, "pictures_per_epoch");
