@@ -7,9 +7,9 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context;
 use serde::Serialize;
 
+use super::common::{Common, Status, print, print_json};
 use super::progress::Progress;
 use super::train::stop_on_interrupt;
-use super::{Common, Status, print, print_json};
 use crate::files::write_atomically;
 use crate::gpu::{AdapterReport, Gpu};
 use crate::train::ablation::{Spread, Standing, TABLES, Table, standing, within_budget};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 
-use super::{Common, Status, print, print_json};
+use super::common::{Common, Status, parse_size, precision_parser, print, print_json};
 use crate::bench::{Comparison, KernelTime, Report, Settings, compare, roofline, run as measure};
 use crate::data::Size;
 use crate::models::NAMES;
@@ -37,13 +37,13 @@ pub(super) struct Arguments {
     #[arg(value_name = "MODEL", default_value = "ditn-w32", value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
     models: Vec<String>,
     /// Height and width of the input in pixels, multiples of 32
-    #[arg(long, value_name = "HxW", default_value = "256x256", value_parser = super::summary::parse_size)]
+    #[arg(long, value_name = "HxW", default_value = "256x256", value_parser = parse_size)]
     size: Size,
     /// Pictures a step [default: 2 on a CPU, 32 on a GPU]
     #[arg(long, value_name = "PICTURES", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Option<u16>,
     /// How training steps store feature maps
-    #[arg(long, default_value = "f32", value_parser = super::summary::precision_parser())]
+    #[arg(long, default_value = "f32", value_parser = precision_parser())]
     precision: Precision,
     /// Only the kernels of this operator (a folder of `ditn kernels`)
     #[arg(long)]

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::common::{Common, Status, print, print_json, save_picture};
 use super::progress::Progress;
 use super::train::stop_on_interrupt;
-use super::{Common, Status, print, print_json, save_picture};
 use crate::metrics::Score;
 use crate::predict::places;
 use crate::predict::sheet::{self, Found};

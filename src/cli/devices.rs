@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Common, Status, print, print_json};
+use super::common::{Common, Status, print, print_json};
 use crate::gpu::{AdapterReport, list_adapters, missing_driver_advice};
 
 /// Lists the adapters, best first.

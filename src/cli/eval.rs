@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde::Serialize;
 
+use super::common::{Common, Status, print, print_json, save_picture};
 use super::progress::Progress;
 use super::train::stop_on_interrupt;
-use super::{Common, Status, print, print_json, save_picture};
 use crate::gpu::AdapterReport;
 use crate::metrics::{Evaluation, Score};
 use crate::predict::places;

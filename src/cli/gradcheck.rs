@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::{Common, Status, print, print_json};
+use super::common::{Common, Status, print, print_json};
 use crate::gpu::AdapterReport;
 use crate::ops::cases;
 use crate::verify::operators::{GRADIENT_TOLERANCE, check_gradients};

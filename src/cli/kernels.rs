@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Common, Status, print, print_json};
+use super::common::{Common, Status, print, print_json};
 use crate::ops::kernels;
 
 const EXAMPLES: &str = "\

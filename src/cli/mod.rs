@@ -5,6 +5,7 @@
 
 mod ablation;
 mod bench;
+mod common;
 mod compare;
 mod devices;
 mod eval;
@@ -22,18 +23,11 @@ mod train;
 mod tune;
 mod verify;
 
-use std::io::{Cursor, Write};
-use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
-use image::{ImageFormat, RgbImage};
-use serde::Serialize;
 
-use crate::files::write_atomically;
-use crate::gpu::{AdapterChoice, Gpu};
+use common::{Common, Status};
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -51,20 +45,6 @@ struct Cli {
     command: Command,
     #[command(flatten)]
     common: Common,
-}
-
-/// Options that every command takes.
-#[derive(Clone, Debug, clap::Args)]
-struct Common {
-    /// The adapter to use: a part of its name, or its number in `ditn devices` [default: a real GPU before a CPU]
-    #[arg(long, global = true, value_name = "ADAPTER")]
-    adapter: Option<String>,
-    /// Print one JSON document on standard output and nothing else there
-    #[arg(long, global = true)]
-    json: bool,
-    /// Say more on standard error: -v what is done, -vv also how
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,26 +120,6 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Status {
-    Done,
-    CheckFailed,
-    Fault,
-    Interrupted,
-}
-
-impl From<Status> for ExitCode {
-    fn from(status: Status) -> Self {
-        ExitCode::from(match status {
-            Status::Done => 0,
-            Status::CheckFailed => 1,
-            Status::Fault => 2,
-            Status::Interrupted => 130,
-        })
-    }
-}
-
 fn status_of(error: &anyhow::Error) -> Status {
     match error.downcast_ref::<crate::train::TrainError>() {
         Some(crate::train::TrainError::NotFinite { .. }) => Status::CheckFailed,
@@ -177,33 +137,6 @@ fn start_logging(verbose: u8) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| format!("warn,wgpu_hal=error,ditn={level}").into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
-}
-
-impl Common {
-    fn gpu(&self) -> anyhow::Result<Arc<Gpu>> {
-        Ok(Gpu::open(&AdapterChoice { name: self.adapter.clone() })?)
-    }
-}
-
-/// Prints text to standard output; an output that is closed early is an error, not a panic.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
-}
-
-/// Writes a picture in the format of its file's name, in one step: an older one is replaced by a whole one or stays.
-fn save_picture(path: &Path, picture: &RgbImage) -> anyhow::Result<()> {
-    let cannot_write = || format!("cannot write {}", path.display());
-    let mut bytes = Vec::new();
-    let format = ImageFormat::from_path(path).with_context(cannot_write)?;
-    picture.write_to(&mut Cursor::new(&mut bytes), format).with_context(cannot_write)?;
-    write_atomically(path, &bytes).with_context(cannot_write)
-}
-
-/// Prints one JSON document to standard output.
-fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    let text = serde_json::to_string_pretty(value).context("cannot write the result as JSON")?;
-    print(&(text + "\n"))
 }
 
 #[cfg(test)]

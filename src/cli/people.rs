@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Common, Status, print, print_json, save_picture};
+use super::common::{Common, Status, print, print_json, save_picture};
 use crate::data::{Size, Split, Synthetic, SyntheticOptions};
 use crate::predict::sheet;
 

@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Common, Status, print, print_json};
+use super::common::{Common, Status, print, print_json};
 use crate::files::write_atomically;
 use crate::plot::{Chart, Level, Line, svg};
 use crate::train::log::{self, EpochLine, SummaryMetric};

@@ -7,7 +7,7 @@ use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{Common, Status, print, print_json, save_picture};
+use super::common::{Common, Status, print, print_json, save_picture};
 use crate::data::skeleton::COCO;
 use crate::data::{Joint, Skeleton};
 use crate::files::write_atomically;

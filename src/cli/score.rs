@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Common, Status, print, print_json};
+use super::common::{Common, Status, print, print_json};
 use crate::metrics::files::{score_coco, score_lsp, score_mpii};
 use crate::metrics::{Rows, oks::OksScores};
 

@@ -3,10 +3,9 @@
 use std::fmt::Write;
 
 use anyhow::Context;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
-use super::{Common, Status, print, print_json};
+use super::common::{Common, Status, parse_size, precision_parser, print, print_json};
 use crate::data::{Size, Skeleton};
 use crate::graph::Choices;
 use crate::models::{self, Block, ModelConfig, NAMES};
@@ -39,20 +38,6 @@ pub(super) struct Arguments {
     /// How that step stores feature maps
     #[arg(long, default_value = "f32", value_parser = precision_parser())]
     precision: Precision,
-}
-
-/// `f32` or `f16`.
-pub(super) fn precision_parser() -> impl TypedValueParser<Value = Precision> {
-    PossibleValuesParser::new(["f32", "f16"]).map(|name| if name == "f16" { Precision::F16 } else { Precision::F32 })
-}
-
-/// Height and width from `HxW`.
-pub(super) fn parse_size(text: &str) -> Result<Size, String> {
-    let size = text.split_once('x').and_then(|(h, w)| Some(Size::new(h.parse().ok()?, w.parse().ok()?)));
-    match size {
-        Some(size) if size.is_multiple_of(32) && size.height.max(size.width) <= 4096 => Ok(size),
-        _ => Err("write height and width in multiples of 32, at most 4096, such as 256x192".into()),
-    }
 }
 
 #[derive(Serialize)]
@@ -250,13 +235,5 @@ mod tests {
     #[test]
     fn digits_come_in_threes() {
         assert_eq!([0, 999, 1_000, 28_536_080].map(grouped), ["0", "999", "1,000", "28,536,080"]);
-    }
-
-    #[test]
-    fn a_size_is_height_and_width_in_multiples_of_32() {
-        assert_eq!(parse_size("256x192"), Ok(Size::new(256, 192)));
-        for wrong in ["256", "256x", "0x64", "250x192", "-32x32", "256x192x3", "99999999x32"] {
-            assert!(parse_size(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::common::{Common, Status, print, print_json};
 use super::progress::Progress;
-use super::{Common, Status, print, print_json};
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::folder::RunFolder;
 use crate::train::init::InitialWeights;

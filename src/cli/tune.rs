@@ -7,7 +7,7 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::{Common, Status, print, print_json};
+use super::common::{Common, Status, parse_size, print, print_json};
 use crate::bench::inference_plan;
 use crate::bench::{Tuned, tune};
 use crate::data::Size;
@@ -38,7 +38,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "MODEL", default_value = "ditn-w32", value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
     models: Vec<String>,
     /// Height and width of the input in pixels, multiples of 32
-    #[arg(long, value_name = "HxW", default_value = "256x256", value_parser = super::summary::parse_size)]
+    #[arg(long, value_name = "HxW", default_value = "256x256", value_parser = parse_size)]
     size: Size,
     /// Pictures a training step [default: 2 on a CPU, 32 on a GPU]; inference is tuned for one
     #[arg(long, value_name = "PICTURES", value_parser = clap::value_parser!(u16).range(1..))]

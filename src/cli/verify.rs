@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Common, Status, print, print_json};
+use super::common::{Common, Status, print, print_json};
 use crate::bench::variant_names;
 use crate::graph::Choices;
 use crate::verify::{Report, verify};

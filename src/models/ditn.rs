@@ -2,7 +2,7 @@
 //!
 //! Figures and equations are those of *Human Pose Estimation via Dynamic Information Transfer*, Electronics 12, 695.
 
-use super::{AttentionGates, HeatMaps};
+use super::maps::{AttentionGates, HeatMaps};
 use crate::data::Skeleton;
 use crate::ir::{ShapeError, ValueId};
 use crate::nn::{Conv2dLayer, Network, Weights};

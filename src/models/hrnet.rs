@@ -4,6 +4,7 @@
 //! Names and order are those of the public `pose_hrnet` checkpoints.
 
 use super::blocks::{basic_block, bottlenecks, conv_bn, conv_bn_relu, numbered_conv_bn_relu};
+use super::maps::check_input_size;
 use crate::ir::{ShapeError, ValueId};
 use crate::nn::{Conv2dLayer, Network};
 
@@ -31,7 +32,7 @@ impl HrNet {
     /// # Errors
     /// [`ShapeError`] where H or W is not a multiple of 32.
     pub fn features(&self, net: &mut Network, image: ValueId) -> Result<ValueId, ShapeError> {
-        super::check_input_size(net, image, "hrnet")?;
+        check_input_size(net, image, "hrnet")?;
         let channels: Vec<usize> = (0..4).map(|branch| self.width << branch).collect();
 
         let x = numbered_conv_bn_relu(net, 1, image, Conv2dLayer::new(self.stem, 3).stride(2))?;

@@ -7,152 +7,15 @@ mod blocks;
 mod config;
 mod ditn;
 mod hrnet;
+mod maps;
+mod model;
 mod resnet;
 mod summary;
 
 pub use config::{Layers, NetworkConfig, NetworkKind};
 pub use ditn::Ditn;
 pub use hrnet::HrNet;
+pub use maps::{AttentionGates, HeatMaps};
+pub use model::{Body, Head, ModelConfig, NAMES};
 pub use resnet::{Depth, ResNet};
 pub use summary::{Block, blocks};
-
-use crate::data::{Size, Skeleton};
-use crate::ir::{ShapeError, ValueId};
-use crate::nn::{Conv2dLayer, Mode, Network, Shapes, Weights};
-
-/// What makes features of a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Body {
-    /// Parallel branches at four resolutions.
-    HrNet(HrNet),
-    /// ResNet and transposed convolutions.
-    ResNet(ResNet),
-}
-
-/// What makes heat maps of features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Head {
-    /// One 1x1 convolution with a bias: the baselines.
-    Convolution,
-    /// Decoders for joints and bones and the transfer between them.
-    Ditn(Ditn),
-}
-
-/// A network with its extents.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelConfig {
-    /// The joints and bones that it predicts.
-    pub skeleton: &'static Skeleton,
-    /// What makes features.
-    pub body: Body,
-    /// What makes heat maps.
-    pub head: Head,
-    /// Initial weights of the body's convolutions.
-    pub body_weights: Weights,
-}
-
-/// What a network predicts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeatMaps {
-    /// `[N, J, H / 4, W / 4]`.
-    pub joints: ValueId,
-    /// `[N, B, H / 4, W / 4]`, for networks that predict bones.
-    pub bones: Option<ValueId>,
-    /// What the attention blocks have gated with.
-    pub gates: AttentionGates,
-}
-
-/// The gates of DITN's attention blocks in front of the sigmoid: features are multiplied by 1 + sigmoid(gate). `None`
-/// where the network has no such block.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct AttentionGates {
-    /// `[N, 2B, 1, 1]`: the first and the second joint of each bone.
-    pub channel: Option<ValueId>,
-    /// `[N, J, H / 4, W / 4]`.
-    pub spatial: Option<ValueId>,
-}
-
-/// The networks of the paper, by the names that [`ModelConfig::named`] takes.
-pub const NAMES: [&str; 8] = [
-    "hrnet-w32",
-    "hrnet-w48",
-    "simplebaseline-50",
-    "simplebaseline-101",
-    "simplebaseline-152",
-    "ditn-w32",
-    "ditn-w48",
-    "ditn-resnet50",
-];
-
-impl ModelConfig {
-    /// One of the paper's networks by its name, one of [`NAMES`].
-    pub fn named(name: &str, skeleton: &'static Skeleton) -> Option<Self> {
-        let resnet = |depth| Body::ResNet(ResNet { depth, stem: ResNet::STEM });
-        let (body, head) = match name {
-            "hrnet-w32" => (Body::HrNet(HrNet::W32), Head::Convolution),
-            "hrnet-w48" => (Body::HrNet(HrNet::W48), Head::Convolution),
-            "simplebaseline-50" => (resnet(Depth::Fifty), Head::Convolution),
-            "simplebaseline-101" => (resnet(Depth::HundredAndOne), Head::Convolution),
-            "simplebaseline-152" => (resnet(Depth::HundredAndFiftyTwo), Head::Convolution),
-            "ditn-w32" => (Body::HrNet(HrNet::W32), Head::Ditn(Ditn::FULL)),
-            "ditn-w48" => (Body::HrNet(HrNet::W48), Head::Ditn(Ditn::FULL)),
-            "ditn-resnet50" => (resnet(Depth::Fifty), Head::Ditn(Ditn::FULL)),
-            _ => return None,
-        };
-        Some(Self { skeleton, body, head, body_weights: Weights::Public })
-    }
-
-    /// Names and shapes of the network's parameters and running statistics, for an input of `size`.
-    ///
-    /// # Errors
-    /// [`ShapeError`] where the input size does not suit the network.
-    pub fn shapes(&self, size: Size) -> Result<Shapes, ShapeError> {
-        let mut net = Network::new(Mode::Inference);
-        let [height, width] = size.extents();
-        let image = net.graph.input("image", [1, 3, height, width]);
-        self.build(&mut net, image)?;
-        Ok(net.shapes())
-    }
-
-    /// Appends the network to `net`: image `[N, 3, H, W]` -> heat maps.
-    ///
-    /// # Errors
-    /// [`ShapeError`] where the input size does not suit the network.
-    pub fn build(&self, net: &mut Network, image: ValueId) -> Result<HeatMaps, ShapeError> {
-        net.body_weights = self.body_weights;
-        let features = match self.body {
-            Body::HrNet(body) => body.features(net, image)?,
-            Body::ResNet(body) => body.features(net, image)?,
-        };
-        match self.head {
-            Head::Convolution => {
-                let layer = Conv2dLayer::new(self.skeleton.joints.len(), 1).bias().weights(Weights::Public);
-                let joints = net.conv2d("final_layer", features, layer)?;
-                Ok(HeatMaps { joints, bones: None, gates: AttentionGates::default() })
-            }
-            Head::Ditn(head) => head.heat_maps(net, features, self.skeleton),
-        }
-    }
-}
-
-/// Both bodies halve the picture five times.
-fn check_input_size(net: &Network, image: ValueId, body: &'static str) -> Result<(), ShapeError> {
-    let [_, _, h, w] = net.graph.shape(image).nchw(body)?;
-    ShapeError::unless(h > 0 && w > 0 && h % 32 == 0 && w % 32 == 0, body, || {
-        format!("the input size {h}x{w} is not a multiple of 32 in both directions")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_name_is_a_network() {
-        let mpii = Skeleton::by_name("mpii").expect("the skeleton of MPII");
-        for name in NAMES {
-            assert!(ModelConfig::named(name, mpii).is_some(), "{name}");
-        }
-        assert_eq!(ModelConfig::named("hrnet-w31", mpii), None);
-    }
-}

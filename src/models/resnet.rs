@@ -4,6 +4,7 @@
 //! Names and order are those of the public `pose_resnet` checkpoints.
 
 use super::blocks::{bottlenecks, numbered_conv_bn_relu};
+use super::maps::check_input_size;
 use crate::ir::{ShapeError, ValueId};
 use crate::nn::{Conv2dLayer, Network};
 use crate::ops::max_pool::MaxPool;
@@ -65,7 +66,7 @@ impl ResNet {
     /// # Errors
     /// [`ShapeError`] where H or W is not a multiple of 32.
     pub fn features(&self, net: &mut Network, image: ValueId) -> Result<ValueId, ShapeError> {
-        super::check_input_size(net, image, "resnet")?;
+        check_input_size(net, image, "resnet")?;
         let x = numbered_conv_bn_relu(net, 1, image, Conv2dLayer::new(self.stem, 7).stride(2))?;
         let mut x = net.graph.apply_one(MaxPool { kernel: 3, stride: 2, padding: 1 }, &[x])?;
         for (stage, count) in self.depth.bottlenecks().into_iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::ModelConfig;
+use super::model::ModelConfig;
 use crate::data::Size;
 use crate::ir::{Graph, Node, Role, ShapeError};
 use crate::nn::{Mode, Network};

@@ -1,7 +1,7 @@
 //! The bytes of a MATLAB file of version 5 to 7: a header of 128 bytes, then a tagged element a variable, most of them
 //! compressed. After MathWorks' "MAT-File Format".
 
-use super::{Numbers, Structure, Variable};
+use super::value::{Numbers, Structure, Variable};
 use flate2::read::ZlibDecoder;
 use std::borrow::Cow;
 use std::io::Read;

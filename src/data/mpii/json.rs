@@ -2,7 +2,7 @@
 
 use super::super::skeleton::MPII;
 use super::super::{DataError, files};
-use super::{AnnotatedPerson, joint};
+use super::person::{AnnotatedPerson, joint};
 use serde::Deserialize;
 use std::path::Path;
 

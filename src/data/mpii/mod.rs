@@ -2,12 +2,14 @@
 //! from the original release (MATLAB).
 
 mod json;
+mod person;
 mod release;
 pub mod truth;
 
 use super::pictures::Pictures;
 use super::skeleton::{MPII, Skeleton};
 use super::{Annotation, DataError, Dataset, Joint, Person};
+use person::AnnotatedPerson;
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -18,32 +20,6 @@ pub struct Mpii {
     name: String,
     pictures: Pictures,
     people: Vec<AnnotatedPerson>,
-}
-
-/// A person of either kind of annotations, in 0-based picture pixels.
-#[derive(Clone, Debug, PartialEq)]
-struct AnnotatedPerson {
-    picture: String,
-    joints: Vec<Joint>,
-    center: [f32; 2],
-    scale: f64,
-    head_size: Option<f32>,
-}
-
-impl AnnotatedPerson {
-    /// From numbers as both kinds of annotations give them: 1-based pixels, the scale in units of 200 pixels.
-    ///
-    /// As the public HRNet code does, the box is moved down a little and made a quarter larger to hold all limbs.
-    fn new(picture: String, joints: Vec<Joint>, center: [f64; 2], scale: f64, head_size: Option<f32>) -> Self {
-        let (down, larger) = if center[0] == -1.0 { (0.0, 1.0) } else { (15.0 * scale, 1.25) };
-        let center = [center[0] - 1.0, center[1] + down - 1.0].map(|v| v as f32);
-        AnnotatedPerson { picture, joints, center, scale: scale * larger, head_size }
-    }
-}
-
-/// A joint at 1-based pixels.
-fn joint([x, y]: [f64; 2], labelled: bool, visible: bool) -> Joint {
-    Joint { x: (x - 1.0) as f32, y: (y - 1.0) as f32, labelled, visible }
 }
 
 impl Mpii {

@@ -3,8 +3,8 @@
 use super::super::mat::{self, Structure, Variable};
 use super::super::skeleton::MPII;
 use super::super::{DataError, Joint};
+use super::person::{AnnotatedPerson, joint};
 use super::truth::HEAD_PART;
-use super::{AnnotatedPerson, joint};
 use std::path::Path;
 
 const ADVICE: &str = "expected mpii_human_pose_v1_u12_1.mat of http://human-pose.mpi-inf.mpg.de";
