@@ -76,7 +76,8 @@ pub fn ring(picture: &mut RgbImage, center: [f32; 2], outer: f32, inner: f32, co
 fn cover(picture: &mut RgbImage, low: [f32; 2], high: [f32; 2], colour: Rgb<u8>, coverage: impl Fn(f32, f32) -> f32) {
     let range = |low: f32, high: f32, length: u32| {
         // Casts saturate: far outside becomes the border.
-        (low.floor().max(0.0) as u32).min(length)..(high.ceil().max(-1.0) as i64 + 1).clamp(0, i64::from(length)) as u32
+        (low.floor().max(0.0) as u32).min(length)
+            ..(high.ceil().max(-1.0) as i64).saturating_add(1).clamp(0, i64::from(length)) as u32
     };
     for y in range(low[1], high[1], picture.height()) {
         for x in range(low[0], high[0], picture.width()) {
