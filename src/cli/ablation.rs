@@ -21,7 +21,7 @@ use crate::train::people::People;
 use crate::train::{self, Outcome};
 
 /// Below a table.
-const MARK: &str = "Differences are from the first row; * marks those beyond the spread of the seeds.";
+const MARK: &str = "Differences are from the first row; * marks those that exceed the spread over the seeds.";
 
 /// Configurations by the names that `--data` takes, with the files they come from.
 const NAMED: [(&str, &str, &str); 4] = [
@@ -128,7 +128,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         let name = format!("{}, seed {}", table.rows[*row].name, config.seed);
         eprintln!("Run {} of {}: {name}", number + 1, runs.len());
         let Some(found) = score_of(config, folder, &gpu, stop).context(name)? else {
-            eprintln!("Stopped. The same command goes on from here.");
+            eprintln!("Stopped. The same command resumes from here.");
             return Ok(Status::Interrupted);
         };
         scores[*row].push(found.value);
@@ -302,15 +302,19 @@ impl ReportRow {
 fn conclusion(rows: &[ReportRow]) -> String {
     let (first, others) = (&rows[0], &rows[1..]);
     if first.spread.deviation.is_none() {
-        return "One seed says nothing about the spread: no difference here is a finding.".into();
+        return "With one seed the spread is unknown: no difference can be called significant.".into();
     }
     let counting: Vec<&ReportRow> = others.iter().filter(|row| row.counts()).collect();
     if counting.is_empty() {
-        return format!("All differences from `{}` are within the spread of the seeds: none is a finding.", first.name);
+        return format!("No difference from `{}` exceeds the spread over the seeds.", first.name);
     }
     let names: Vec<String> = counting.iter().map(|row| format!("`{}` ({:+.1})", row.name, row.difference)).collect();
-    let rest = if counting.len() < others.len() { "; the others are within it" } else { "" };
-    format!("Beyond the spread of the seeds from `{}`: {}{rest}.", first.name, names.join(", "))
+    let rest = if counting.len() < others.len() { "; the others do not" } else { "" };
+    format!(
+        "Rows that differ from `{}` by more than the spread over the seeds: {}{rest}.",
+        first.name,
+        names.join(", ")
+    )
 }
 
 /// Mean and spread, as tables print them.

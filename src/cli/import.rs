@@ -91,7 +91,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let verdict = if complete {
         format!("Try it:  ditn predict --checkpoint {out} PICTURE")
     } else {
-        format!("Not all of the network: it can start a training (--set model.init={out}), but not predict.")
+        format!("Some tensors are missing: it can start a training (--set model.init={out}), but not predict.")
     };
     print(&format!("{path}, for {name} at {size}\n\n  {lines}\n\nWritten to {out}\n{verdict}\n"))?;
     Ok(Status::Done)

@@ -24,7 +24,7 @@ Examples:
   ditn predict --checkpoint best.safetensors --format coco 'val2017/*.jpg' --out results
   ditn predict --checkpoint best.safetensors --explain person.jpg
 
-A network of this kind looks at one person at a time. Without a box the whole picture is taken as the person's box.
+The network looks at one person at a time. Without a box the whole picture is taken as the person's box.
 A file of boxes is a JSON array of {\"picture\": \"street.jpg\", \"box\": [x, y, width, height]}, an entry a person.
 The folder OUT gets poses.json and for each picture a PNG with the skeletons drawn in. With --explain it gets a PNG a
 person, PICTURE_explained_1.png and so on: over the picture the joint and bone maps (0 to 1) and the spatial attention
@@ -219,7 +219,7 @@ fn boxes_for(arguments: &Arguments, paths: &[PathBuf]) -> anyhow::Result<Vec<Opt
 
 fn read_boxes(path: &Path) -> anyhow::Result<Vec<BoxEntry>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not a file of boxes", path.display()))
+    serde_json::from_str(&text).with_context(|| format!("{} is not a JSON file of boxes", path.display()))
 }
 
 /// What the command knows a picture by.

@@ -91,7 +91,7 @@ impl Watcher for Progress {
             opening.folder.path().display(),
         ));
         if opening.first_step > 0 {
-            self.say(&format!("Going on after step {} of {}", opening.first_step, opening.total_steps));
+            self.say(&format!("Resuming after step {} of {}", opening.first_step, opening.total_steps));
         }
         self.batch = opening.batch;
         self.total_steps = opening.total_steps;

@@ -18,13 +18,14 @@ Examples:
   ditn train --set train.epochs=2 --set name=try the same, shorter
   ditn train datasets/lsp/ditn_small.toml --data ~/data
                                                  on real people: ~/data/lsp and ~/data/lspet
-  ditn train --resume runs/ditn_tiny-001         go on with a run that was stopped
+  ditn train --resume runs/ditn_tiny-001         resume a run that was stopped
 
 A run's folder holds last.safetensors and best.safetensors (checkpoints), log.jsonl (a line an epoch), config.toml,
 sheets/ and sheet.png (predicted beside true skeletons), events.out.tfevents.* (`tensorboard --logdir runs` shows them
 while the run goes on), and once it is done summary.json and results.json, the joints that the last network found, as
 `ditn score` and the data set's public tools read them.
-Ctrl-C saves and stops with exit status 130; --resume goes on from there to the same bits. A second Ctrl-C stops at once.";
+Ctrl-C saves and stops with exit status 130; --resume continues from there, with the same results to the bit. A second
+Ctrl-C stops at once.";
 
 /// Arguments of `ditn train`.
 #[derive(Debug, clap::Args)]
@@ -88,7 +89,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         Outcome::Stopped { step, total_steps } => {
             progress.finished();
             let path = folder.path().display();
-            eprintln!("Stopped and saved at step {step} of {total_steps}. Go on with: ditn train --resume {path}");
+            eprintln!("Stopped and saved at step {step} of {total_steps}. Resume with: ditn train --resume {path}");
             Ok(Status::Interrupted)
         }
     }

@@ -23,12 +23,13 @@ Examples:
   ditn tune                                  DITN-W32 at 256x256, training and inference
   ditn tune hrnet-w48 --size 256x192 --batch 16
   ditn tune --show                           what was chosen on this adapter so far
-  ditn tune --forget                         back to the rules
+  ditn tune --forget                         back to the default rules
 
-Kernels have several variants; which is fastest depends on the adapter and on the shapes. Without tuning, rules choose.
-`tune` measures, once for each distinct case, and keeps the choice in the user's cache folder by adapter and driver; every
-command goes by it from then on. Another choice may round otherwise, so tune before a run, not in the middle of one. To pin
-a choice, copy the file (--show names it) and set DITN_CHOICES to the copy; set DITN_CHOICES to nothing for the rules.";
+Kernels have several variants; which is fastest depends on the adapter and on the shapes. Without tuning, default rules
+choose. `tune` measures each distinct case once and stores the choice in the user's cache folder, by adapter and driver;
+every command uses it from then on. Another variant may round differently, so tune before a run, not in the middle of one.
+To pin choices, copy the file (--show names it) and set DITN_CHOICES to the copy; an empty DITN_CHOICES means the default
+rules.";
 
 /// Arguments of `ditn tune`.
 #[derive(Debug, clap::Args)]
@@ -120,7 +121,7 @@ fn table(measured: &[Tuned], known: usize) -> String {
         let _ = writeln!(text, "{chosen:<20} {case}\n{:<20} {}", "", times.join(", "));
     }
     text + &format!(
-        "{} cases measured, {} of them faster with another variant than the rules'; {known} choices kept\n",
+        "{} cases were measured; in {} of them another variant than the default was faster. {known} choices are stored.\n",
         measured.len(),
         changed.len()
     )

@@ -69,7 +69,7 @@ fn table(report: &Report, adapter: &str) -> String {
         })
         .collect();
     let verdict =
-        if report.pass { "The network is the reference's." } else { "The network differs from the reference." };
+        if report.pass { "The network matches the reference." } else { "The network differs from the reference." };
     format!("Relative errors ||a - b|| / ||b|| against PyTorch in float64, on {adapter}\n\n{rows}\n{verdict}\n")
 }
 

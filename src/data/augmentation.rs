@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct Augmentation {
     /// The box is scaled by 1 + this x a normal number, clipped to 1 ± this.
     pub scale: f64,
-    /// The box is turned by this many degrees x a normal number, clipped to twice this.
+    /// The box is rotated by this many degrees x a normal number, clipped to twice this.
     pub rotation: f64,
-    /// Probability that the box is turned at all.
+    /// Probability that the box is rotated at all.
     pub rotation_probability: f64,
     /// Probability that the picture is mirrored.
     pub flip_probability: f64,

@@ -76,7 +76,10 @@ impl Batch {
         let to_heat_map = match to_picture.inverse() {
             Some(to_input) if to_picture.0.iter().all(|v| v.is_finite()) => to_input.then(&input_to_heat_map()),
             _ => {
-                return Err(DataError::Unsuitable(format!("{}: the person's box has no extent", person.name)));
+                return Err(DataError::Unsuitable(format!(
+                    "{}: the person's box has no width or height, or is not finite",
+                    person.name
+                )));
             }
         };
         let window = Window::read_by(&to_picture, input, &person.picture);

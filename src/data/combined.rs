@@ -14,7 +14,7 @@ impl Joined {
     /// Where there is no part, or two have different skeletons.
     pub fn new(parts: Vec<Arc<dyn Dataset>>) -> Result<Joined, DataError> {
         let Some(first) = parts.first() else {
-            return Err(DataError::Unsuitable("a data set joined from none".to_string()));
+            return Err(DataError::Unsuitable("a joined data set needs at least one data set".to_string()));
         };
         if let Some(other) = parts.iter().find(|part| part.skeleton() != first.skeleton()) {
             return Err(DataError::Unsuitable(format!(

@@ -88,7 +88,7 @@ pub struct Crop {
     pub center: [f64; 2],
     /// Width and height in picture pixels, in the input's aspect ratio.
     pub size: [f64; 2],
-    /// Degrees by which the box is turned in the picture, clockwise as the picture is seen.
+    /// Degrees by which the box is rotated in the picture, clockwise as the picture is seen.
     pub rotation: f64,
 }
 

@@ -40,7 +40,7 @@ pub enum DataError {
         problem: String,
     },
     /// A person's number is not in the set.
-    #[error("{dataset} has {len} people, there is no number {index}")]
+    #[error("{dataset} has {len} people; index {index} is out of range")]
     Index {
         /// The set's name.
         dataset: String,

@@ -81,7 +81,7 @@ impl Loader {
     /// Where the set is empty.
     pub fn evaluation(dataset: Arc<dyn Dataset>, options: &LoaderOptions) -> Result<Loader, DataError> {
         if dataset.is_empty() || options.batch == 0 {
-            return Err(DataError::Unsuitable(format!("{} has nobody to evaluate", dataset.name())));
+            return Err(DataError::Unsuitable(format!("{} has no people to evaluate", dataset.name())));
         }
         let steps = dataset.len().div_ceil(options.batch);
         let plan = Plan { dataset, options: options.clone(), augmentation: None, shuffled: false, steps };

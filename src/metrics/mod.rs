@@ -19,7 +19,7 @@ pub use pckh::{Pckh, PckhScores};
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum MetricError {
     /// No metric is defined for the skeleton.
-    #[error("there is no metric for people of the {0} skeleton")]
+    #[error("there is no metric for the {0} skeleton")]
     Skeleton(&'static str),
     /// A person has another number of joints than the skeleton.
     #[error("{found} joints where the skeleton has {expected}")]

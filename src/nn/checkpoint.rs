@@ -42,7 +42,7 @@ pub enum CheckpointError {
         message: String,
     },
     /// The file holds tensors but was not written by a run of this program.
-    #[error("{} is no checkpoint of a run: {message}", path.display())]
+    #[error("{} is not a checkpoint of this program: {message}", path.display())]
     NoHeader {
         /// The file.
         path: PathBuf,

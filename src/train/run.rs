@@ -353,7 +353,7 @@ fn resume(
     let adapter = &gpu.report().name;
     if progress.adapter != *adapter {
         let before = &progress.adapter;
-        watcher.note(&format!("the run so far was on {before}; on {adapter} the last bits may differ"));
+        watcher.note(&format!("the run was started on {before}; on {adapter} results may differ in the last bits"));
     }
     Ok(progress)
 }

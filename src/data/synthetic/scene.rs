@@ -76,7 +76,7 @@ impl Background {
         const STEP: usize = 4;
         let (blot_colour, strength, period) = self.blots;
         let columns = side / STEP + 2;
-        let coarse: Vec<f32> = (0..columns * columns)
+        let grid: Vec<f32> = (0..columns * columns)
             .map(|i| ((i % columns * STEP) as f32, (i / columns * STEP) as f32))
             .map(|(x, y)| blots(x / period + self.offset, y / period) * strength)
             .collect();
@@ -86,8 +86,8 @@ impl Background {
             for (x, colour) in row.iter_mut().enumerate() {
                 let corner = y / STEP * columns + x / STEP;
                 let right = (x % STEP) as f32 / STEP as f32;
-                let upper = coarse[corner] + (coarse[corner + 1] - coarse[corner]) * right;
-                let below = &coarse[corner + columns..];
+                let upper = grid[corner] + (grid[corner + 1] - grid[corner]) * right;
+                let below = &grid[corner + columns..];
                 let lower = below[0] + (below[1] - below[0]) * right;
                 let blot = upper + (lower - upper) * low;
                 let (x, y) = (x as f32, y as f32);

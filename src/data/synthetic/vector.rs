@@ -1,4 +1,4 @@
-//! Points, directions and turned frames in three dimensions.
+//! Points, directions and rotated frames in three dimensions.
 //!
 //! Camera axes: x to the right, y down, z away from the viewer.
 
