@@ -95,6 +95,9 @@ fn every_shader_file_belongs_to_a_kernel() {
     let known: HashSet<String> = ops::kernels().iter().map(|kernel| format!("{}.wgsl", kernel.name)).collect();
     for folder in std::fs::read_dir(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display())) {
         let folder = folder.expect("a readable folder").path();
+        if !folder.is_dir() {
+            continue;
+        }
         for file in std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
             let path = file.expect("a readable folder").path();
             let name = path.strip_prefix(&root).expect("below the root").to_string_lossy().replace('\\', "/");

@@ -4,8 +4,11 @@
 //     p = p (1 - lr wd),  m = m + (1 - beta1) (g - m),  v = beta2 v + (1 - beta2) g g
 //     p = p - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //
-// One invocation computes one element. Grid: ceil(elements / 64) workgroups of 64, folded into y past 65,535. The number of
-// elements is the bound length, so that tensors of all sizes share one pipeline.
+// Computes: one element per invocation.
+// Grid: ceil(elements / 64) workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring invocations read and write neighbouring elements. The number of elements is the bound length.
+// Why: no `override` constant, so that tensors of all sizes share one pipeline.
+// Measured: not measured.
 
 @group(0) @binding(0) var<storage, read_write> parameter: array<f32>;      // [elements] p
 @group(0) @binding(1) var<storage, read> gradient: array<f32>;             // [elements] g

@@ -4,8 +4,11 @@
 //     p = p (1 - lr wd),  m = m + (1 - beta1) (g - m),  v = beta2 v + (1 - beta2) g g
 //     p = p - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //
-// As update.wgsl for a number of elements that is a multiple of 4: one invocation computes four. Grid: ceil(elements / 256)
-// workgroups of 64, folded into y past 65,535.
+// Computes: four neighbouring elements per invocation.
+// Grid: ceil(elements / 256) workgroups of 64, folded into y past 65,535.
+// Memory: tensors are read and written as vec4. The number of elements, a multiple of 4, is 4 times the bound length.
+// Why: a quarter of the loads and stores of update.wgsl, each of four elements.
+// Measured: not measured.
 
 @group(0) @binding(0) var<storage, read_write> parameter: array<vec4f>;      // [elements / 4] p
 @group(0) @binding(1) var<storage, read> gradient: array<vec4f>;             // [elements / 4] g

@@ -1,6 +1,10 @@
 // y = a + b
 //
-// One invocation computes one element. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// Computes: one element per invocation.
+// Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring invocations read and write neighbouring elements.
+// Why: the plain kernel.
+// Measured: not measured.
 
 override ELEMENTS: u32;
 

@@ -1,8 +1,21 @@
-// dx = gamma s (g - dbeta / M - h dgamma / M),  dresidual = g,
-// with s = 1 / sqrt(variance + EPS), h = (x - mean) s, M = BATCH * AREA and g = dy, or with RELU dy where y > 0, else 0
+// dx = gamma s (g - dbeta / M - h dgamma / M),  dresidual = g
 //
-// One invocation computes one element. Grid: ceil(BATCH * CHANNELS * AREA / 64) workgroups of
-// 64, folded into y past 65,535. Without RESIDUAL nothing is written to dresidual, which may then be any buffer.
+// with M = BATCH * AREA, s = 1 / sqrt(variance + EPS), h = (x - mean) s and g = dy, or with RELU dy where y > 0, else
+// 0. In a channel, for a loss L whose gradient for z = gamma h + beta is g:
+//
+//     m   = sum x / M             dm/dx_j   = 1 / M
+//     V   = sum (x - m)^2 / M     dV/dx_j   = 2 (x_j - m) / M
+//     s   = (V + EPS)^(-1/2)      ds/dx_j   = -1/2 s^3 dV/dx_j = -s^2 h_j / M
+//     h_i = (x_i - m) s           dh_i/dx_j = s ([i = j] - 1 / M - h_i h_j / M)
+//     z_i = gamma h_i + beta      dbeta = sum g,  dgamma = sum g h
+//     dL/dx_j = sum over i of g_i gamma dh_i/dx_j = gamma s (g_j - dbeta / M - h_j dgamma / M)
+//
+// Computes: one element of dx per invocation, with RESIDUAL of dresidual too.
+// Grid: ceil(BATCH * CHANNELS * AREA / 64) workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring invocations read and write neighbouring elements. Without RESIDUAL nothing is written to
+//   dresidual, which may then be any buffer.
+// Why: the plain kernel. The sums dbeta and dgamma come from backward_sums.wgsl.
+// Measured: not measured.
 
 override BATCH: u32;
 override CHANNELS: u32;

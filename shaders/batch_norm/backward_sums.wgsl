@@ -1,9 +1,14 @@
-// dbeta[c] = sum g,  dgamma[c] = sum g (x - mean) / sqrt(variance + EPS)  over the elements of channel c,
-// with g = dy, or with RELU g = dy where y > 0 and else 0
+// dbeta[c, k] = sum g,  dgamma[c, k] = sum g (x - mean[c]) / sqrt(variance[c] + EPS)  over split k of channel c
 //
-// A channel's elements are cut into CHUNKS pieces of CHUNK elements; with one piece the sums are the channel's,
-// with more backward_merge.wgsl adds them. One workgroup of 64 computes one piece.
-// Grid: CHANNELS * CHUNKS workgroups, folded into y past 65,535.
+// with g = dy, or with RELU dy where y > 0, else 0.
+//
+// Computes: one split of a channel per workgroup: its CHUNK elements, of which a lane sums every 64th.
+// Grid: CHANNELS * CHUNKS workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring lanes read neighbouring elements. Workgroup memory: the sums of the 64 lanes, which are added as
+//   a tree, always in the same order.
+// Why: the plain kernel. With one split the sums are the channel's; with more, backward_merge.wgsl adds them, and large
+//   channels spread over many workgroups.
+// Measured: not measured.
 
 override BATCH: u32;
 override CHANNELS: u32;

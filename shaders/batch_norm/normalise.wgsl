@@ -1,7 +1,10 @@
 // y = [relu] (gamma (x - mean) / sqrt(variance + EPS) + beta [+ residual])
 //
-// One invocation computes one element. Serves training (batch statistics) and inference (running
-// statistics). Grid: ceil(BATCH * CHANNELS * AREA / 64) workgroups of 64, folded into y past 65,535.
+// Computes: one element per invocation.
+// Grid: ceil(BATCH * CHANNELS * AREA / 64) workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring invocations read and write neighbouring elements.
+// Why: the plain kernel, for training (batch statistics) and inference (running statistics).
+// Measured: not measured.
 
 override BATCH: u32;
 override CHANNELS: u32;

@@ -1,10 +1,13 @@
-// mean[c] = sum x / M,  variance[c] = sum (x - mean)^2 / M  over the M = BATCH * AREA elements of channel c
+// mean[c, k] = sum x / M,  variance[c, k] = sum (x - mean[c, k])^2 / M  over the M elements of split k of channel c
 //
-// Each lane sums x - k and (x - k)^2 with k its own first element, so that a large common offset does not cancel;
-// the lanes' (count, mean, sum of squared deviations) are then merged pairwise by Chan's formula. A channel's elements
-// are cut into CHUNKS pieces of CHUNK elements; with one piece the result is the channel's, with more
-// statistics_merge.wgsl joins them. One workgroup of 64 computes one piece.
-// Grid: CHANNELS * CHUNKS workgroups, folded into y past 65,535.
+// Computes: one split of a channel per workgroup: its CHUNK elements, of which a lane takes every 64th.
+// Grid: CHANNELS * CHUNKS workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring lanes read neighbouring elements. Workgroup memory: the lanes' (count, mean, sum of squared
+//   deviations), which are merged pairwise by Chan's formula.
+// Why: the plain kernel. A lane sums x - k and (x - k)^2 with k its own first element, so that a large common offset
+//   does not cancel. With one split the result is the channel's; with more, statistics_merge.wgsl joins them, and large
+//   channels spread over many workgroups.
+// Measured: not measured.
 
 override BATCH: u32;
 override CHANNELS: u32;

@@ -1,13 +1,15 @@
-// mean[c] and variance[c] of the elements of channel c from the moments of parts of them, joined by Chan's formula
+// mean[c], variance[c] of channel c from the moments of its splits, joined as in statistics_merge.wgsl
 //
-// A convolution that holds such a part of its result writes its moments. LANES lanes share a channel: each joins every
-// LANES-th part in order, then they are joined pairwise. One workgroup of 64 computes 64 / LANES channels. The extents come
-// from a buffer and not from `override` constants: few pipelines serve all shapes.
-// Grid: ceil(channels * LANES / 64) workgroups, folded into y past 65,535.
-//
-// On lavapipe (2 cores, forward convolutions of a training step of DITN-W32, 256x256, batch 2): this takes 34 to 73 ms where
-// reading y again takes 181 to 226; writing the moments makes most convolutions up to 2 % slower, thin 1x1 ones 10 %; together
-// 4 to 5 % less time, with Mesa 26.1 8 %.
+// Computes: 64 / LANES channels per workgroup. LANES lanes share a channel: each joins every LANES-th split in order,
+//   then the lanes' are joined pairwise.
+// Grid: ceil(channels * LANES / 64) workgroups of 64, folded into y past 65,535.
+// Memory: parts holds 12 bytes per split. Workgroup memory: the moments of the 64 lanes.
+// Why: a convolution that holds a split of its result writes the split's moments, so that its result need not be read
+//   again. The extents come from a buffer and not from `override` constants: few pipelines serve all shapes.
+// Measured: lavapipe, 2 cores, forward convolutions of a training step of DITN-W32, 256x256, batch 2: this takes 34 to
+//   73 ms where reading y again takes 181 to 226; writing the moments makes most convolutions up to 2 % slower, thin
+//   1x1 ones 10 %; together 4 to 5 % less time, with Mesa 26.1 8 %. With 64 lanes per channel however few the splits,
+//   convolutions of 128 to 256 channels of 16x16 and less took 10 to 50 % longer than reading y again.
 
 override LANES: u32;  // a power of two up to 64
 

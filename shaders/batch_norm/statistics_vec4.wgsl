@@ -1,10 +1,12 @@
-// mean[c] = sum x / M,  variance[c] = sum (x - mean)^2 / M  over the M = BATCH * AREA elements of channel c
+// mean[c, k] = sum x / M,  variance[c, k] = sum (x - mean[c, k])^2 / M  over the M elements of split k of channel c
 //
-// Each lane sums x - k and (x - k)^2 with k its own first element, so that a large common offset does not cancel;
-// the lanes' (count, mean, sum of squared deviations) are then merged pairwise by Chan's formula. A channel's elements
-// are cut into CHUNKS pieces of CHUNK groups of four; with one piece the result is the channel's, with more
-// statistics_merge.wgsl joins them. One workgroup of 64 computes one piece.
-// Grid: CHANNELS * CHUNKS workgroups, folded into y past 65,535.
+// Computes: one split of a channel per workgroup: its CHUNK vec4, of which a lane takes every 64th.
+// Grid: CHANNELS * CHUNKS workgroups of 64, folded into y past 65,535.
+// Memory: x as vec4; neighbouring lanes read neighbouring ones. Workgroup memory: the lanes' (count, mean, sum of
+//   squared deviations), which are merged pairwise by Chan's formula.
+// Why: a quarter of the loads of statistics.wgsl, each of four elements. A lane sums x - k and (x - k)^2 with k its own
+//   first element, so that a large common offset does not cancel. With several splits statistics_merge.wgsl joins them.
+// Measured: not measured.
 
 override BATCH: u32;
 override CHANNELS: u32;

@@ -1,7 +1,10 @@
 // y = x
 //
-// One invocation copies four elements with one load and one store: what an adapter's memory can carry at most.
+// Computes: four neighbouring elements per invocation.
 // Grid: ceil(ELEMENTS / 256) workgroups of 64, folded into y past 65,535.
+// Memory: one vec4 load and one vec4 store per invocation.
+// Why: a roofline probe: what the adapter's memory can carry at most.
+// Measured: this is what measures; `ditn bench` prints it.
 
 override ELEMENTS: u32;  // a multiple of 4
 

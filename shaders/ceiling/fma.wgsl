@@ -1,9 +1,12 @@
 // y = sum over k < 8 of a[k], where a[k] = x + k at first and then 8 ROUNDS times a[k] = fma(a[k], 0.5, 1.0)
 //
-// Eight independent chains an invocation, so that one need not wait for another, and few enough for the registers of a
-// CPU; nothing is loaded or stored in the loop, and eight steps a turn leave little of the time to the loop itself.
-// 128 ROUNDS operations an element: what an adapter can compute at most in float32.
-// One invocation computes one element. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// Computes: one element per invocation, by 128 ROUNDS operations.
+// Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// Memory: one load and one store per invocation; nothing in the loop.
+// Why: a roofline probe: what the adapter can compute at most in float32. Eight independent chains, so that one need
+//   not wait for another, and few enough for the registers of a CPU; eight steps per round leave little of the time to
+//   the loop itself.
+// Measured: this is what measures; `ditn bench` prints it.
 
 override ROUNDS: u32;
 override ELEMENTS: u32;

@@ -2,8 +2,13 @@
 //
 // G * map is the map smoothed with an 11x11 Gaussian of deviation 2 and sum 1, zeros around it, and at least 1e-10.
 // Derivatives are central differences; p stays where it is within two pixels of the edge or where the determinant is 0.
-// points come from decode/forward, at most a quarter pixel from p. One workgroup of 32 computes one map: 25 lanes smooth
-// the 5x5 pixels around p, the first takes the step. Grid: MAPS workgroups, folded into y past 65,535.
+//
+// Computes: one map per workgroup: 25 lanes smooth the 5x5 pixels around p, lane 0 takes the step.
+// Grid: MAPS workgroups of 32, folded into y past 65,535.
+// Memory: points are read and written in place; they come from decode/forward.wgsl, at most a quarter pixel from p.
+//   Workgroup memory: the 25 logarithms, row by row.
+// Why: only 25 smoothed pixels matter, so that the whole map is never smoothed.
+// Measured: not measured.
 
 override MAPS: u32;    // N J
 override HEIGHT: u32;  // H

@@ -1,6 +1,10 @@
 // dr[i] = (1 + s) dy[i],  dg[i] = dy[i] r[i] s (1 - s)      s = sigmoid(g[i])
 //
-// One invocation computes one element of both. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// Computes: one element of both per invocation.
+// Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring invocations read and write neighbouring elements.
+// Why: the plain kernel; both gradients from one reading of dy.
+// Measured: not measured.
 
 override ELEMENTS: u32;
 

@@ -1,6 +1,10 @@
 // y[i] = (1 + sigmoid(g[i / A])) r[i]      A = AREA: 1 where each pixel has its own g, H W where each channel has
 //
-// One invocation computes one element. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// Computes: one element per invocation.
+// Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring invocations read and write neighbouring elements.
+// Why: the plain kernel; one for both kinds of gate.
+// Measured: not measured.
 
 override ELEMENTS: u32;  // of r
 override AREA: u32;

@@ -1,11 +1,15 @@
-// dprediction = dloss * SCALE * weight[map] * dloss/dp, with e = p - t
+// dprediction = dloss * SCALE * weight[map] * l'(p, t)      e = p - t
 //
-// KIND 0  squared error     2 e
-// KIND 1  focal L2          2 e f (f + e f'), f = p, f' = 1 where t < 0.01, else f = 1 - p, f' = -1
-// KIND 2  printed focal L2  2 e f (f + e f'), f = 1 - p, f' = -1 where t < 0.01, else f = t, f' = 0
-// KIND 3  smooth L1         e clamped to [-1, 1]
+//     KIND 0  squared error     l' = 2 e
+//     KIND 1  focal L2          l' = 2 e f (f + e f'), f = p, f' = 1 where t < 0.01, else f = 1 - p, f' = -1
+//     KIND 2  printed focal L2  l' = 2 e f (f + e f'), f = 1 - p, f' = -1 where t < 0.01, else f = t, f' = 0
+//     KIND 3  smooth L1         l' = e clamped to [-1, 1]
 //
-// One workgroup of 64 computes one map, each lane every 64th pixel. Grid: MAPS workgroups, folded into y past 65,535.
+// Computes: one map per workgroup, every 64th pixel per lane.
+// Grid: MAPS workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring lanes read and write neighbouring pixels.
+// Why: the plain kernel; the derivatives of the losses of map_losses.wgsl.
+// Measured: not measured.
 
 override KIND: u32;
 override MAPS: u32;    // N M

@@ -1,8 +1,14 @@
-// y[w] = 1 if an element of part w of a, b, c or d is infinite or no number, else 0; with FLAGS if one is not 0
+// y[w] = 1 if block w of a, b, c or d has an element that is infinite or no number (with FLAGS: not 0), else 0
 //
-// Part w of a tensor is its elements 4096 w to 4096 w + 4095. One workgroup computes one part, each of its invocations
-// every 64th element. Grid: parts of the largest tensor workgroups of 64, folded into y past 65,535. The numbers of
-// elements are the bound lengths, so that tensors of all sizes share one pipeline; tensors may be the same.
+// Block w of a tensor is its elements 4096 w to 4096 w + 4095.
+//
+// Computes: one block per workgroup, every 64th element per lane.
+// Grid: as many workgroups of 64 as the largest tensor has blocks, folded into y past 65,535.
+// Memory: neighbouring lanes read neighbouring elements. Workgroup memory: one flag. The numbers of elements are the
+//   bound lengths; tensors may be the same.
+// Why: four tensors per dispatch, because a network has many; no `override` constants of shapes, so that all share one
+//   pipeline. Tests of bits, because compilers may assume that numbers are finite.
+// Measured: not measured.
 
 override FLAGS: bool;
 

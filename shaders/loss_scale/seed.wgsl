@@ -1,6 +1,10 @@
 // y = share * scale
 //
-// What the backward pass starts from: the loss's share in the total, times the loss scale. Grid: one workgroup of 1.
+// Computes: the one number.
+// Grid: one workgroup of 1.
+// Memory: state is [scale, steps since it changed, skipped steps].
+// Why: what the backward pass starts from: the loss's share in the total, times the loss scale.
+// Measured: not measured.
 
 @group(0) @binding(0) var<storage, read> share: array<f32>;  // [1]
 @group(0) @binding(1) var<storage, read> state: array<f32>;  // [3] scale, steps since it changed, skipped steps

@@ -1,6 +1,10 @@
-// y = hyper with 1 / scale as its last number, or where overflow is 1 the numbers that make a step of AdamW change nothing
+// y[i] = hyper[i] for i < 7,  y[7] = hyper[7] / scale; with overflow, numbers with which AdamW changes nothing
 //
-// Grid: one workgroup of 8, one number an invocation. The numbers are named in adamw/update.wgsl.
+// Computes: one number per invocation; adamw/update.wgsl names them.
+// Grid: one workgroup of 8.
+// Memory: state is [scale, steps since it changed, skipped steps].
+// Why: a step that overflowed is skipped on the device, without asking the host.
+// Measured: not measured.
 
 @group(0) @binding(0) var<storage, read> hyper: array<f32>;     // [8]
 @group(0) @binding(1) var<storage, read> state: array<f32>;     // [3] scale, steps since it changed, skipped steps

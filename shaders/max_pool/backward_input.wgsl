@@ -1,7 +1,12 @@
 // dx[c, r, q] = sum of dy[c, i, j] over the windows (i, j) whose maximum stands at (r, q)
 //
-// c runs through the channels of all samples. One invocation computes one element of dx from the at most
-// ceil(KERNEL / STRIDE)^2 windows that cover it. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// c counts the channels of all samples.
+//
+// Computes: one element of dx per invocation, from the at most ceil(KERNEL / STRIDE)^2 windows that cover it.
+// Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// Memory: place[c, i, j] is an index of x; dy counts where that is the invocation's own element.
+// Why: gathers and does not scatter: no atomics, and always the same order.
+// Measured: not measured.
 
 override ELEMENTS: u32;    // of x
 override HEIGHT: u32;      // of x

@@ -1,10 +1,14 @@
 // place[c, i, j] = where in x the first of the largest x[c, i S + u - P, j S + v - P], u, v < K, stands
-//                                                                      K = KERNEL, S = STRIDE, P = PADDING
 //
-// c runs through the channels of all samples. What lies outside the map does not take part: in its place stands the
-// nearest element of the map, which is in the window anyway.
-// Of equal elements the first in reading order counts.
-// One invocation computes one element. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// K = KERNEL, S = STRIDE, P = PADDING; c counts the channels of all samples. What lies outside the map does not take
+// part: in its place stands the nearest element of the map, which is in the window anyway. Of equal elements the first
+// in reading order counts.
+//
+// Computes: one element per invocation.
+// Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// Memory: K^2 loads per invocation; those of neighbours overlap.
+// Why: the backward pass needs only the places, and computes them anew; an inference does without.
+// Measured: not measured.
 
 override ELEMENTS: u32;    // of y
 override HEIGHT: u32;      // of x

@@ -1,8 +1,13 @@
-// maps[n, j, y, x] = exp(-((x - mx)^2 + (y - my)^2) / (2 SIGMA^2)) where |x - mx| <= 3 SIGMA and |y - my| <= 3 SIGMA,
-// else 0, with (mx, my) the joint rounded half up; weights[n, j] = 1 where the joint is labelled and that window
-// touches the map, else 0, and the map is 0 then
+// maps[n, j, y, x] = exp(-((x - mx)^2 + (y - my)^2) / (2 SIGMA^2)) where |x - mx|, |y - my| <= floor(3 SIGMA), else 0
 //
-// One workgroup of 64 computes one map, each lane every 64th pixel. Grid: MAPS workgroups, folded into y past 65,535.
+// with (mx, my) the joint rounded half up; weights[n, j] = 1 where the joint is labelled and that window touches the
+// map, else 0, and the map is 0 then.
+//
+// Computes: one map per workgroup, every 64th pixel per lane.
+// Grid: MAPS workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring lanes write neighbouring pixels.
+// Why: three numbers per joint instead of the map go to the device.
+// Measured: not measured.
 
 override MAPS: u32;    // N J
 override HEIGHT: u32;  // H

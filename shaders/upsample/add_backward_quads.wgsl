@@ -1,9 +1,13 @@
 // da[r, j] = dy[r, j] where y[r, j] > 0, else 0
-// db[r, j] = sum over the F x F elements da[F r + u, F j + v]                          F = FACTOR
+// db[r, j] = sum over the F x F elements da[F r + u, F j + v]      F = FACTOR
 //
-// As add_backward.wgsl for F = 2 or a multiple of 4 where 4 divides the width of dy: one invocation takes F rows of
-// max(F, 4) columns, by fours, and computes 2 elements of db where F = 2, else 1. PIECES is the number of such pieces.
-// Grid: ceil(PIECES / 64) workgroups of 64, folded into y past 65,535.
+// Rows r count through all samples, channels and heights. F = 2 or a multiple of 4, and 4 divides the width of dy.
+//
+// Computes: one block of F rows and max(F, 4) columns of da per invocation: 2 elements of db where F = 2, else 1.
+// Grid: ceil(PIECES / 64) workgroups of 64, folded into y past 65,535; PIECES is the number of blocks.
+// Memory: dy, y and da as vec4, db by single elements.
+// Why: a quarter of the loads and stores of add_backward.wgsl, each of four elements.
+// Measured: not measured.
 
 override FACTOR: u32;
 override PIECES: u32;

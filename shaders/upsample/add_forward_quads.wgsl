@@ -1,8 +1,12 @@
-// y[r, j] = a[r, j] + b[r / F, j / F], or its max with 0 where RELU     F = FACTOR
+// y[r, j] = a[r, j] + b[r / F, j / F], or its max with 0 where RELU      F = FACTOR
 //
-// As add_forward.wgsl for F = 2 or a multiple of 4 where 4 divides the width of y: one invocation computes 4 neighbours
-// of a row and loads each element that they need once. Grid: ceil(ELEMENTS / 4 / 64) workgroups of 64, folded into y
-// past 65,535.
+// Rows r count through all samples, channels and heights. F = 2 or a multiple of 4, and 4 divides the width of y.
+//
+// Computes: four neighbours of a row of y per invocation.
+// Grid: ceil(ELEMENTS / 256) workgroups of 64, folded into y past 65,535.
+// Memory: a and y as vec4, b by single elements, each that is needed once.
+// Why: beside add_forward.wgsl a quarter of the stores and of the loads of a, each of four elements.
+// Measured: not measured.
 
 override FACTOR: u32;
 override RELU: bool;

@@ -1,8 +1,12 @@
 // dx[r, j] = sum over the F x F elements dy[F r + u, F j + v] that copied x[r, j]      F = FACTOR
 //
-// As backward_input.wgsl for F = 2 or a multiple of 4 where 4 divides the width of dy: one invocation sums F rows of
-// max(F, 4) columns, by fours, and computes 2 elements of dx where F = 2, else 1. PIECES is the number of such pieces.
-// Grid: ceil(PIECES / 64) workgroups of 64, folded into y past 65,535.
+// Rows r count through all samples, channels and heights. F = 2 or a multiple of 4, and 4 divides the width of dy.
+//
+// Computes: one block of F rows and max(F, 4) columns of dy per invocation: 2 elements of dx where F = 2, else 1.
+// Grid: ceil(PIECES / 64) workgroups of 64, folded into y past 65,535; PIECES is the number of blocks.
+// Memory: dy as vec4, dx by single elements.
+// Why: a quarter of the loads of backward_input.wgsl, each of four elements.
+// Measured: not measured.
 
 override FACTOR: u32;
 override PIECES: u32;

@@ -1,7 +1,12 @@
-// y[r, j] = x[r / F, j / F]                                            F = FACTOR
+// y[r, j] = x[r / F, j / F]      F = FACTOR
 //
-// Rows r run through all samples, channels and heights: F divides the height of y, so r / F is the row of x.
-// One invocation computes one element of y. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// Rows r count through all samples, channels and heights: F divides the height of y, so r / F is the row of x.
+//
+// Computes: one element of y per invocation.
+// Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring invocations write neighbouring elements; F of them read the same one.
+// Why: the plain kernel.
+// Measured: not measured.
 
 override FACTOR: u32;
 override ELEMENTS: u32;  // of y

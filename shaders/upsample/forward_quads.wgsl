@@ -1,8 +1,12 @@
-// y[r, j] = x[r / F, j / F]                                            F = FACTOR
+// y[r, j] = x[r / F, j / F]      F = FACTOR
 //
-// As forward.wgsl for F = 2 or a multiple of 4 where 4 divides the width of y: one invocation computes 4 neighbours of
-// a row from the one or two elements of x that they copy. Grid: ceil(ELEMENTS / 4 / 64) workgroups of 64, folded into
-// y past 65,535.
+// Rows r count through all samples, channels and heights. F = 2 or a multiple of 4, and 4 divides the width of y.
+//
+// Computes: four neighbours of a row of y per invocation, from the one or two elements of x that they copy.
+// Grid: ceil(ELEMENTS / 256) workgroups of 64, folded into y past 65,535.
+// Memory: y as vec4, x by single elements.
+// Why: beside forward.wgsl a quarter of the stores and at most half the loads.
+// Measured: not measured.
 
 override FACTOR: u32;
 override ELEMENTS: u32;  // of y

@@ -1,7 +1,11 @@
 // product = sum over s of left[s] * right[s], matrices of 8 x 8 (16 x 16 where this file is changed for that)
 //
-// Whether an adapter's cooperative matrices can be trusted: the sum lives across a loop whose end the compiler does not know.
-// One subgroup.
+// Computes: the one product, by one subgroup.
+// Grid: one workgroup of SUBGROUP.
+// Memory: terms of left and right are rounded to f16 in workgroup memory, the sum leaves by way of it.
+// Why: a probe: whether an adapter's cooperative matrices can be trusted. The sum lives across a loop whose end the
+//   compiler does not know.
+// Measured: not measured.
 
 enable f16;
 enable wgpu_cooperative_matrix;
