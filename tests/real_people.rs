@@ -137,8 +137,8 @@ fn written_results(overrides: &[&str], path: &Path) -> (f64, usize) {
     config.validate().expect("the values fit");
     let people = People::open_for_scoring(&config).expect("the data is there");
     let poses = nearly_right(&people);
-    people.results(&poses, config.input_size()).expect("the people are there").write(path).expect("it is writable");
-    (people.score(&poses, config.input_size()).expect("everyone can be scored").score.value(), poses.len())
+    people.results(&poses, config.train.size).expect("the people are there").write(path).expect("it is writable");
+    (people.score(&poses, config.train.size).expect("everyone can be scored").score.value(), poses.len())
 }
 
 #[test]

@@ -114,10 +114,10 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let pairs: Vec<(&Prediction, &Prediction)> = found[0].iter().zip(&found[1]).collect();
     if let Some(path) = &sheet {
         let (set, sorted) = (&**people.evaluation(), sorted(&pairs, order, shown));
-        save_picture(path, &sheet::people(set, first_config.input_size(), &sorted, ACROSS)?)?;
+        save_picture(path, &sheet::people(set, first_config.train.size, &sorted, ACROSS)?)?;
     }
     let network = |checkpoint: &Path, predictions: &[Prediction]| -> anyhow::Result<Network> {
-        let scores = people.score(&poses_of(predictions), first_config.input_size())?.score;
+        let scores = people.score(&poses_of(predictions), first_config.train.size)?.score;
         Ok(Network { checkpoint: checkpoint.to_owned(), metric: scores.name(), value: scores.value(), scores })
     };
     let nearer = |nearer: fn(f64, f64) -> bool| pairs.iter().filter(|(a, b)| nearer(a.error(), b.error())).count();

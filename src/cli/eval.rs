@@ -91,19 +91,19 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     };
     let poses = poses_of(&predictions);
     if let Some(path) = &arguments.results {
-        let results = people.results(&poses, config.input_size())?;
+        let results = people.results(&poses, config.train.size)?;
         results.write(path).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let Evaluation { score: scores, curve } = people.score(&poses, config.input_size())?;
+    let Evaluation { score: scores, curve } = people.score(&poses, config.train.size)?;
     if let Some(path) = &arguments.sheet {
         let worst = worst_first(&predictions, arguments.worst);
-        save_picture(path, &sheet::people(&**people.evaluation(), config.input_size(), &worst, ACROSS)?)?;
+        save_picture(path, &sheet::people(&**people.evaluation(), config.train.size, &worst, ACROSS)?)?;
     }
     let report = Report {
         metric: SummaryMetric {
             name: scores.name().into(),
             value: scores.value(),
-            mean_pose_baseline: people.mean_pose_score(config.input_size())?.value(),
+            mean_pose_baseline: people.mean_pose_score(config.train.size)?.value(),
         },
         scores,
         curve,

@@ -263,7 +263,7 @@ fn data_root(configured: Option<&Path>) -> Result<PathBuf, DataError> {
 
 fn loader_options(config: &Config) -> LoaderOptions {
     let workers = std::thread::available_parallelism().map_or(1, |count| count.get());
-    let (batch, input, seed) = (config.train.batch, config.input_size(), config.seed);
+    let (batch, input, seed) = (config.train.batch, config.train.size, config.seed);
     LoaderOptions { batch, input, seed, workers, ahead: BATCHES_AHEAD }
 }
 

@@ -258,7 +258,7 @@ impl<'a> Run<'a> {
             let Some(predictions) = self.evaluator.predict(&self.people, watcher, stop)? else {
                 return Ok(false);
             };
-            let (poses, input) = (poses_of(&predictions), self.config.input_size());
+            let (poses, input) = (poses_of(&predictions), self.config.train.size);
             let score = self.people.score(&poses, input)?.score;
             if epoch == epochs {
                 self.recorder.results(&self.people.results(&poses, input)?)?;
@@ -317,7 +317,7 @@ impl<'a> Run<'a> {
         self.recorder.last_sheet(&self.evaluator.sheet(&self.people)?)?;
         let value = self.progress.score.as_ref().map_or(f64::NAN, |score| score.value);
         let pictures = self.progress.step * self.config.train.batch as u64;
-        let baseline = self.people.mean_pose_score(self.config.input_size())?;
+        let baseline = self.people.mean_pose_score(self.config.train.size)?;
         let startup_seconds = self.clock.startup_seconds();
         let summary = Summary {
             metric: SummaryMetric { name: baseline.name().into(), value, mean_pose_baseline: baseline.value() },

@@ -10,7 +10,7 @@ use super::optimizer::OptimizerConfig;
 use super::output::OutputConfig;
 use super::schedule::ScheduleConfig;
 use super::train::TrainConfig;
-use crate::data::{InvalidValue, Size, Skeleton};
+use crate::data::{InvalidValue, Skeleton};
 use crate::models::{ModelConfig, NetworkConfig};
 use crate::train::step::StepConfig;
 
@@ -97,10 +97,5 @@ impl Config {
             precision: self.train.precision,
             optimizer: self.optimizer.settings(),
         }
-    }
-
-    /// The size of the network's input.
-    pub fn input_size(&self) -> Size {
-        self.train.size
     }
 }
