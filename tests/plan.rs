@@ -68,7 +68,7 @@ fn the_optimizer_runs_as_soon_as_nobody_reads_the_parameter_any_more() {
     let plan = Plan::new(graph, &[y], &capabilities(1 << 20)).expect("everything fits");
     let names: Vec<_> = plan.steps.iter().map(|step| step.node.operator.name()).collect();
     // Three additions with ReLU forward, then a ReLU backward and an update for each, not all updates at the end.
-    assert_eq!(&names[6..], ["relu", "adamw", "relu", "adamw", "relu", "adamw"]);
+    assert_eq!(&names[6..], ["relu_backward", "adamw", "relu_backward", "adamw", "relu_backward", "adamw"]);
 }
 
 /// No two things that live at the same time overlap, and no step reads and writes one slot.

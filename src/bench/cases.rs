@@ -1,6 +1,5 @@
 //! The cases of kernels: the distinct nodes of the networks' training steps.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -8,9 +7,8 @@ use super::{BenchError, Ceiling, Settings};
 use crate::data::skeleton::MPII;
 use crate::gpu::Gpu;
 use crate::graph::{Choices, Plan, Workload};
-use crate::ir::{Cost, Operator, Shape};
+use crate::ir::{Cost, Shape};
 use crate::models::ModelConfig;
-use crate::ops::conv2d::{Conv2d, Conv2dInputGradient, Conv2dStatistics, Conv2dWeightGradient};
 use crate::predict::NetworkError;
 use crate::train::config::Config;
 use crate::train::memory::training_plan;
@@ -67,48 +65,24 @@ pub(super) fn of_networks(
 
 fn collect(plan: &Plan, settings: &Settings, cases: &mut HashMap<String, KernelCase>) {
     for step in &plan.steps {
-        let operator = step.node.operator.name();
-        let wanted = settings.operator.as_ref().is_none_or(|wanted| wanted == operator);
+        let name = step.node.operator.name();
+        let operator = step.variant.dispatches.first().map_or(name, |dispatch| dispatch.kernel.folder());
+        let wanted = settings.operator.as_ref().is_none_or(|wanted| wanted == operator || wanted == name);
         if !wanted || LEFT_OUT.contains(&operator) {
             continue;
         }
         let workload = plan.workload(step);
         let case = cases.entry(workload.key()).or_insert_with(|| {
-            let (pass, name) = describe(workload.operator.as_ref(), &workload.inputs);
-            KernelCase { workload, operator, pass, name, cost: step.cost, count: 0 }
+            let inputs: Vec<&Shape> = workload.inputs.iter().collect();
+            let label = workload.operator.label(&inputs);
+            KernelCase { workload, operator, pass: pass(name), name: label, cost: step.cost, count: 0 }
         });
         case.count += 1;
     }
     cases.retain(|_, case| settings.case.as_ref().is_none_or(|wanted| case.name.contains(wanted)));
 }
 
-/// The pass, and the shapes in a word.
-fn describe(operator: &dyn Operator, inputs: &[Shape]) -> (&'static str, String) {
-    let any: &dyn Any = operator;
-    let extents = |shape: &Shape| -> Vec<usize> { shape.extents().to_vec() };
-    // Extents of x, of the weight, stride and groups.
-    let with_statistics = any.downcast_ref::<Conv2dStatistics>().map(|operator| &operator.convolution);
-    let convolution = if let Some(conv) = any.downcast_ref::<Conv2d>().or(with_statistics) {
-        Some(("forward", extents(&inputs[0]), extents(&inputs[1]), conv.stride, conv.groups))
-    } else if let Some(conv) = any.downcast_ref::<Conv2dInputGradient>() {
-        let (dy, weight) = (extents(&inputs[0]), extents(&inputs[1]));
-        let x = vec![dy[0], weight[1] * conv.groups, conv.size[0], conv.size[1]];
-        Some(("backward_input", x, weight, conv.stride, conv.groups))
-    } else if let Some(conv) = any.downcast_ref::<Conv2dWeightGradient>() {
-        let (dy, x) = (extents(&inputs[0]), extents(&inputs[1]));
-        let weight = vec![dy[1], x[1] / conv.groups, conv.kernel[0], conv.kernel[1]];
-        Some(("backward_weight", x, weight, conv.stride, conv.groups))
-    } else {
-        None
-    };
-    if let Some((pass, x, weight, stride, groups)) = convolution {
-        let (n, c, h, w, o, k, s) = (x[0], x[1], x[2], x[3], weight[0], weight[2], stride[0]);
-        return (pass, format!("n{n}_c{c}_o{o}_{h}x{w}_k{k}_s{s}_g{groups}"));
-    }
-    let attributes = format!("{operator:?}");
-    let pass = if attributes.contains("Gradient") { "backward" } else { "forward" };
-    let largest = inputs.iter().max_by_key(|shape| shape.elements()).map(extents).unwrap_or_default();
-    let kind = attributes.split([' ', '{', '(']).next().unwrap_or_default().to_lowercase();
-    let shape: Vec<String> = largest.iter().map(ToString::to_string).collect();
-    (pass, format!("{kind}_{}", shape.join("x")))
+/// What an operator of this name computes: `forward`, or from `backward` on what its name says.
+fn pass(name: &'static str) -> &'static str {
+    name.find("backward").map_or("forward", |at| &name[at..])
 }

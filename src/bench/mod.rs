@@ -57,7 +57,7 @@ pub struct Settings {
     /// How the training step stores feature maps.
     #[serde(default)]
     pub precision: Precision,
-    /// Kernels: the cases of this operator only.
+    /// Kernels: only the cases of this folder of operators, or of the operator of this name.
     pub operator: Option<String>,
     /// Kernels: the cases whose name has this in it only.
     #[serde(default)]
@@ -106,9 +106,9 @@ impl Ceiling {
 /// One variant of one operator at shapes that a network has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KernelTime {
-    /// The operator.
+    /// The operator's folder of shaders.
     pub operator: String,
-    /// forward, backward_input, backward_weight; for other operators forward or backward.
+    /// forward, backward, backward_input, ...: from `backward` on what the operator's name says.
     pub pass: String,
     /// The shapes: `n4_c64_o64_64x64_k3_s1_g1` for convolutions.
     pub case: String,

@@ -13,7 +13,7 @@ const RIGHT: f64 = 20.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 50.0;
 
-/// Colours by pass (Okabe and Ito 2008).
+/// Colours by what the pass begins with (Okabe and Ito 2008).
 const COLOURS: [(&str, &str); 4] =
     [("forward", "#0072b2"), ("backward_input", "#d55e00"), ("backward_weight", "#009e73"), ("backward", "#cc79a7")];
 
@@ -74,7 +74,8 @@ pub fn roofline(report: &Report) -> String {
     let total: f64 = report.kernels.iter().map(|kernel| kernel.seconds * kernel.count as f64).sum();
     for (kernel, point) in report.kernels.iter().zip(&points) {
         let share = kernel.seconds * kernel.count as f64 / total.max(1e-12);
-        let colour = COLOURS.iter().find(|(pass, _)| *pass == kernel.pass).map_or("#222", |(_, colour)| colour);
+        let colour =
+            COLOURS.iter().find(|(pass, _)| kernel.pass.starts_with(pass)).map_or("#222", |(_, colour)| colour);
         let _ = writeln!(
             text,
             "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{:.1}\" fill=\"{colour}\" fill-opacity=\"0.55\"><title>{} {} {} {}: {:.1} \

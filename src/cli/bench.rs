@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     /// How training steps store feature maps
     #[arg(long, default_value = "f32", value_parser = precision_parser())]
     precision: Precision,
-    /// Only the kernels of this operator (a folder of `ditn kernels`)
+    /// Only the kernels of these operators: a folder of `ditn kernels`, or a name such as conv2d_backward_weight
     #[arg(long)]
     operator: Option<String>,
     /// Only the cases with this in their name, such as n4_c64_o64_64x64_k3_s1

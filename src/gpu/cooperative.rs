@@ -38,12 +38,8 @@ pub(super) fn experimental_features() -> wgpu::ExperimentalFeatures {
     unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
-static PRODUCT: Kernel = Kernel {
-    name: "gpu/cooperative",
-    summary: "sum of products of 8 x 8 matrices",
-    source: include_str!("cooperative.wgsl"),
-    subgroups: true,
-};
+static PRODUCT: Kernel =
+    Kernel::new("gpu/cooperative", "sum of products of 8 x 8 matrices", include_str!("cooperative.wgsl"));
 static PRODUCT_16: LazyLock<Kernel> = LazyLock::new(|| PRODUCT.with_matrices_of_16("gpu/cooperative_16"));
 
 /// Whether a sum of products of matrices of `size` x `size` on the device is what it is on the host.

@@ -1,7 +1,8 @@
 //! Which variant to use for which workload: what `ditn tune` has measured, kept in a file by adapter and driver.
 //!
 //! Planning is pure: the caller loads the choices and hands them to [`Plan::with_choices`](super::Plan::with_choices). The
-//! same choices give the same bits; others may round differently.
+//! same choices give the same bits; others may round differently. A choice whose workload no network has, such as one that an
+//! older version named in another way, or whose variant no longer exists, changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

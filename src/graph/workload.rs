@@ -32,10 +32,19 @@ impl Workload {
         Self { operator, inputs, constant, dtypes: DTypes::default() }
     }
 
-    /// What tells it from others: the operator's attributes, the shapes, which inputs are constant and which tensors are
-    /// F16. Files of [`Choices`](super::Choices) hold it.
+    /// What tells it from others, in a line: the operator's [name](Operator::name) and [attributes](Operator::attributes),
+    /// then the shape of each input, with `f16` where it is stored so and `constant` where it stays the same, and `-> 0 f16`
+    /// for an output that is stored as F16:
+    ///
+    /// ```text
+    /// conv2d stride=1x1 padding=1x1 groups=1 [2, 32, 32, 32] f16 [32, 32, 3, 3] constant -> 0 f16
+    /// ```
+    ///
+    /// Files of [`Choices`](super::Choices) hold it.
     pub fn key(&self) -> String {
-        let mut key = format!("{:?}", self.operator);
+        let attributes = self.operator.attributes();
+        let space = if attributes.is_empty() { "" } else { " " };
+        let mut key = format!("{}{space}{attributes}", self.operator.name());
         // Writing to a String cannot fail.
         for (number, (shape, &constant)) in self.inputs.iter().zip(&self.constant).enumerate() {
             let f16 = if self.dtypes.input(number) == DType::F16 { " f16" } else { "" };

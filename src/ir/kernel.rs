@@ -23,11 +23,19 @@ pub struct Kernel {
     pub summary: &'static str,
     /// The WGSL.
     pub source: &'static str,
-    /// It uses subgroup operations.
-    pub subgroups: bool,
 }
 
 impl Kernel {
+    /// A kernel; `name` is unique and of the form `folder/file`.
+    pub const fn new(name: &'static str, summary: &'static str, source: &'static str) -> Self {
+        Self { name, summary, source }
+    }
+
+    /// The folder of its file: the family of operators that it computes.
+    pub fn folder(&self) -> &'static str {
+        self.name.split_once('/').map_or(self.name, |(folder, _)| folder)
+    }
+
     /// Whether it can be compiled for tensors of which those of `f16` are stored as F16.
     pub fn accepts(&self, f16: F16Bindings) -> bool {
         let same = |bindings: &[usize]| bindings.iter().all(|&it| f16.contains(it) == f16.contains(bindings[0]));
@@ -57,7 +65,7 @@ impl Kernel {
     /// Leaks the new source: for statics.
     pub fn with_matrices_of_16(&self, name: &'static str) -> Self {
         let source = self.source.replace("coop_mat8x8", "coop_mat16x16").replace("SIZE = 8u;", "SIZE = 16u;");
-        Self { name, source: source.leak(), ..*self }
+        Self { name, source: source.leak(), summary: self.summary }
     }
 
     /// The names that stand for the element types of tensors.
@@ -125,7 +133,6 @@ mod tests {
             @group(0) @binding(1) var<storage, read> x4: array<vec4<X>>;\n\
             @group(0) @binding(2) var<storage, read> weight: array<f32>;\n\
             @group(0) @binding(3) var<storage, read_write> y: array<Y>;\n",
-        subgroups: false,
     };
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use super::{Capabilities, DTypes, Graph, Node, Shape, ShapeError, ValueId, Variant};
 
-/// Work that an operator does, for the cost table and for ceilings.
+/// Work that an operator does, for the cost table and for rooflines.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Cost {
     /// Floating-point operations; a multiply-add counts as 2.
@@ -37,13 +37,32 @@ pub struct Case<'a> {
     pub capabilities: &'a Capabilities,
 }
 
-/// An operator of the graph: shape rule, gradient rule, kernels, float64 twin and cost.
+/// An operator of the graph: shape rule, gradient rule, kernels, float64 reference and cost.
 ///
 /// Operators are values that hold their attributes (stride, padding, ...). The methods that take shapes or data may
 /// rely on [`Operator::output_shapes`] having accepted them.
 pub trait Operator: Any + Debug + Send + Sync {
-    /// Name of the operator, the same as of its folder under `shaders/`.
+    /// Its name, which no other type of operator has: that of its folder under `shaders/`, with `_` and what tells it from
+    /// the folder's others behind it where there are several: `conv2d`, `conv2d_backward_weight`. The name of a gradient
+    /// says `backward`.
     fn name(&self) -> &'static str;
+
+    /// Its attributes as a text, `stride=1x1 padding=1x1 groups=1 relu`: `name=value` each, flags by their name where they
+    /// hold, with spaces between. Empty for an operator without any.
+    ///
+    /// Two operators of one name compute the same if and only if these texts are the same. Files hold it
+    /// ([`Workload::key`](crate::graph::Workload::key)): changing the text loses the measurements of existing files.
+    fn attributes(&self) -> String {
+        String::new()
+    }
+
+    /// The operator at these shapes in a word, as benchmarks name it: its name and the largest input unless the shapes are
+    /// better told in another way.
+    fn label(&self, inputs: &[&Shape]) -> String {
+        let largest = inputs.iter().max_by_key(|shape| shape.elements());
+        let extents = largest.map(|shape| shape.extents().iter().map(ToString::to_string).collect::<Vec<_>>());
+        format!("{}_{}", self.name(), extents.unwrap_or_default().join("x"))
+    }
 
     /// Shapes of the outputs.
     ///
@@ -56,24 +75,33 @@ pub trait Operator: Any + Debug + Send + Sync {
     /// One entry an input; `None` for what has no gradient. `output_gradients` holds `None` for outputs that nothing
     /// differentiates through; at least one is `Some`. Nodes whose results nobody uses are dropped later.
     ///
+    /// An operator that does not say otherwise cannot be differentiated: most gradients, and what only inference or the
+    /// optimizer uses.
+    ///
     /// # Errors
-    /// [`ShapeError`] as from any node that is added.
+    /// [`ShapeError`] as from any node that is added, and where the operator cannot be differentiated.
     fn gradient(
         &self,
         graph: &mut Graph,
         node: &Node,
         output_gradients: &[Option<ValueId>],
-    ) -> Result<Vec<Option<ValueId>>, ShapeError>;
+    ) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        let _ = (graph, node, output_gradients);
+        Err(ShapeError::new(self.name(), "cannot be differentiated"))
+    }
 
     /// The ways to compute it in this case, the one to prefer first; never empty.
     fn variants(&self, case: &Case) -> Vec<Variant>;
 
-    /// The float64 twin: the outputs from the inputs, in plain loops. For an operator that overwrites inputs, the
+    /// The float64 reference: the outputs from the inputs, in plain loops. For an operator that overwrites inputs, the
     /// new contents of those (in the order of [`Operator::overwrites`]) instead.
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>>;
 
-    /// What it costs.
-    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost;
+    /// What it costs: one operation for each element of the outputs, and each tensor read or written once, unless it says
+    /// otherwise.
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new(outputs.iter().map(|shape| shape.elements()).sum::<usize>() as f64, inputs, outputs)
+    }
 
     /// Numbers of the inputs that it overwrites in place (state such as parameters and running statistics).
     fn overwrites(&self) -> &'static [usize] {

@@ -1,25 +1,15 @@
 //! AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019), as an operator that updates in place.
 
 use crate::ir::Argument::Input;
-use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Operator, Shape, ShapeError, Variant};
 
+use super::shaders::kernels;
 use super::{OperatorCase, one_invocation_an_item};
 
-/// One step, in place.
-pub static UPDATE: Kernel = Kernel {
-    name: "adamw/update",
-    summary: "p, m, v = AdamW(p, g, m, v), in place",
-    source: include_str!("../../shaders/adamw/update.wgsl"),
-    subgroups: false,
-};
-
-/// One step of four elements an invocation, in place.
-pub static UPDATE_QUADS: Kernel = Kernel {
-    name: "adamw/update_quads",
-    summary: "the same, four elements an invocation",
-    source: include_str!("../../shaders/adamw/update_quads.wgsl"),
-    subgroups: false,
-};
+kernels! { "adamw":
+    UPDATE, "update", "p, m, v = AdamW(p, g, m, v), in place";
+    UPDATE_QUADS, "update_quads", "the same, four elements an invocation";
+}
 
 /// What stays the same over a training run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,7 +54,7 @@ impl AdamWSettings {
 ///
 /// p = p (1 - lr wd), m = m + (1 - beta1) (g - m), v = beta2 v + (1 - beta2) g^2,
 /// p = p - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps): the order of operations of PyTorch's
-/// single-tensor AdamW, with g the gradient times the last number of `hyper`. It has no gradient.
+/// single-tensor AdamW, with g the gradient times the last number of `hyper`. It cannot be differentiated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdamW;
 
@@ -82,10 +72,6 @@ impl Operator for AdamW {
         }
         ShapeError::unless(hyper.extents() == [8], self.name(), || format!("hyper {hyper} is not [8]"))?;
         Ok(Vec::new())
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(ShapeError::new(self.name(), "a step of the optimizer has no gradient"))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
@@ -148,9 +134,4 @@ pub fn cases() -> Vec<OperatorCase> {
         skipped([12].into()),
         skipped([5].into()),
     ]
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&UPDATE, &UPDATE_QUADS]
 }

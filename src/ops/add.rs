@@ -1,25 +1,15 @@
 //! Addition of two tensors of one shape.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
+use super::shaders::kernels;
 use super::{OperatorCase, elementwise, one_invocation_an_item};
 
-/// y = a + b.
-pub static FORWARD: Kernel = Kernel {
-    name: "add/forward",
-    summary: "y = a + b",
-    source: include_str!("../../shaders/add/forward.wgsl"),
-    subgroups: false,
-};
-
-/// The same for a number of elements that 4 divides.
-pub static FORWARD_QUADS: Kernel = Kernel {
-    name: "add/forward_quads",
-    summary: "y = a + b, four elements an invocation",
-    source: include_str!("../../shaders/add/forward_quads.wgsl"),
-    subgroups: false,
-};
+kernels! { "add":
+    FORWARD, "forward", "y = a + b";
+    FORWARD_QUADS, "forward_quads", "y = a + b, four elements an invocation";
+}
 
 /// (a, b) -> a + b, both of one shape. Autodiff also adds up gradients with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +50,6 @@ impl Operator for Add {
     fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         vec![inputs[0].iter().zip(inputs[1]).map(|(a, b)| a + b).collect()]
     }
-
-    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
-        Cost::new(outputs[0].elements() as f64, inputs, outputs)
-    }
 }
 
 /// The cases of this file's operators.
@@ -73,9 +59,4 @@ pub fn cases() -> Vec<OperatorCase> {
         OperatorCase::new(Add, &[[1, 3, 4, 5]; 2]),
         OperatorCase::new(Add, &[[1]; 2]),
     ]
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FORWARD, &FORWARD_QUADS]
 }

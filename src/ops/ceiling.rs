@@ -2,27 +2,15 @@
 //! network; benchmarks set the other kernels beside them.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Operator, Shape, ShapeError, Variant};
 
-use super::{OperatorCase, no_second_gradient, one_invocation_an_item};
+use super::shaders::kernels;
+use super::{OperatorCase, one_invocation_an_item};
 
-const NAME: &str = "ceiling";
-
-/// Chains of fused multiply-adds.
-pub static FMA: Kernel = Kernel {
-    name: "ceiling/fma",
-    summary: "chains of fused multiply-adds in registers",
-    source: include_str!("../../shaders/ceiling/fma.wgsl"),
-    subgroups: false,
-};
-
-/// y = x, four elements an invocation.
-pub static COPY: Kernel = Kernel {
-    name: "ceiling/copy",
-    summary: "y = x, four elements an invocation",
-    source: include_str!("../../shaders/ceiling/copy.wgsl"),
-    subgroups: false,
-};
+kernels! { "ceiling":
+    FMA, "fma", "chains of fused multiply-adds in registers";
+    COPY, "copy", "y = x, four elements an invocation";
+}
 
 /// Chains of each element.
 const CHAINS: usize = 8;
@@ -42,16 +30,16 @@ pub struct Copy;
 
 impl Operator for MultiplyAdds {
     fn name(&self) -> &'static str {
-        NAME
+        "ceiling_fma"
+    }
+
+    fn attributes(&self) -> String {
+        format!("rounds={}", self.rounds)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(NAME, inputs)?;
+        let [x] = super::take(self.name(), inputs)?;
         Ok(vec![x.clone()])
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(no_second_gradient(NAME))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
@@ -74,17 +62,15 @@ impl Operator for MultiplyAdds {
 
 impl Operator for Copy {
     fn name(&self) -> &'static str {
-        NAME
+        "ceiling_copy"
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(NAME, inputs)?;
-        ShapeError::unless(x.elements().is_multiple_of(4), NAME, || format!("{x} is not a multiple of 4 elements"))?;
+        let [x] = super::take(self.name(), inputs)?;
+        ShapeError::unless(x.elements().is_multiple_of(4), self.name(), || {
+            format!("{x} is not a multiple of 4 elements")
+        })?;
         Ok(vec![x.clone()])
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(no_second_gradient(NAME))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
@@ -112,9 +98,4 @@ pub fn cases() -> Vec<OperatorCase> {
         OperatorCase::new(MultiplyAdds { rounds: 0 }, &[[1]]),
         OperatorCase::new(Copy, &[[3, 4, 25]]),
     ]
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FMA, &COPY]
 }

@@ -1,17 +1,14 @@
 //! The network's input from 8-bit pictures: affine crop, flip and normalisation in one pass.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
 
 use super::OperatorCase;
+use super::shaders::kernels;
 
-/// Bilinear samples of the pictures on lattices of points, normalised.
-pub static FORWARD: Kernel = Kernel {
-    name: "crop/forward",
-    summary: "image = (picture sampled at (column[x] + row[y]) / 255 - mean) / deviation",
-    source: include_str!("../../shaders/crop/forward.wgsl"),
-    subgroups: false,
-};
+kernels! { "crop":
+    FORWARD, "forward", "image = (picture sampled at (column[x] + row[y]) / 255 - mean) / deviation";
+}
 
 /// Means of red, green and blue over ImageNet, for values from 0 to 1.
 pub const MEAN: [f64; 3] = [0.485, 0.456, 0.406];
@@ -38,6 +35,10 @@ pub struct AffineCrop {
 impl Operator for AffineCrop {
     fn name(&self) -> &'static str {
         "crop"
+    }
+
+    fn attributes(&self) -> String {
+        format!("size={}x{}", self.height, self.width)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -154,9 +155,4 @@ pub fn cases() -> Vec<OperatorCase> {
         case(AffineCrop { height: 1, width: 1 }, 1, &[[0, 1, 1, 0]], &[[1.0, 0.0, 0.4921875, 0.0, 1.0, -0.1953125]]),
         case(AffineCrop { height: 4, width: 6 }, 6, &[[0, 3, 2, 0]], &[[1.0, 0.0, 1e9, 0.0, 1.0, -1e9]]),
     ]
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FORWARD]
 }

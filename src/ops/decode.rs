@@ -3,25 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
 
 use super::OperatorCase;
+use super::shaders::kernels;
 
-/// The place of each map's largest value, refined by a quarter pixel.
-pub static FORWARD: Kernel = Kernel {
-    name: "decode/forward",
-    summary: "points = place of the largest value, a quarter pixel towards the larger neighbours, and that value",
-    source: include_str!("../../shaders/decode/forward.wgsl"),
-    subgroups: false,
-};
-
-/// Moves the places that [`FORWARD`] found to the maxima of the smoothed maps.
-pub static DARK: Kernel = Kernel {
-    name: "decode/dark",
-    summary: "points -= Hessian^-1 gradient of the log of the Gaussian-smoothed map at the place of the largest value",
-    source: include_str!("../../shaders/decode/dark.wgsl"),
-    subgroups: false,
-};
+kernels! { "decode":
+    FORWARD, "forward", "points = place of the largest value, a quarter pixel towards the larger neighbours, and that value";
+    DARK, "dark", "points -= Hessian^-1 gradient of the log of the Gaussian-smoothed map at the place of the largest value";
+}
 
 /// maps \[N, J, H, W\] -> points \[N, J, 3\]: x and y in pixels of the map, and the map's largest value.
 ///
@@ -43,6 +33,13 @@ pub enum Decode {
 impl Operator for Decode {
     fn name(&self) -> &'static str {
         "decode"
+    }
+
+    fn attributes(&self) -> String {
+        match self {
+            Self::Quarter => "quarter".to_string(),
+            Self::Dark => "dark".to_string(),
+        }
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -198,9 +195,4 @@ pub fn hills([samples, joints, height, width]: [usize; 4]) -> Vec<f32> {
         }
     }
     maps
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FORWARD, &DARK]
 }

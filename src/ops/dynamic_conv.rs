@@ -1,27 +1,17 @@
 //! Dynamic convolution (Equation 3 of DITN): each channel of each sample with a kernel of its own.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
+use super::shaders::kernels;
 use super::{OperatorCase, one_invocation_an_item, one_workgroup_an_item};
 
 const NAME: &str = "dynamic_conv";
 
-/// y = theta * x, and with the kernel turned dx from dy.
-pub static FORWARD: Kernel = Kernel {
-    name: "dynamic_conv/forward",
-    summary: "y = x convolved with each channel's own kernel; with the kernel turned, dx from dy",
-    source: include_str!("../../shaders/dynamic_conv/forward.wgsl"),
-    subgroups: false,
-};
-
-/// dtheta from dy and x.
-pub static BACKWARD_THETA: Kernel = Kernel {
-    name: "dynamic_conv/backward_theta",
-    summary: "dtheta = the correlation of dy and x",
-    source: include_str!("../../shaders/dynamic_conv/backward_theta.wgsl"),
-    subgroups: false,
-};
+kernels! { "dynamic_conv":
+    FORWARD, "forward", "y = x convolved with each channel's own kernel; with the kernel turned, dx from dy";
+    BACKWARD_THETA, "backward_theta", "dtheta = the correlation of dy and x";
+}
 
 /// x `[N, C, H, W]`, theta `[N, C, kh, kw]` -> y `[N, C, H, W]`,
 /// y[n, c, i, j] = sum over u, v of theta[n, c, u, v] x[n, c, i + u - top, j + v - left] with x = 0 outside the map,
@@ -76,17 +66,13 @@ pub struct DynamicConvInputGradient;
 
 impl Operator for DynamicConvInputGradient {
     fn name(&self) -> &'static str {
-        NAME
+        "dynamic_conv_backward_input"
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy, theta] = super::take(NAME, inputs)?;
+        let [dy, theta] = super::take(self.name(), inputs)?;
         check_kernels(dy, theta)?;
         Ok(vec![dy.clone()])
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(super::no_second_gradient(NAME))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
@@ -117,20 +103,20 @@ pub struct DynamicConvThetaGradient {
 
 impl Operator for DynamicConvThetaGradient {
     fn name(&self) -> &'static str {
-        NAME
+        "dynamic_conv_backward_theta"
+    }
+
+    fn attributes(&self) -> String {
+        format!("kernel={}x{}", self.kernel_height, self.kernel_width)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy, x] = super::take(NAME, inputs)?;
-        ShapeError::unless(dy == x, NAME, || format!("gradient {dy} does not match input {x}"))?;
-        let [n, c, _, _] = x.nchw(NAME)?;
+        let [dy, x] = super::take(self.name(), inputs)?;
+        ShapeError::unless(dy == x, self.name(), || format!("gradient {dy} does not match input {x}"))?;
+        let [n, c, _, _] = x.nchw(self.name())?;
         let theta = Shape::from([n, c, self.kernel_height, self.kernel_width]);
         check_kernels(x, &theta)?;
         Ok(vec![theta])
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(super::no_second_gradient(NAME))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
@@ -249,9 +235,4 @@ pub fn cases() -> Vec<OperatorCase> {
     cases.push(OperatorCase::new(DynamicConvInputGradient, &[map, theta]));
     cases.push(OperatorCase::new(DynamicConvThetaGradient { kernel_height: 7, kernel_width: 7 }, &[map, map]));
     cases
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FORWARD, &BACKWARD_THETA]
 }

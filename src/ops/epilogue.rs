@@ -18,7 +18,13 @@ impl Epilogue {
         [("RESIDUAL", self.residual), ("RELU", self.relu)].map(|(name, value)| (name, f64::from(u8::from(value))))
     }
 
-    /// The float64 twin: `residual` is there where [`Epilogue::residual`] says so.
+    /// Its part of [`Operator::attributes`](crate::ir::Operator::attributes), with a space before each word.
+    pub(super) fn attributes(self) -> String {
+        let flags = [(self.residual, " residual"), (self.relu, " relu")];
+        flags.iter().filter(|(holds, _)| *holds).map(|(_, name)| *name).collect()
+    }
+
+    /// The float64 reference: `residual` is there where [`Epilogue::residual`] says so.
     pub(super) fn reference(self, mut values: Vec<f64>, residual: Option<&[f64]>) -> Vec<f64> {
         if let Some(residual) = residual {
             values.iter_mut().zip(residual).for_each(|(value, residual)| *value += residual);

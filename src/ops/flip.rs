@@ -1,25 +1,15 @@
 //! The flip test: mirroring, and merging the maps of a picture with those of its mirror image.
 
 use crate::ir::Argument::{Input, Output, Table};
-use crate::ir::{Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
 
 use super::OperatorCase;
+use super::shaders::kernels;
 
-/// Mirrors the last dimension.
-pub static HORIZONTAL: Kernel = Kernel {
-    name: "flip/horizontal",
-    summary: "y[.., column] = x[.., width - 1 - column]",
-    source: include_str!("../../shaders/flip/horizontal.wgsl"),
-    subgroups: false,
-};
-
-/// The mean of maps and of those of the mirrored picture, mirrored back and shifted.
-pub static MERGE: Kernel = Kernel {
-    name: "flip/merge",
-    summary: "merged = (maps + maps of the mirrored picture, mirrored back and shifted one pixel to the right) / 2",
-    source: include_str!("../../shaders/flip/merge.wgsl"),
-    subgroups: false,
-};
+kernels! { "flip":
+    HORIZONTAL, "horizontal", "y[.., column] = x[.., width - 1 - column]";
+    MERGE, "merge", "merged = (maps + maps of the mirrored picture, mirrored back and shifted one pixel to the right) / 2";
+}
 
 /// x -> y of the same shape with the last dimension mirrored: y\[.., w\] = x\[.., W - 1 - w\]. It is its own gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +17,7 @@ pub struct FlipHorizontal;
 
 impl Operator for FlipHorizontal {
     fn name(&self) -> &'static str {
-        "flip"
+        "flip_horizontal"
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -79,7 +69,11 @@ pub struct FlipMerge {
 
 impl Operator for FlipMerge {
     fn name(&self) -> &'static str {
-        "flip"
+        "flip_merge"
+    }
+
+    fn attributes(&self) -> String {
+        format!("partner={}", super::list(&self.partner))
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -157,9 +151,4 @@ pub fn cases() -> Vec<OperatorCase> {
         OperatorCase::new(FlipMerge { partner: vec![1, 2, 0] }, &[[1, 3, 16, 12]; 2]),
         OperatorCase::new(FlipMerge { partner: vec![0] }, &[[1, 1, 1, 1]; 2]),
     ]
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&HORIZONTAL, &MERGE]
 }

@@ -1,35 +1,18 @@
 //! The attention gate of DITN (Equations 4 and 5): y = (1 + sigmoid(g)) r.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
+use super::shaders::kernels;
 use super::{OperatorCase, one_invocation_an_item, one_workgroup_an_item};
 
 const NAME: &str = "gate";
 
-/// y = (1 + sigmoid(g)) r.
-pub static FORWARD: Kernel = Kernel {
-    name: "gate/forward",
-    summary: "y = (1 + sigmoid(g)) r",
-    source: include_str!("../../shaders/gate/forward.wgsl"),
-    subgroups: false,
-};
-
-/// dr and dg where every pixel has its own g.
-pub static BACKWARD_PIXEL: Kernel = Kernel {
-    name: "gate/backward_pixel",
-    summary: "dr = (1 + s) dy and dg = dy r s (1 - s) with s = sigmoid(g), a gate a pixel",
-    source: include_str!("../../shaders/gate/backward_pixel.wgsl"),
-    subgroups: false,
-};
-
-/// dr and dg where every channel has its own g.
-pub static BACKWARD_CHANNEL: Kernel = Kernel {
-    name: "gate/backward_channel",
-    summary: "dr = (1 + s) dy and dg = s (1 - s) sum of dy r with s = sigmoid(g), a gate a channel",
-    source: include_str!("../../shaders/gate/backward_channel.wgsl"),
-    subgroups: false,
-};
+kernels! { "gate":
+    FORWARD, "forward", "y = (1 + sigmoid(g)) r";
+    BACKWARD_PIXEL, "backward_pixel", "dr = (1 + s) dy and dg = dy r s (1 - s) with s = sigmoid(g), a gate a pixel";
+    BACKWARD_CHANNEL, "backward_channel", "dr = (1 + s) dy and dg = s (1 - s) sum of dy r with s = sigmoid(g), a gate a channel";
+}
 
 /// r `[N, C, H, W]`, g `[N, C, H, W]` (a gate a pixel) or `[N, C, 1, 1]` (a gate a channel)
 /// -> y = (1 + sigmoid(g)) r `[N, C, H, W]`.
@@ -85,18 +68,14 @@ pub struct GateGradient;
 
 impl Operator for GateGradient {
     fn name(&self) -> &'static str {
-        NAME
+        "gate_backward"
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy, r, g] = super::take(NAME, inputs)?;
-        ShapeError::unless(dy == r, NAME, || format!("gradient {dy} does not match output {r}"))?;
+        let [dy, r, g] = super::take(self.name(), inputs)?;
+        ShapeError::unless(dy == r, self.name(), || format!("gradient {dy} does not match output {r}"))?;
         Gate.output_shapes(&[r, g])?;
         Ok(vec![r.clone(), g.clone()])
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(super::no_second_gradient(NAME))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
@@ -154,9 +133,4 @@ pub fn cases() -> Vec<OperatorCase> {
         OperatorCase::new(GateGradient, &[[2, 30, 64, 64], [2, 30, 64, 64], [2, 30, 1, 1]]),
         OperatorCase::new(GateGradient, &[[1, 1, 5, 13]; 3]).fill(2, Uniform(-120.0, 120.0)),
     ]
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FORWARD, &BACKWARD_PIXEL, &BACKWARD_CHANNEL]
 }

@@ -1,27 +1,17 @@
 //! Gathering channels by index (the two joints of each bone) and adding them back onto their places.
 
 use crate::ir::Argument::{Input, Output, Table};
-use crate::ir::{Argument, Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Argument, Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
+use super::shaders::kernels;
 use super::{OperatorCase, one_invocation_an_item};
 
 const NAME: &str = "gather_channels";
 
-/// `y[:, k] = x[:, index[k]]`.
-pub static FORWARD: Kernel = Kernel {
-    name: "gather_channels/forward",
-    summary: "y[:, k] = x[:, index[k]]",
-    source: include_str!("../../shaders/gather_channels/forward.wgsl"),
-    subgroups: false,
-};
-
-/// `y[:, c]` = `base[:, c]` + the sum of `x[:, k]` over k with `index[k]` = c.
-pub static SCATTER_ADD: Kernel = Kernel {
-    name: "gather_channels/scatter_add",
-    summary: "y[:, c] = base[:, c] + sum of x[:, k] over k with index[k] = c",
-    source: include_str!("../../shaders/gather_channels/scatter_add.wgsl"),
-    subgroups: false,
-};
+kernels! { "gather_channels":
+    FORWARD, "forward", "y[:, k] = x[:, index[k]]";
+    SCATTER_ADD, "scatter_add", "y[:, c] = base[:, c] + sum of x[:, k] over k with index[k] = c";
+}
 
 /// x `[N, C, H, W]` -> y `[N, K, H, W]`, `y[:, k] = x[:, index[k]]`, with K the length of `index`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +23,10 @@ pub struct GatherChannels {
 impl Operator for GatherChannels {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn attributes(&self) -> String {
+        format!("index={}", super::list(&self.index))
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -91,11 +85,15 @@ pub struct ScatterAddChannels {
 
 impl Operator for ScatterAddChannels {
     fn name(&self) -> &'static str {
-        NAME
+        "gather_channels_backward"
+    }
+
+    fn attributes(&self) -> String {
+        format!("index={} channels={}", super::list(&self.index), self.channels)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(NAME, inputs)?;
+        let [x] = super::take(self.name(), inputs)?;
         Ok(vec![scattered(x, &self.index, self.channels)?])
     }
 
@@ -134,14 +132,18 @@ pub struct ScatterAdd {
 
 impl Operator for ScatterAdd {
     fn name(&self) -> &'static str {
-        NAME
+        "gather_channels_scatter_add"
+    }
+
+    fn attributes(&self) -> String {
+        format!("index={}", super::list(&self.index))
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [base, x] = super::take(NAME, inputs)?;
-        let [_, channels, _, _] = base.nchw(NAME)?;
+        let [base, x] = super::take(self.name(), inputs)?;
+        let [_, channels, _, _] = base.nchw(self.name())?;
         let y = scattered(x, &self.index, channels)?;
-        ShapeError::unless(*base == y, NAME, || format!("{base} cannot take the channels of {x}"))?;
+        ShapeError::unless(*base == y, self.name(), || format!("{base} cannot take the channels of {x}"))?;
         Ok(vec![y])
     }
 
@@ -250,9 +252,4 @@ pub fn cases() -> Vec<OperatorCase> {
         OperatorCase::new(onto, &[few, many]).differentiate(&[0, 1]),
         OperatorCase::new(ScatterAdd { index: vec![0] }, &[[1, 1, 1, 1]; 2]).differentiate(&[0, 1]),
     ]
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FORWARD, &SCATTER_ADD]
 }

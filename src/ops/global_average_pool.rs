@@ -1,27 +1,17 @@
 //! Global average pooling: the mean of each channel of each sample.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
+use super::shaders::kernels;
 use super::{OperatorCase, one_invocation_an_item, one_workgroup_an_item};
 
 const NAME: &str = "global_average_pool";
 
-/// y = the mean of each channel.
-pub static FORWARD: Kernel = Kernel {
-    name: "global_average_pool/forward",
-    summary: "y = the mean of each channel",
-    source: include_str!("../../shaders/global_average_pool/forward.wgsl"),
-    subgroups: false,
-};
-
-/// dx = dy / (H W).
-pub static BACKWARD_INPUT: Kernel = Kernel {
-    name: "global_average_pool/backward_input",
-    summary: "dx = dy of the channel / (H W)",
-    source: include_str!("../../shaders/global_average_pool/backward_input.wgsl"),
-    subgroups: false,
-};
+kernels! { "global_average_pool":
+    FORWARD, "forward", "y = the mean of each channel";
+    BACKWARD_INPUT, "backward_input", "dx = dy of the channel / (H W)";
+}
 
 /// x `[N, C, H, W]` -> y `[N, C, 1, 1]`, the mean over height and width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,13 +69,17 @@ pub struct GlobalAveragePoolGradient {
 
 impl Operator for GlobalAveragePoolGradient {
     fn name(&self) -> &'static str {
-        NAME
+        "global_average_pool_backward"
+    }
+
+    fn attributes(&self) -> String {
+        format!("size={}x{}", self.height, self.width)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy] = super::take(NAME, inputs)?;
-        let [n, c, h, w] = dy.nchw(NAME)?;
-        ShapeError::unless([h, w] == [1, 1], NAME, || format!("gradient {dy} is not [{n}, {c}, 1, 1]"))?;
+        let [dy] = super::take(self.name(), inputs)?;
+        let [n, c, h, w] = dy.nchw(self.name())?;
+        ShapeError::unless([h, w] == [1, 1], self.name(), || format!("gradient {dy} is not [{n}, {c}, 1, 1]"))?;
         Ok(vec![[n, c, self.height, self.width].into()])
     }
 
@@ -110,10 +104,6 @@ impl Operator for GlobalAveragePoolGradient {
         let area = self.height * self.width;
         vec![(0..inputs[0].len() * area).map(|index| inputs[0][index / area] / area as f64).collect()]
     }
-
-    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
-        Cost::new(outputs[0].elements() as f64, inputs, outputs)
-    }
 }
 
 /// The cases of this file's operators.
@@ -125,9 +115,4 @@ pub fn cases() -> Vec<OperatorCase> {
         OperatorCase::new(GlobalAveragePool, &[[2, 30, 64, 64]]),
         OperatorCase::new(GlobalAveragePoolGradient { height: 5, width: 7 }, &[[2, 3, 1, 1]]).differentiate(&[0]),
     ]
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FORWARD, &BACKWARD_INPUT]
 }

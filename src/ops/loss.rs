@@ -1,41 +1,17 @@
 //! Losses between maps: mean squared error, focal L2, smooth L1 and online hard keypoint mining.
 
 use crate::ir::Argument::{self, Input, Output, Scratch};
-use crate::ir::{Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
 
 use super::OperatorCase;
+use super::shaders::kernels;
 
-/// Weighted mean of a loss over each map.
-pub static MAP_LOSSES: Kernel = Kernel {
-    name: "loss/map_losses",
-    summary: "losses[map] = weight[map] * mean over the map's pixels of loss(prediction, target)",
-    source: include_str!("../../shaders/loss/map_losses.wgsl"),
-    subgroups: false,
-};
-
-/// The choice of each sample's maps with the largest losses.
-pub static HARDEST: Kernel = Kernel {
-    name: "loss/hardest",
-    summary: "kept[n, m] = values[n, m] where map m is among sample n's with the largest losses, else 0",
-    source: include_str!("../../shaders/loss/hardest.wgsl"),
-    subgroups: false,
-};
-
-/// Scaled sum of the losses of all maps.
-pub static TOTAL: Kernel = Kernel {
-    name: "loss/total",
-    summary: "total = scale * sum of losses",
-    source: include_str!("../../shaders/loss/total.wgsl"),
-    subgroups: false,
-};
-
-/// Gradient with respect to the prediction.
-pub static BACKWARD_PREDICTION: Kernel = Kernel {
-    name: "loss/backward_prediction",
-    summary: "dprediction = dloss * weight[map] / elements * derivative of the loss",
-    source: include_str!("../../shaders/loss/backward_prediction.wgsl"),
-    subgroups: false,
-};
+kernels! { "loss":
+    MAP_LOSSES, "map_losses", "losses[map] = weight[map] * mean over the map's pixels of loss(prediction, target)";
+    HARDEST, "hardest", "kept[n, m] = values[n, m] where map m is among sample n's with the largest losses, else 0";
+    TOTAL, "total", "total = scale * sum of losses";
+    BACKWARD_PREDICTION, "backward_prediction", "dprediction = dloss * weight[map] / elements * derivative of the loss";
+}
 
 /// Below this target value a pixel counts as background for the focal losses.
 const FOCAL_THRESHOLD: f32 = 0.01;
@@ -69,6 +45,17 @@ impl LossKind {
             Self::FocalL2 => 1.0,
             Self::FocalL2Printed => 2.0,
             Self::SmoothL1 => 3.0,
+        }
+    }
+
+    /// Its [`Operator::attributes`].
+    fn attributes(self) -> String {
+        match self {
+            Self::Mse => "kind=mse".to_string(),
+            Self::FocalL2 => "kind=focal-l2".to_string(),
+            Self::FocalL2Printed => "kind=focal-l2-printed".to_string(),
+            Self::SmoothL1 => "kind=smooth-l1".to_string(),
+            Self::Ohkm { hardest } => format!("kind=ohkm hardest={hardest}"),
         }
     }
 
@@ -161,6 +148,10 @@ impl Operator for MapLoss {
         "loss"
     }
 
+    fn attributes(&self) -> String {
+        self.kind.attributes()
+    }
+
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [prediction, target, weight] = super::take(self.name(), inputs)?;
         self.kind.check(self.name())?;
@@ -223,7 +214,11 @@ pub struct MapLossPredictionGradient {
 
 impl Operator for MapLossPredictionGradient {
     fn name(&self) -> &'static str {
-        "loss"
+        "loss_backward"
+    }
+
+    fn attributes(&self) -> String {
+        self.kind.attributes()
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -232,10 +227,6 @@ impl Operator for MapLossPredictionGradient {
         ShapeError::unless(dloss.extents() == [1], self.name(), || format!("gradient {dloss} of the loss is not [1]"))?;
         check_maps(self.name(), prediction, target, weight)?;
         Ok(vec![prediction.clone()])
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(super::no_second_gradient(self.name()))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
@@ -359,9 +350,4 @@ pub fn cases() -> Vec<OperatorCase> {
         cases.push(backward.fill(1, Uniform(-2.0, 2.0)).fill(2, Uniform(-0.5, 1.0)).fill(3, Uniform(0.5, 1.5)));
     }
     cases
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&BACKWARD_PREDICTION, &HARDEST, &MAP_LOSSES, &TOTAL]
 }

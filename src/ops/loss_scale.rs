@@ -13,45 +13,21 @@
 //! Their state is `[3]`: the scale, the steps since it changed, and the steps skipped so far.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Argument, Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Argument, Case, Cost, Dispatch, Kernel, Operator, Shape, ShapeError, Variant};
 
+use super::shaders::kernels;
 use super::{OperatorCase, one_workgroup_an_item};
 
 const NAME: &str = "loss_scale";
 /// Elements that one workgroup of `non_finite` looks at.
 const PART: usize = 4096;
 
-/// Whether parts of tensors hold what is not finite.
-pub static NON_FINITE: Kernel = Kernel {
-    name: "loss_scale/non_finite",
-    summary: "whether parts of four tensors hold what is not finite",
-    source: include_str!("../../shaders/loss_scale/non_finite.wgsl"),
-    subgroups: false,
-};
-
-/// y = share * scale.
-pub static SEED: Kernel = Kernel {
-    name: "loss_scale/seed",
-    summary: "y = share * scale",
-    source: include_str!("../../shaders/loss_scale/seed.wgsl"),
-    subgroups: false,
-};
-
-/// The optimizer's numbers with the scale undone.
-pub static UNSCALE: Kernel = Kernel {
-    name: "loss_scale/unscale",
-    summary: "the optimizer's numbers with the scale undone, or changing nothing",
-    source: include_str!("../../shaders/loss_scale/unscale.wgsl"),
-    subgroups: false,
-};
-
-/// The next scale.
-pub static UPDATE: Kernel = Kernel {
-    name: "loss_scale/update",
-    summary: "halves the scale after an overflow, doubles it after a while without",
-    source: include_str!("../../shaders/loss_scale/update.wgsl"),
-    subgroups: false,
-};
+kernels! { "loss_scale":
+    NON_FINITE, "non_finite", "whether parts of four tensors hold what is not finite";
+    SEED, "seed", "y = share * scale";
+    UNSCALE, "unscale", "the optimizer's numbers with the scale undone, or changing nothing";
+    UPDATE, "update", "halves the scale after an overflow, doubles it after a while without";
+}
 
 /// The state of a new run: the scale that PyTorch starts from.
 pub const INITIAL: [f32; 3] = [65536.0, 0.0, 0.0];
@@ -87,10 +63,6 @@ fn check(shape: &Shape, elements: usize, what: &str) -> Result<(), ShapeError> {
     ShapeError::unless(shape.extents() == [elements], NAME, || format!("{what} {shape} is not [{elements}]"))
 }
 
-fn no_gradient() -> ShapeError {
-    ShapeError::new(NAME, "the scale of the loss has no gradient")
-}
-
 impl NonFinite {
     /// Most tensors at a time.
     pub const TENSORS: usize = 4;
@@ -98,19 +70,19 @@ impl NonFinite {
 
 impl Operator for NonFinite {
     fn name(&self) -> &'static str {
-        NAME
+        "loss_scale_non_finite"
+    }
+
+    fn attributes(&self) -> String {
+        format!("flags={}", self.flags)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        ShapeError::unless((1..=Self::TENSORS).contains(&inputs.len()), NAME, || {
+        ShapeError::unless((1..=Self::TENSORS).contains(&inputs.len()), self.name(), || {
             format!("takes 1 to {} tensors, not {}", Self::TENSORS, inputs.len())
         })?;
         let largest = inputs.iter().map(|shape| shape.elements()).max().unwrap_or(0);
         Ok(vec![[largest.div_ceil(PART).max(1)].into()])
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(no_gradient())
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
@@ -136,18 +108,14 @@ impl Operator for NonFinite {
 
 impl Operator for ScaledSeed {
     fn name(&self) -> &'static str {
-        NAME
+        "loss_scale_seed"
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [share, state] = super::take(NAME, inputs)?;
+        let [share, state] = super::take(self.name(), inputs)?;
         check(share, 1, "share")?;
         check(state, INITIAL.len(), "state")?;
         Ok(vec![[1].into()])
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(no_gradient())
     }
 
     fn variants(&self, _: &Case) -> Vec<Variant> {
@@ -166,19 +134,15 @@ impl Operator for ScaledSeed {
 
 impl Operator for UnscaledHyper {
     fn name(&self) -> &'static str {
-        NAME
+        "loss_scale_unscale"
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [hyper, state, overflow] = super::take(NAME, inputs)?;
+        let [hyper, state, overflow] = super::take(self.name(), inputs)?;
         check(hyper, 8, "hyper")?;
         check(state, INITIAL.len(), "state")?;
         check(overflow, 1, "overflow")?;
         Ok(vec![[8].into()])
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(no_gradient())
     }
 
     fn variants(&self, _: &Case) -> Vec<Variant> {
@@ -208,18 +172,14 @@ impl UpdateLossScale {
 
 impl Operator for UpdateLossScale {
     fn name(&self) -> &'static str {
-        NAME
+        "loss_scale_update"
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [state, overflow] = super::take(NAME, inputs)?;
+        let [state, overflow] = super::take(self.name(), inputs)?;
         check(state, INITIAL.len(), "state")?;
         check(overflow, 1, "overflow")?;
         Ok(Vec::new())
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(no_gradient())
     }
 
     fn variants(&self, _: &Case) -> Vec<Variant> {
@@ -279,9 +239,4 @@ pub fn cases() -> Vec<OperatorCase> {
     }
     cases.push(OperatorCase::new(finite, &[[4, 4096]]).fill(0, Uniform(-1e38, 1e38)));
     cases
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&NON_FINITE, &SEED, &UNSCALE, &UPDATE]
 }

@@ -1,35 +1,18 @@
 //! Max-pooling over square windows.
 
 use crate::ir::Argument::{Input, Output, Scratch};
-use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
+use super::shaders::kernels;
 use super::{OperatorCase, one_invocation_an_item};
 
 const NAME: &str = "max_pool";
 
-/// y = the largest element of each window.
-pub static FORWARD: Kernel = Kernel {
-    name: "max_pool/forward",
-    summary: "y = the largest element of each window",
-    source: include_str!("../../shaders/max_pool/forward.wgsl"),
-    subgroups: false,
-};
-
-/// Where the largest element of each window stands.
-pub static PLACES: Kernel = Kernel {
-    name: "max_pool/places",
-    summary: "the place in x of the first of the largest elements of each window",
-    source: include_str!("../../shaders/max_pool/places.wgsl"),
-    subgroups: false,
-};
-
-/// dx = the sum of dy over the windows whose largest element it is.
-pub static BACKWARD_INPUT: Kernel = Kernel {
-    name: "max_pool/backward_input",
-    summary: "dx = the sum of dy over the windows whose maximum it is",
-    source: include_str!("../../shaders/max_pool/backward_input.wgsl"),
-    subgroups: false,
-};
+kernels! { "max_pool":
+    FORWARD, "forward", "y = the largest element of each window";
+    PLACES, "places", "the place in x of the first of the largest elements of each window";
+    BACKWARD_INPUT, "backward_input", "dx = the sum of dy over the windows whose maximum it is";
+}
 
 /// x `[N, C, H, W]` -> y `[N, C, H', W']`, y[n, c, i, j] = max over u, v of x[n, c, i S + u - P, j S + v - P], where
 /// what lies outside the map does not take part and H' = floor((H + 2 P - K) / S) + 1.
@@ -102,6 +85,10 @@ impl Operator for MaxPool {
         NAME
     }
 
+    fn attributes(&self) -> String {
+        format!("kernel={} stride={} padding={}", self.kernel, self.stride, self.padding)
+    }
+
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x] = super::take(NAME, inputs)?;
         Ok(vec![self.pooled(x)?.into()])
@@ -145,18 +132,18 @@ pub struct MaxPoolInputGradient {
 
 impl Operator for MaxPoolInputGradient {
     fn name(&self) -> &'static str {
-        NAME
+        "max_pool_backward"
+    }
+
+    fn attributes(&self) -> String {
+        self.pool.attributes()
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy, x] = super::take(NAME, inputs)?;
+        let [dy, x] = super::take(self.name(), inputs)?;
         let y = Shape::from(self.pool.pooled(x)?);
-        ShapeError::unless(*dy == y, NAME, || format!("gradient {dy} does not match output {y}"))?;
+        ShapeError::unless(*dy == y, self.name(), || format!("gradient {dy} does not match output {y}"))?;
         Ok(vec![x.clone()])
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(super::no_second_gradient(NAME))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
@@ -210,9 +197,4 @@ pub fn cases() -> Vec<OperatorCase> {
         pool(MaxPool { kernel: 1, stride: 2, padding: 0 }, [1, 2, 5, 4]),
         pool(MaxPool { kernel: 5, stride: 1, padding: 2 }, [1, 2, 6, 7]),
     ]
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FORWARD, &PLACES, &BACKWARD_INPUT]
 }

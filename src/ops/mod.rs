@@ -22,6 +22,7 @@ pub mod loss_scale;
 pub mod max_pool;
 pub mod relu;
 pub mod scale;
+mod shaders;
 pub mod targets;
 pub mod upsample;
 
@@ -72,9 +73,9 @@ fn take<'a, const N: usize>(operator: &'static str, inputs: &[&'a Shape]) -> Res
     inputs.try_into().map_err(|_| ShapeError::new(operator, format!("takes {N} inputs, not {}", inputs.len())))
 }
 
-/// What a gradient operator answers when it is to be differentiated itself.
-fn no_second_gradient(operator: &'static str) -> ShapeError {
-    ShapeError::new(operator, "second derivatives are not supported")
+/// Numbers as an attribute: `3,0,3`.
+fn list(numbers: &[usize]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// A kernel of one invocation an element in workgroups of 64, with the constant `ELEMENTS`.
@@ -100,4 +101,33 @@ fn one_workgroup_an_item(
     bindings: Vec<Argument>,
 ) -> Dispatch {
     Dispatch { kernel, constants, bindings, workgroups: folded(items) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::any::{Any, TypeId};
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn names_tell_types_of_operators_apart_and_attributes_their_values() {
+        let folders: Vec<_> = kernels().iter().map(|kernel| kernel.folder()).collect();
+        let (mut types, mut values) = (HashMap::new(), HashMap::new());
+        for OperatorCase { operator, .. } in cases() {
+            let (name, debug) = (operator.name(), format!("{operator:?}"));
+            let in_folder =
+                |folder: &&str| name.strip_prefix(*folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+            assert!(folders.iter().any(in_folder), "{name} begins with no folder of shaders");
+            let of_type: TypeId = (operator.as_ref() as &dyn Any).type_id();
+            assert_eq!(*types.entry(name).or_insert(of_type), of_type, "two types are called {name}");
+            let key = (name, operator.attributes());
+            let known = values.entry(key.clone()).or_insert_with(|| debug.clone());
+            assert_eq!(*known, debug, "two operators have the attributes {key:?}");
+            assert!(!key.1.contains('[') && key.1.trim() == key.1 && !key.1.contains("  "), "{key:?}");
+        }
+        let distinct: HashMap<_, _> = values.iter().map(|(key, debug)| (debug, key)).collect();
+        assert_eq!(distinct.len(), values.len(), "one operator has two texts of attributes");
+        assert!(types.len() > 40, "{} types of operators", types.len());
+    }
 }

@@ -1,26 +1,16 @@
 //! Rectified linear unit: y = max(x, 0).
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
 use super::OperatorCase;
 use super::elementwise;
+use super::shaders::kernels;
 
-/// y = max(x, 0).
-pub static FORWARD: Kernel = Kernel {
-    name: "relu/forward",
-    summary: "y = max(x, 0)",
-    source: include_str!("../../shaders/relu/forward.wgsl"),
-    subgroups: false,
-};
-
-/// dx = dy where y > 0, else 0.
-pub static BACKWARD_INPUT: Kernel = Kernel {
-    name: "relu/backward_input",
-    summary: "dx = dy where y > 0, else 0",
-    source: include_str!("../../shaders/relu/backward_input.wgsl"),
-    subgroups: false,
-};
+kernels! { "relu":
+    FORWARD, "forward", "y = max(x, 0)";
+    BACKWARD_INPUT, "backward_input", "dx = dy where y > 0, else 0";
+}
 
 /// y = max(x, 0) for a tensor of any shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +44,6 @@ impl Operator for Relu {
     fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         vec![inputs[0].iter().map(|x| x.max(0.0)).collect()]
     }
-
-    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
-        Cost::new(outputs[0].elements() as f64, inputs, outputs)
-    }
 }
 
 /// (dy, y) -> dx = dy where y > 0, else 0.
@@ -66,17 +52,13 @@ pub struct ReluInputGradient;
 
 impl Operator for ReluInputGradient {
     fn name(&self) -> &'static str {
-        "relu"
+        "relu_backward"
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [dy, y] = super::take(self.name(), inputs)?;
         ShapeError::unless(dy == y, self.name(), || format!("gradient {dy} does not match output {y}"))?;
         Ok(vec![dy.clone()])
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(super::no_second_gradient(self.name()))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
@@ -89,10 +71,6 @@ impl Operator for ReluInputGradient {
         let (dy, y) = (inputs[0], inputs[1]);
         vec![dy.iter().zip(y).map(|(dy, y)| if *y > 0.0 { *dy } else { 0.0 }).collect()]
     }
-
-    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
-        Cost::new(outputs[0].elements() as f64, inputs, outputs)
-    }
 }
 
 /// The cases of this file's operators.
@@ -103,9 +81,4 @@ pub fn cases() -> Vec<OperatorCase> {
         OperatorCase::new(Relu, &[[1, 1, 1, 1]]),
         OperatorCase::new(ReluInputGradient, &[[2, 3, 5, 7]; 2]),
     ]
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FORWARD, &BACKWARD_INPUT]
 }

@@ -1,17 +1,14 @@
 //! Multiplication by a constant: y = k x.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
+use super::shaders::kernels;
 use super::{OperatorCase, one_invocation_an_item};
 
-/// y = k x.
-pub static FORWARD: Kernel = Kernel {
-    name: "scale/forward",
-    summary: "y = k x",
-    source: include_str!("../../shaders/scale/forward.wgsl"),
-    subgroups: false,
-};
+kernels! { "scale":
+    FORWARD, "forward", "y = k x";
+}
 
 /// y = k x for a tensor of any shape and a constant k.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,6 +20,10 @@ pub struct Scale {
 impl Operator for Scale {
     fn name(&self) -> &'static str {
         "scale"
+    }
+
+    fn attributes(&self) -> String {
+        format!("factor={:e}", self.factor)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -51,10 +52,6 @@ impl Operator for Scale {
     fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         vec![inputs[0].iter().map(|x| f64::from(self.factor) * x).collect()]
     }
-
-    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
-        Cost::new(outputs[0].elements() as f64, inputs, outputs)
-    }
 }
 
 /// The cases of this file's operators.
@@ -63,9 +60,4 @@ pub fn cases() -> Vec<OperatorCase> {
         OperatorCase::new(Scale { factor: 0.1 }, &[[2, 3, 5, 7]]).differentiate(&[0]),
         OperatorCase::new(Scale { factor: -3.0 }, &[[1]]).differentiate(&[0]),
     ]
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&FORWARD]
 }

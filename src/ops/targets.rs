@@ -1,25 +1,15 @@
 //! Target maps from joints: Gaussian peaks for joints, ridges along the bones.
 
 use crate::ir::Argument::{Input, Output, Table};
-use crate::ir::{Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
 
 use super::OperatorCase;
+use super::shaders::kernels;
 
-/// Gaussian peaks at the rounded joints.
-pub static JOINTS: Kernel = Kernel {
-    name: "targets/joints",
-    summary: "maps = exp(-distance to the rounded joint^2 / (2 sigma^2)), cut off at 3 sigma",
-    source: include_str!("../../shaders/targets/joints.wgsl"),
-    subgroups: false,
-};
-
-/// Gaussian ridges along the bones.
-pub static BONES: Kernel = Kernel {
-    name: "targets/bones",
-    summary: "maps = exp(-distance to the bone^2 / (2 sigma^2))",
-    source: include_str!("../../shaders/targets/bones.wgsl"),
-    subgroups: false,
-};
+kernels! { "targets":
+    JOINTS, "joints", "maps = exp(-distance to the rounded joint^2 / (2 sigma^2)), cut off at 3 sigma";
+    BONES, "bones", "maps = exp(-distance to the bone^2 / (2 sigma^2))";
+}
 
 /// joints \[N, J, 3\] -> (maps \[N, J, height, width\], weights \[N, J, 1, 1\]).
 ///
@@ -40,7 +30,11 @@ pub struct JointTargets {
 
 impl Operator for JointTargets {
     fn name(&self) -> &'static str {
-        "targets"
+        "targets_joints"
+    }
+
+    fn attributes(&self) -> String {
+        format!("size={}x{} sigma={}", self.height, self.width, self.sigma)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -113,7 +107,12 @@ pub struct BoneTargets {
 
 impl Operator for BoneTargets {
     fn name(&self) -> &'static str {
-        "targets"
+        "targets_bones"
+    }
+
+    fn attributes(&self) -> String {
+        let joints: Vec<usize> = self.bones.iter().flat_map(|&(start, end)| [start, end]).collect();
+        format!("size={}x{} sigma={} bones={}", self.height, self.width, self.sigma, super::list(&joints))
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -221,9 +220,4 @@ pub fn cases() -> Vec<OperatorCase> {
         OperatorCase::new(ridges(12, 9, 2.0), &[[2, 5, 3]]).fill(0, Given(joints.clone())),
         OperatorCase::new(ridges(33, 31, 1.0), &[[1, 10, 3]]).fill(0, Given(joints)),
     ]
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![&BONES, &JOINTS]
 }

@@ -3,73 +3,21 @@
 use crate::ir::Argument::{Input, Output};
 use crate::ir::{Argument, Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
+use super::shaders::kernels;
 use super::{OperatorCase, one_invocation_an_item};
 
 const NAME: &str = "upsample";
 
-/// y = x, each element repeated F times along both axes.
-pub static FORWARD: Kernel = Kernel {
-    name: "upsample/forward",
-    summary: "y = x with each element repeated along both axes",
-    source: include_str!("../../shaders/upsample/forward.wgsl"),
-    subgroups: false,
-};
-
-/// [`FORWARD`] for 4 elements of y at a time.
-pub static FORWARD_QUADS: Kernel = Kernel {
-    name: "upsample/forward_quads",
-    summary: "y = x with each element repeated along both axes, by fours",
-    source: include_str!("../../shaders/upsample/forward_quads.wgsl"),
-    subgroups: false,
-};
-
-/// dx = the sums of dy over F x F blocks.
-pub static BACKWARD_INPUT: Kernel = Kernel {
-    name: "upsample/backward_input",
-    summary: "dx = the sums of dy over blocks",
-    source: include_str!("../../shaders/upsample/backward_input.wgsl"),
-    subgroups: false,
-};
-
-/// [`BACKWARD_INPUT`] for 4 elements of dy at a time.
-pub static BACKWARD_INPUT_QUADS: Kernel = Kernel {
-    name: "upsample/backward_input_quads",
-    summary: "dx = the sums of dy over blocks, by fours",
-    source: include_str!("../../shaders/upsample/backward_input_quads.wgsl"),
-    subgroups: false,
-};
-
-/// y = a + up(b), or max(a + up(b), 0).
-pub static ADD_FORWARD: Kernel = Kernel {
-    name: "upsample/add_forward",
-    summary: "y = a + up(b), or max(a + up(b), 0)",
-    source: include_str!("../../shaders/upsample/add_forward.wgsl"),
-    subgroups: false,
-};
-
-/// [`ADD_FORWARD`] for 4 elements of y at a time.
-pub static ADD_FORWARD_QUADS: Kernel = Kernel {
-    name: "upsample/add_forward_quads",
-    summary: "y = a + up(b), or max(a + up(b), 0), by fours",
-    source: include_str!("../../shaders/upsample/add_forward_quads.wgsl"),
-    subgroups: false,
-};
-
-/// da = dy where y > 0, else 0; db = the sums of da over F x F blocks.
-pub static ADD_BACKWARD: Kernel = Kernel {
-    name: "upsample/add_backward",
-    summary: "da = dy where y > 0, else 0; db = the sums of da over blocks",
-    source: include_str!("../../shaders/upsample/add_backward.wgsl"),
-    subgroups: false,
-};
-
-/// [`ADD_BACKWARD`] for 4 elements of dy at a time.
-pub static ADD_BACKWARD_QUADS: Kernel = Kernel {
-    name: "upsample/add_backward_quads",
-    summary: "da = dy where y > 0, else 0; db = the sums of da over blocks, by fours",
-    source: include_str!("../../shaders/upsample/add_backward_quads.wgsl"),
-    subgroups: false,
-};
+kernels! { "upsample":
+    FORWARD, "forward", "y = x with each element repeated along both axes";
+    FORWARD_QUADS, "forward_quads", "y = x with each element repeated along both axes, by fours";
+    BACKWARD_INPUT, "backward_input", "dx = the sums of dy over blocks";
+    BACKWARD_INPUT_QUADS, "backward_input_quads", "dx = the sums of dy over blocks, by fours";
+    ADD_FORWARD, "add_forward", "y = a + up(b), or max(a + up(b), 0)";
+    ADD_FORWARD_QUADS, "add_forward_quads", "y = a + up(b), or max(a + up(b), 0), by fours";
+    ADD_BACKWARD, "add_backward", "da = dy where y > 0, else 0; db = the sums of da over blocks";
+    ADD_BACKWARD_QUADS, "add_backward_quads", "da = dy where y > 0, else 0; db = the sums of da over blocks, by fours";
+}
 
 /// Nearest up-sampling: x `[N, C, H, W]` -> y `[N, C, F H, F W]`, y[n, c, i, j] = x[n, c, i / F, j / F].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +29,10 @@ pub struct Upsample {
 impl Operator for Upsample {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn attributes(&self) -> String {
+        format!("factor={}", self.factor)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -121,11 +73,15 @@ pub struct UpsampleInputGradient {
 
 impl Operator for UpsampleInputGradient {
     fn name(&self) -> &'static str {
-        NAME
+        "upsample_backward"
+    }
+
+    fn attributes(&self) -> String {
+        format!("factor={}", self.factor)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy] = super::take(NAME, inputs)?;
+        let [dy] = super::take(self.name(), inputs)?;
         Ok(vec![reduced(dy, self.factor)?])
     }
 
@@ -164,13 +120,17 @@ pub struct UpsampleAdd {
 
 impl Operator for UpsampleAdd {
     fn name(&self) -> &'static str {
-        NAME
+        "upsample_add"
+    }
+
+    fn attributes(&self) -> String {
+        format!("factor={}{}", self.factor, if self.relu { " relu" } else { "" })
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [a, b] = super::take(NAME, inputs)?;
+        let [a, b] = super::take(self.name(), inputs)?;
         let enlarged = enlarged(b, self.factor)?;
-        ShapeError::unless(*a == enlarged, NAME, || {
+        ShapeError::unless(*a == enlarged, self.name(), || {
             format!("{b} enlarged {} times is {enlarged} and cannot be added to {a}", self.factor)
         })?;
         Ok(vec![enlarged])
@@ -218,17 +178,17 @@ pub struct UpsampleAddGradient {
 
 impl Operator for UpsampleAddGradient {
     fn name(&self) -> &'static str {
-        NAME
+        "upsample_add_backward"
+    }
+
+    fn attributes(&self) -> String {
+        format!("factor={}", self.factor)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy, y] = super::take(NAME, inputs)?;
-        ShapeError::unless(dy == y, NAME, || format!("gradient {dy} does not match output {y}"))?;
+        let [dy, y] = super::take(self.name(), inputs)?;
+        ShapeError::unless(dy == y, self.name(), || format!("gradient {dy} does not match output {y}"))?;
         Ok(vec![dy.clone(), reduced(dy, self.factor)?])
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(super::no_second_gradient(NAME))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
@@ -368,18 +328,4 @@ pub fn cases() -> Vec<OperatorCase> {
         }
     }
     cases
-}
-
-/// The kernels of this file.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![
-        &FORWARD,
-        &FORWARD_QUADS,
-        &BACKWARD_INPUT,
-        &BACKWARD_INPUT_QUADS,
-        &ADD_FORWARD,
-        &ADD_FORWARD_QUADS,
-        &ADD_BACKWARD,
-        &ADD_BACKWARD_QUADS,
-    ]
 }

@@ -1,6 +1,6 @@
 //! Batch normalisation at inference, put into the weights of the convolution before it.
 
-use super::{NAME, kernels, twin};
+use super::{kernels, twin};
 use crate::ir::Argument::{Input, Output};
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 use crate::ops::{Fill, OperatorCase, one_invocation_an_item};
@@ -18,17 +18,21 @@ pub struct FoldBatchNorm {
 
 impl Operator for FoldBatchNorm {
     fn name(&self) -> &'static str {
-        NAME
+        "batch_norm_fold"
+    }
+
+    fn attributes(&self) -> String {
+        format!("eps={:e}", self.eps)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        ShapeError::unless(matches!(inputs.len(), 5 | 6), NAME, || {
+        ShapeError::unless(matches!(inputs.len(), 5 | 6), self.name(), || {
             format!("takes 5 or 6 inputs, not {}", inputs.len())
         })?;
         let (weight, vectors) = (inputs[0], &inputs[1..]);
-        let [outputs, _, _, _] = weight.nchw(NAME)?;
+        let [outputs, _, _, _] = weight.nchw(self.name())?;
         for vector in vectors {
-            ShapeError::unless(vector.extents() == [outputs], NAME, || {
+            ShapeError::unless(vector.extents() == [outputs], self.name(), || {
                 format!("{vector} is not [{outputs}], the outputs of {weight}")
             })?;
         }
@@ -36,7 +40,7 @@ impl Operator for FoldBatchNorm {
     }
 
     fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(ShapeError::new(NAME, "inference is not differentiated; build the network for training"))
+        Err(ShapeError::new(self.name(), "inference is not differentiated; build the network for training"))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {

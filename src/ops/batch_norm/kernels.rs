@@ -3,50 +3,22 @@
 use crate::ir::Argument::{Input, Output, Scratch};
 use crate::ir::{Argument, Capabilities, Dispatch, Kernel, Shape, Variant, folded};
 use crate::ops::Epilogue;
+use crate::ops::shaders::kernels;
 
-macro_rules! kernel {
-    ($constant:ident, $file:literal, $summary:literal) => {
-        #[doc = $summary]
-        pub static $constant: Kernel = Kernel {
-            name: concat!("batch_norm/", $file),
-            summary: $summary,
-            source: include_str!(concat!("../../../shaders/batch_norm/", $file, ".wgsl")),
-            subgroups: false,
-        };
-    };
-}
-
-kernel!(STATISTICS, "statistics", "mean and biased variance of each channel, or of pieces of it");
-kernel!(STATISTICS_VEC4, "statistics_vec4", "the same, four elements a load");
-kernel!(STATISTICS_MERGE, "statistics_merge", "joins the statistics of a channel's pieces");
-kernel!(STATISTICS_OF_PARTS, "statistics_of_parts", "the same of many parts, from their counts and moments");
-kernel!(NORMALISE, "normalise", "y = [relu] (gamma (x - mean) / sqrt(variance + eps) + beta [+ residual])");
-kernel!(NORMALISE_VEC4, "normalise_vec4", "the same, four elements an invocation");
-kernel!(BACKWARD_SUMS, "backward_sums", "dgamma and dbeta of each channel, or of pieces of it");
-kernel!(BACKWARD_SUMS_VEC4, "backward_sums_vec4", "the same, four elements a load");
-kernel!(BACKWARD_MERGE, "backward_merge", "adds up dgamma and dbeta of a channel's pieces");
-kernel!(BACKWARD_INPUT, "backward_input", "dx and the gradient of the residual");
-kernel!(BACKWARD_INPUT_VEC4, "backward_input_vec4", "the same, four elements an invocation");
-kernel!(RUNNING_STATISTICS, "running_statistics", "moves running mean and variance towards the batch's");
-kernel!(FOLD, "fold", "weight and bias of a convolution with a normalisation behind it");
-
-/// The kernels of this folder.
-pub fn kernels() -> Vec<&'static Kernel> {
-    vec![
-        &STATISTICS,
-        &STATISTICS_VEC4,
-        &STATISTICS_MERGE,
-        &STATISTICS_OF_PARTS,
-        &NORMALISE,
-        &NORMALISE_VEC4,
-        &BACKWARD_SUMS,
-        &BACKWARD_SUMS_VEC4,
-        &BACKWARD_MERGE,
-        &BACKWARD_INPUT,
-        &BACKWARD_INPUT_VEC4,
-        &RUNNING_STATISTICS,
-        &FOLD,
-    ]
+kernels! { "batch_norm":
+    STATISTICS, "statistics", "mean and biased variance of each channel, or of pieces of it";
+    STATISTICS_VEC4, "statistics_vec4", "the same, four elements a load";
+    STATISTICS_MERGE, "statistics_merge", "joins the statistics of a channel's pieces";
+    STATISTICS_OF_PARTS, "statistics_of_parts", "the same of many parts, from their counts and moments";
+    NORMALISE, "normalise", "y = [relu] (gamma (x - mean) / sqrt(variance + eps) + beta [+ residual])";
+    NORMALISE_VEC4, "normalise_vec4", "the same, four elements an invocation";
+    BACKWARD_SUMS, "backward_sums", "dgamma and dbeta of each channel, or of pieces of it";
+    BACKWARD_SUMS_VEC4, "backward_sums_vec4", "the same, four elements a load";
+    BACKWARD_MERGE, "backward_merge", "adds up dgamma and dbeta of a channel's pieces";
+    BACKWARD_INPUT, "backward_input", "dx and the gradient of the residual";
+    BACKWARD_INPUT_VEC4, "backward_input_vec4", "the same, four elements an invocation";
+    RUNNING_STATISTICS, "running_statistics", "moves running mean and variance towards the batch's";
+    FOLD, "fold", "weight and bias of a convolution with a normalisation behind it";
 }
 
 /// Elements of a channel that one workgroup reduces: enough to keep 64 lanes busy, few enough that large channels

@@ -18,7 +18,7 @@ pub use kernels::kernels;
 pub use running::RunningStatistics;
 pub use with_statistics::BatchNormWithStatistics;
 
-use super::{Epilogue, Fill, OperatorCase, no_second_gradient, take};
+use super::{Epilogue, Fill, OperatorCase, take};
 use crate::ir::Argument::{Input, Output, Scratch};
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 
@@ -68,6 +68,10 @@ fn check_channels(x: &Shape, vectors: &[&Shape], planes: &[&Shape]) -> Result<[u
 impl Operator for BatchNorm {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn attributes(&self) -> String {
+        format!("eps={:e}{}", self.eps, self.epilogue.attributes())
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -125,23 +129,27 @@ impl Operator for BatchNorm {
 
 impl Operator for BatchNormInference {
     fn name(&self) -> &'static str {
-        NAME
+        "batch_norm_inference"
+    }
+
+    fn attributes(&self) -> String {
+        format!("eps={:e}{}", self.eps, self.epilogue.attributes())
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         if self.epilogue.residual {
-            let [x, gamma, beta, mean, variance, residual] = take(NAME, inputs)?;
+            let [x, gamma, beta, mean, variance, residual] = take(self.name(), inputs)?;
             check_channels(x, &[gamma, beta, mean, variance], &[residual])?;
             Ok(vec![x.clone()])
         } else {
-            let [x, gamma, beta, mean, variance] = take(NAME, inputs)?;
+            let [x, gamma, beta, mean, variance] = take(self.name(), inputs)?;
             check_channels(x, &[gamma, beta, mean, variance], &[])?;
             Ok(vec![x.clone()])
         }
     }
 
     fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(ShapeError::new(NAME, "inference is not differentiated; build the network for training"))
+        Err(ShapeError::new(self.name(), "inference is not differentiated; build the network for training"))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
@@ -164,15 +172,19 @@ impl Operator for BatchNormInference {
 
 impl Operator for BatchNormGradient {
     fn name(&self) -> &'static str {
-        NAME
+        "batch_norm_backward"
+    }
+
+    fn attributes(&self) -> String {
+        format!("eps={:e}{}", self.eps, self.epilogue.attributes())
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let (dy, x, gamma, mean, variance, y) = if self.epilogue.relu {
-            let [dy, x, gamma, mean, variance, y] = take(NAME, inputs)?;
+            let [dy, x, gamma, mean, variance, y] = take(self.name(), inputs)?;
             (dy, x, gamma, mean, variance, y)
         } else {
-            let [dy, x, gamma, mean, variance] = take(NAME, inputs)?;
+            let [dy, x, gamma, mean, variance] = take(self.name(), inputs)?;
             (dy, x, gamma, mean, variance, x)
         };
         let [_, c, _, _] = check_channels(x, &[gamma, mean, variance], &[dy, y])?;
@@ -181,10 +193,6 @@ impl Operator for BatchNormGradient {
             outputs.push(x.clone());
         }
         Ok(outputs)
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(no_second_gradient(NAME))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {

@@ -1,9 +1,9 @@
 //! The update of the running statistics.
 
-use super::{NAME, kernels};
+use super::kernels;
 use crate::ir::Argument::Input;
-use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
-use crate::ops::{Fill, OperatorCase, no_second_gradient, take};
+use crate::ir::{Case, Cost, Dispatch, Operator, Shape, ShapeError, Variant};
+use crate::ops::{Fill, OperatorCase, take};
 
 /// (running_mean, running_var, mean, variance, each `[C]`): overwrites the first two with
 /// (1 - momentum) running + momentum batch, where the batch's variance is made unbiased, variance n / (n - 1).
@@ -17,21 +17,21 @@ pub struct RunningStatistics {
 
 impl Operator for RunningStatistics {
     fn name(&self) -> &'static str {
-        NAME
+        "batch_norm_running_statistics"
+    }
+
+    fn attributes(&self) -> String {
+        format!("momentum={} count={}", self.momentum, self.count)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let vectors: [&Shape; 4] = take(NAME, inputs)?;
+        let vectors: [&Shape; 4] = take(self.name(), inputs)?;
         let same = vectors.iter().all(|vector| *vector == vectors[0]);
-        ShapeError::unless(same, NAME, || format!("statistics of different lengths, {} first", vectors[0]))?;
-        ShapeError::unless(self.count > 1, NAME, || {
+        ShapeError::unless(same, self.name(), || format!("statistics of different lengths, {} first", vectors[0]))?;
+        ShapeError::unless(self.count > 1, self.name(), || {
             "training needs more than one value per channel: use a larger batch or input size".to_string()
         })?;
         Ok(Vec::new())
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(no_second_gradient(NAME))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {

@@ -1,6 +1,6 @@
 //! Batch normalisation in training where another node has computed the statistics.
 
-use super::{BatchNormGradient, BatchNormInference, NAME};
+use super::{BatchNormGradient, BatchNormInference};
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 use crate::ops::{Epilogue, Fill, OperatorCase};
 
@@ -25,7 +25,11 @@ impl BatchNormWithStatistics {
 
 impl Operator for BatchNormWithStatistics {
     fn name(&self) -> &'static str {
-        NAME
+        "batch_norm_with_statistics"
+    }
+
+    fn attributes(&self) -> String {
+        format!("eps={:e}{}", self.eps, self.epilogue.attributes())
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {

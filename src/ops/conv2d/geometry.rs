@@ -84,6 +84,13 @@ impl Geometry {
         }
     }
 
+    /// The convolution in a word: `n2_c32_o64_16x16_k3_s1_g1`, of batch, channels, outputs, size of the input, kernel,
+    /// stride and groups.
+    pub fn label(&self) -> String {
+        let Self { batch, channels, size: [h, w], out_channels, kernel: [k, _], stride: [s, _], groups, .. } = self;
+        format!("n{batch}_c{channels}_o{out_channels}_{h}x{w}_k{k}_s{s}_g{groups}")
+    }
+
     /// The convolution of dy with the turned weight that gives dx, where the stride is 1 and the padding less than the
     /// kernel.
     pub fn turned(&self) -> Self {
@@ -134,4 +141,10 @@ impl Geometry {
         .map(|(name, value)| (name, value as f64))
         .to_vec()
     }
+}
+
+/// What all operators of a convolution have, as a text: see [`Operator::attributes`](crate::ir::Operator::attributes).
+pub(super) fn attributes(stride: [usize; 2], padding: [usize; 2], groups: usize) -> String {
+    let pair = |[y, x]: [usize; 2]| format!("{y}x{x}");
+    format!("stride={} padding={} groups={groups}", pair(stride), pair(padding))
 }

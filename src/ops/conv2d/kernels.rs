@@ -29,53 +29,35 @@ use crate::ir::Argument::{Input, Output, Scratch, Table};
 use crate::ir::{Argument, Capabilities, Dispatch, Kernel, Shape, Variant, folded};
 use crate::ops::Epilogue;
 use crate::ops::batch_norm::kernels::statistics_of_parts;
+use crate::ops::shaders::kernels;
 
-macro_rules! kernels {
-    ($($constant:ident, $file:literal, $subgroups:literal, $summary:literal;)*) => {
-        $(
-            #[doc = $summary]
-            pub static $constant: Kernel = Kernel {
-                name: concat!("conv2d/", $file),
-                summary: $summary,
-                source: include_str!(concat!("../../../shaders/conv2d/", $file, ".wgsl")),
-                subgroups: $subgroups,
-            };
-        )*
-
-        /// The kernels of this folder.
-        pub fn kernels() -> Vec<&'static Kernel> {
-            vec![$(&$constant),*]
-        }
-    };
-}
-
-kernels! {
-    FORWARD, "forward", false, "convolution, one output an invocation";
-    FORWARD_3X3, "forward_3x3", true, "3x3 convolution or its input gradient, 48 pixels of 2 channels an invocation";
-    GROUPED_3X3, "grouped_3x3", true, "3x3 convolution in groups or its input gradient, 32 pixels of 2 channels an invocation";
-    DEPTHWISE_9X9, "depthwise_9x9", true, "depthwise 9x9 convolution or its input gradient, 64 pixels an invocation";
-    POINTWISE, "pointwise", true, "1x1 convolution or its input gradient, 32 pixels of up to 4 channels an invocation";
-    GROUPED, "grouped", false, "convolution in groups or its input gradient, 4 pixels of 2 channels an invocation";
-    TILED, "tiled", true, "convolution or its input gradient, 64 pixels of up to 4 channels an invocation";
-    BACKWARD_INPUT, "backward_input", false, "gradient for the input, one element an invocation";
-    BACKWARD_WEIGHT, "backward_weight", false, "gradient for the weight in parts, one weight of one part an invocation";
-    BACKWARD_WEIGHT_3X3, "backward_weight_3x3", true, "gradient for a 3x3 weight in parts, 8 outputs of one channel an invocation";
-    BACKWARD_WEIGHT_GROUPED_3X3, "backward_weight_grouped_3x3", false, "gradient for a 3x3 weight in groups and parts, 9 taps an invocation";
-    BACKWARD_WEIGHT_DEPTHWISE_9X9, "backward_weight_depthwise_9x9", false, "gradient for a depthwise 9x9 weight in parts, one channel an invocation";
-    BACKWARD_WEIGHT_TILED, "backward_weight_tiled", true, "gradient for the weight in parts, 16 outputs of up to 4 elements an invocation";
-    WINOGRAD_INPUT, "winograd_input", false, "6x6 frequencies of tiles of a 3x3 convolution's input";
-    WINOGRAD_WEIGHT, "winograd_weight", false, "6x6 frequencies of a 3x3 weight";
-    WINOGRAD_PRODUCT, "winograd_product", true, "products of matrices by frequency, 64 columns of 4 rows an invocation";
-    WINOGRAD_PRODUCT_NARROW, "winograd_product_narrow", true, "the same, 16 columns of 16 rows an invocation";
-    WINOGRAD_OUTPUT, "winograd_output", false, "outputs of a 3x3 convolution from their frequencies";
-    WINOGRAD_GRADIENT, "winograd_gradient", false, "6x6 frequencies of tiles of an output's gradient";
-    WINOGRAD_WEIGHT_GRADIENT, "winograd_weight_gradient", false, "gradient for a 3x3 weight from its frequencies";
-    GEMM, "gemm", false, "convolution or its input gradient as a product of matrices, 8 channels of 4 or 8 pixels an invocation";
-    GEMM_COOPERATIVE, "gemm_cooperative", true, "convolution or its input gradient as a product of cooperative matrices in f16, 2 x 4 of them a subgroup";
-    GEMM_WEIGHT_COOPERATIVE, "gemm_weight_cooperative", true, "gradient for the weight in parts as a product of cooperative matrices in f16, 2 x 4 of them a subgroup";
-    GEMM_WEIGHT, "gemm_weight", false, "gradient for the weight in parts as a product of matrices, 8 outputs of 4 or 8 elements an invocation";
-    SUM_PARTS, "sum_parts", false, "adds the parts of a weight gradient";
-    BACKWARD_BIAS, "backward_bias", false, "gradient for the bias, one channel a workgroup";
+kernels! { "conv2d":
+    FORWARD, "forward", "convolution, one output an invocation";
+    FORWARD_3X3, "forward_3x3", "3x3 convolution or its input gradient, 48 pixels of 2 channels an invocation";
+    GROUPED_3X3, "grouped_3x3", "3x3 convolution in groups or its input gradient, 32 pixels of 2 channels an invocation";
+    DEPTHWISE_9X9, "depthwise_9x9", "depthwise 9x9 convolution or its input gradient, 64 pixels an invocation";
+    POINTWISE, "pointwise", "1x1 convolution or its input gradient, 32 pixels of up to 4 channels an invocation";
+    GROUPED, "grouped", "convolution in groups or its input gradient, 4 pixels of 2 channels an invocation";
+    TILED, "tiled", "convolution or its input gradient, 64 pixels of up to 4 channels an invocation";
+    BACKWARD_INPUT, "backward_input", "gradient for the input, one element an invocation";
+    BACKWARD_WEIGHT, "backward_weight", "gradient for the weight in parts, one weight of one part an invocation";
+    BACKWARD_WEIGHT_3X3, "backward_weight_3x3", "gradient for a 3x3 weight in parts, 8 outputs of one channel an invocation";
+    BACKWARD_WEIGHT_GROUPED_3X3, "backward_weight_grouped_3x3", "gradient for a 3x3 weight in groups and parts, 9 taps an invocation";
+    BACKWARD_WEIGHT_DEPTHWISE_9X9, "backward_weight_depthwise_9x9", "gradient for a depthwise 9x9 weight in parts, one channel an invocation";
+    BACKWARD_WEIGHT_TILED, "backward_weight_tiled", "gradient for the weight in parts, 16 outputs of up to 4 elements an invocation";
+    WINOGRAD_INPUT, "winograd_input", "6x6 frequencies of tiles of a 3x3 convolution's input";
+    WINOGRAD_WEIGHT, "winograd_weight", "6x6 frequencies of a 3x3 weight";
+    WINOGRAD_PRODUCT, "winograd_product", "products of matrices by frequency, 64 columns of 4 rows an invocation";
+    WINOGRAD_PRODUCT_NARROW, "winograd_product_narrow", "the same, 16 columns of 16 rows an invocation";
+    WINOGRAD_OUTPUT, "winograd_output", "outputs of a 3x3 convolution from their frequencies";
+    WINOGRAD_GRADIENT, "winograd_gradient", "6x6 frequencies of tiles of an output's gradient";
+    WINOGRAD_WEIGHT_GRADIENT, "winograd_weight_gradient", "gradient for a 3x3 weight from its frequencies";
+    GEMM, "gemm", "convolution or its input gradient as a product of matrices, 8 channels of 4 or 8 pixels an invocation";
+    GEMM_COOPERATIVE, "gemm_cooperative", "convolution or its input gradient as a product of cooperative matrices in f16, 2 x 4 of them a subgroup";
+    GEMM_WEIGHT_COOPERATIVE, "gemm_weight_cooperative", "gradient for the weight in parts as a product of cooperative matrices in f16, 2 x 4 of them a subgroup";
+    GEMM_WEIGHT, "gemm_weight", "gradient for the weight in parts as a product of matrices, 8 outputs of 4 or 8 elements an invocation";
+    SUM_PARTS, "sum_parts", "adds the parts of a weight gradient";
+    BACKWARD_BIAS, "backward_bias", "gradient for the bias, one channel a workgroup";
 }
 
 /// Adds the products of matrices: before all others on a GPU, after them on a CPU.

@@ -17,7 +17,7 @@ mod winograd;
 pub use kernels::kernels;
 pub use statistics::Conv2dStatistics;
 
-use super::{Epilogue, OperatorCase, no_second_gradient};
+use super::{Epilogue, OperatorCase};
 use crate::ir::Argument::Input;
 use crate::ir::{Case, Cost, DType, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 use geometry::Geometry;
@@ -111,6 +111,16 @@ impl Operator for Conv2d {
         NAME
     }
 
+    fn attributes(&self) -> String {
+        let bias = if self.bias { " bias" } else { "" };
+        let window = geometry::attributes(self.stride, self.padding, self.groups);
+        format!("{window}{bias}{}", self.epilogue.attributes())
+    }
+
+    fn label(&self, inputs: &[&Shape]) -> String {
+        Geometry::of(self.geometry(inputs)).label()
+    }
+
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         Ok(vec![self.geometry(inputs)?.output()])
     }
@@ -171,7 +181,16 @@ impl Conv2dInputGradient {
 
 impl Operator for Conv2dInputGradient {
     fn name(&self) -> &'static str {
-        NAME
+        "conv2d_backward_input"
+    }
+
+    fn attributes(&self) -> String {
+        let [height, width] = self.size;
+        format!("{} size={height}x{width}", geometry::attributes(self.stride, self.padding, self.groups))
+    }
+
+    fn label(&self, inputs: &[&Shape]) -> String {
+        Geometry::of(self.geometry(inputs)).label()
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -187,7 +206,7 @@ impl Operator for Conv2dInputGradient {
         let Some(ddx) = output_gradients[0] else { return Ok(vec![None; 2]) };
         let &Self { stride, padding, groups, .. } = self;
         let (dy, weight) = (node.inputs[0], node.inputs[1]);
-        let [_, _, kh, kw] = graph.shape(weight).nchw(NAME)?;
+        let [_, _, kh, kw] = graph.shape(weight).nchw(self.name())?;
         let kernel = Conv2dWeightGradient { stride, padding, groups, kernel: [kh, kw] };
         Ok(vec![
             Some(graph.apply_one(
@@ -226,15 +245,20 @@ impl Conv2dWeightGradient {
 
 impl Operator for Conv2dWeightGradient {
     fn name(&self) -> &'static str {
-        NAME
+        "conv2d_backward_weight"
+    }
+
+    fn attributes(&self) -> String {
+        let [height, width] = self.kernel;
+        format!("{} kernel={height}x{width}", geometry::attributes(self.stride, self.padding, self.groups))
+    }
+
+    fn label(&self, inputs: &[&Shape]) -> String {
+        Geometry::of(self.geometry(inputs)).label()
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         Ok(vec![self.geometry(inputs)?.weight()])
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(no_second_gradient(NAME))
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
@@ -253,16 +277,12 @@ impl Operator for Conv2dWeightGradient {
 
 impl Operator for Conv2dBiasGradient {
     fn name(&self) -> &'static str {
-        NAME
+        "conv2d_backward_bias"
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy] = super::take(NAME, inputs)?;
-        Ok(vec![[dy.nchw(NAME)?[1]].into()])
-    }
-
-    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        Err(no_second_gradient(NAME))
+        let [dy] = super::take(self.name(), inputs)?;
+        Ok(vec![[dy.nchw(self.name())?[1]].into()])
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {

@@ -1,7 +1,7 @@
 //! A convolution and the statistics of its result, which batch normalisation needs in training.
 
 use super::geometry::Geometry;
-use super::{Conv2d, NAME, kernels};
+use super::{Conv2d, kernels};
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 use crate::ops::batch_norm::kernels::followed_by_statistics;
 use crate::ops::batch_norm::twin;
@@ -19,11 +19,19 @@ pub struct Conv2dStatistics {
 
 impl Operator for Conv2dStatistics {
     fn name(&self) -> &'static str {
-        NAME
+        "conv2d_with_statistics"
+    }
+
+    fn attributes(&self) -> String {
+        self.convolution.attributes()
+    }
+
+    fn label(&self, inputs: &[&Shape]) -> String {
+        self.convolution.label(inputs)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        ShapeError::unless(self.convolution.epilogue == Epilogue::NONE, NAME, || {
+        ShapeError::unless(self.convolution.epilogue == Epilogue::NONE, self.name(), || {
             "statistics are those of a convolution without epilogue".to_string()
         })?;
         let y = self.convolution.geometry(inputs)?.output();
@@ -37,7 +45,7 @@ impl Operator for Conv2dStatistics {
         node: &Node,
         output_gradients: &[Option<ValueId>],
     ) -> Result<Vec<Option<ValueId>>, ShapeError> {
-        ShapeError::unless(output_gradients[1..].iter().all(Option::is_none), NAME, || {
+        ShapeError::unless(output_gradients[1..].iter().all(Option::is_none), self.name(), || {
             "the batch statistics are not differentiated by themselves".to_string()
         })?;
         self.convolution.gradient(graph, node, output_gradients)
