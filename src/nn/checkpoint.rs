@@ -82,7 +82,7 @@ pub fn write(path: &Path, header: &impl Serialize, state: &State) -> Result<(), 
 /// the batches that it has seen in `num_batches_tracked`, a 64-bit integer, for which `batches` stands.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_network(path: &Path, header: &impl Serialize, state: &State, batches: u64) -> Result<(), CheckpointError> {
     let network = network_only(state);
     let counter = |name: &String| Some(format!("{}num_batches_tracked", name.strip_suffix("running_mean")?));
