@@ -4,7 +4,7 @@ use std::env;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GpuError, cooperative};
+use super::GpuError;
 use crate::ir::{Capabilities, STORAGE_BUFFERS};
 
 /// Which adapter to use; the default takes the best one.
@@ -55,7 +55,7 @@ impl AdapterReport {
                 subgroup_min_size,
                 subgroup_max_size,
                 shader_f16: features.contains(wgpu::Features::SHADER_F16),
-                cooperative_matrix: cooperative::size(adapter),
+                cooperative_matrix: cooperative_matrix_size(adapter),
                 timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
                 pipeline_cache: features.contains(wgpu::Features::PIPELINE_CACHE),
                 max_binding_bytes: limits.max_storage_buffer_binding_size,
@@ -81,6 +81,26 @@ impl AdapterReport {
         };
         (kind, u8::from(self.backend == "gl"))
     }
+}
+
+/// Rows and columns of the cooperative matrices that kernels may use on an adapter, f16 multiplied into f32 sums: 8 or 16. None unless
+/// they are asked for and all subgroups have as many lanes.
+fn cooperative_matrix_size(adapter: &wgpu::Adapter) -> Option<u32> {
+    let info = adapter.get_info();
+    let needed =
+        wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+    let asked = env::var("DITN_COOPERATIVE_MATRIX").is_ok_and(|value| value == "1");
+    if !asked || !adapter.features().contains(needed) || info.subgroup_min_size != info.subgroup_max_size {
+        return None;
+    }
+    let (f16, f32) = (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
+    let offered = adapter.cooperative_matrix_properties();
+    let offers = |size: &u32| {
+        offered
+            .iter()
+            .any(|it| [it.m_size, it.n_size, it.k_size] == [*size; 3] && (it.ab_type, it.cr_type) == (f16, f32))
+    };
+    [16, 8].into_iter().find(offers)
 }
 
 /// The adapters that can run kernels, best first.

@@ -144,6 +144,31 @@ impl Drop for Buffer {
 }
 
 impl Gpu {
+    /// Copies 4-byte `words` to the start of `buffer` before whatever is submitted next.
+    ///
+    /// # Errors
+    /// [`GpuError::Length`] where more words are given than the buffer holds.
+    pub fn write<T: bytemuck::NoUninit>(&self, view: View, words: &[T]) -> Result<(), GpuError> {
+        let bytes: &[u8] = bytemuck::cast_slice(words);
+        if bytes.len() > view.bytes() as usize || !bytes.len().is_multiple_of(4) {
+            return Err(GpuError::Length {
+                tensor: view.name().to_string(),
+                expected: view.bytes() as usize / 4,
+                given: bytes.len() / 4,
+            });
+        }
+        self.queue.write_buffer(view.raw(), view.offset(), bytes);
+        Ok(())
+    }
+
+    /// Waits for all submitted work and reads the whole of `view`.
+    ///
+    /// # Errors
+    /// [`GpuError::DeviceLost`], [`GpuError::OutOfMemory`].
+    pub fn read<T: bytemuck::Pod>(self: &Arc<Self>, view: View) -> Result<Vec<T>, GpuError> {
+        Readback::start(self, view)?.wait()
+    }
+
     fn create_buffer(&self, name: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let raw = self.device.create_buffer(&wgpu::BufferDescriptor {

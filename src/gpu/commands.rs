@@ -31,7 +31,7 @@ impl Commands {
         views: &[View],
         label: &str,
     ) -> Result<(), GpuError> {
-        let pipeline = gpu.pipeline(dispatch, f16)?;
+        let pipeline = gpu.pipelines.pipeline(dispatch, f16)?;
         let command = Command::new(gpu, pipeline, dispatch, views, label)?;
         self.commands.push(command);
         Ok(())

@@ -3,31 +3,10 @@
 //! Experimental in wgpu, and drivers have returned wrong sums: they are used only where `DITN_COOPERATIVE_MATRIX` is 1 and
 //! one product on the opened device is right.
 
-use std::env;
 use std::sync::{Arc, LazyLock};
 
 use super::{Buffer, Commands, Gpu, GpuError};
 use crate::ir::{Dispatch, F16Bindings, Kernel};
-
-/// Rows and columns of the matrices that kernels may use on an adapter, f16 multiplied into f32 sums: 8 or 16. None unless
-/// they are asked for and all subgroups have as many lanes.
-pub(super) fn size(adapter: &wgpu::Adapter) -> Option<u32> {
-    let info = adapter.get_info();
-    let needed =
-        wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
-    let asked = env::var("DITN_COOPERATIVE_MATRIX").is_ok_and(|value| value == "1");
-    if !asked || !adapter.features().contains(needed) || info.subgroup_min_size != info.subgroup_max_size {
-        return None;
-    }
-    let (f16, f32) = (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
-    let offered = adapter.cooperative_matrix_properties();
-    let offers = |size: &u32| {
-        offered
-            .iter()
-            .any(|it| [it.m_size, it.n_size, it.k_size] == [*size; 3] && (it.ab_type, it.cr_type) == (f16, f32))
-    };
-    [16, 8].into_iter().find(offers)
-}
 
 /// Permission to use wgpu's experimental features.
 #[allow(unsafe_code)]

@@ -1,12 +1,13 @@
-//! The opened device: memory, kernels, submission.
+//! The opened device: what it is, what it holds, whether it still runs.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::adapter::{self, AdapterChoice, AdapterReport};
-use super::pipeline::PipelineCache;
-use super::{GpuError, View, cooperative};
-use crate::ir::Capabilities;
+use super::pipeline::{PipelineCache, cache_folder};
+use super::{AdapterReport, GpuError};
+use crate::ir::{Capabilities, Dispatch, F16Bindings};
 
 /// An opened adapter with its queue. Cheap to share: everything takes `&Arc<Gpu>`.
 pub struct Gpu {
@@ -14,62 +15,11 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     pub(super) pipelines: PipelineCache,
     pub(super) held_bytes: AtomicU64,
-    report: AdapterReport,
-    lost: Arc<Mutex<Option<String>>>,
+    pub(super) report: AdapterReport,
+    pub(super) lost: Arc<Mutex<Option<String>>>,
 }
 
 impl Gpu {
-    /// Opens the adapter that `choice` names with all features that the kernels can use and the adapter's own limits.
-    ///
-    /// # Errors
-    /// [`GpuError::NoAdapter`] where none fits, [`GpuError::NoDevice`] where the driver refuses.
-    pub fn open(choice: &AdapterChoice) -> Result<Arc<Self>, GpuError> {
-        let (adapter, mut report) = adapter::choose(choice)?;
-        let matrices = report.capabilities.cooperative_matrix.take();
-        let mut useful = wgpu::Features::SUBGROUP
-            | wgpu::Features::SHADER_F16
-            | wgpu::Features::TIMESTAMP_QUERY
-            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
-            | wgpu::Features::PIPELINE_CACHE;
-        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
-        if matrices.is_some() {
-            useful |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
-            experimental_features = cooperative::experimental_features();
-        }
-        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
-            label: Some("ditn"),
-            required_features: adapter.features() & useful,
-            required_limits: adapter.limits(),
-            experimental_features,
-            ..Default::default()
-        }))
-        .map_err(|error| GpuError::NoDevice { adapter: report.name.clone(), reason: error.to_string() })?;
-        let lost = Arc::new(Mutex::new(None));
-        let on_lost = Arc::clone(&lost);
-        device.set_device_lost_callback(move |reason, message| {
-            if let Ok(mut slot) = on_lost.lock() {
-                *slot = Some(format!("{reason:?}: {message}"));
-            }
-        });
-        let pipelines = PipelineCache::open(&device, &adapter, report.capabilities.pipeline_cache);
-        let mut gpu = Arc::new(Self { device, queue, pipelines, held_bytes: AtomicU64::new(0), report, lost });
-        if let Some(size) = matrices {
-            match cooperative::is_right(&gpu, size) {
-                // Nothing else holds the device yet.
-                Ok(true) => {
-                    if let Some(gpu) = Arc::get_mut(&mut gpu) {
-                        gpu.report.capabilities.cooperative_matrix = matrices;
-                    }
-                }
-                Ok(false) => {
-                    tracing::warn!("cooperative matrices of {size}x{size} give wrong sums here and are not used")
-                }
-                Err(error) => tracing::warn!("cooperative matrices of {size}x{size} are not used: {error}"),
-            }
-        }
-        Ok(gpu)
-    }
-
     /// The adapter in words and numbers.
     pub fn report(&self) -> &AdapterReport {
         &self.report
@@ -119,28 +69,29 @@ impl Gpu {
         }
     }
 
-    /// Copies 4-byte `words` to the start of `buffer` before whatever is submitted next.
-    ///
-    /// # Errors
-    /// [`GpuError::Length`] where more words are given than the buffer holds.
-    pub fn write<T: bytemuck::NoUninit>(&self, view: View, words: &[T]) -> Result<(), GpuError> {
-        let bytes: &[u8] = bytemuck::cast_slice(words);
-        if bytes.len() > view.bytes() as usize || !bytes.len().is_multiple_of(4) {
-            return Err(GpuError::Length {
-                tensor: view.name().to_string(),
-                expected: view.bytes() as usize / 4,
-                given: bytes.len() / 4,
-            });
-        }
-        self.queue.write_buffer(view.raw(), view.offset(), bytes);
-        Ok(())
+    /// A file of the user's cache folder that belongs to this adapter and driver; `None` where there is no such folder.
+    pub fn cache_file(&self, name: &str) -> Option<PathBuf> {
+        let mut hasher = DefaultHasher::new();
+        self.describe().hash(&mut hasher);
+        Some(cache_folder()?.join(format!("{:016x}_{name}", hasher.finish())))
     }
 
-    /// Waits for all submitted work and reads the whole of `view`.
+    /// Adapter, interface, driver and its version in a line.
+    pub fn describe(&self) -> String {
+        let report = self.report();
+        format!("{}, {}, {} {}", report.name, report.backend, report.driver, report.driver_info)
+    }
+
+    /// Compiles the kernels of `dispatches` that are new, each for its dtypes, on all cores of the host.
     ///
     /// # Errors
-    /// [`GpuError::DeviceLost`], [`GpuError::OutOfMemory`].
-    pub fn read<T: bytemuck::Pod>(self: &Arc<Self>, view: View) -> Result<Vec<T>, GpuError> {
-        super::Readback::start(self, view)?.wait()
+    /// [`GpuError::Kernel`] where one does not compile.
+    pub fn compile<'a>(&self, dispatches: impl Iterator<Item = (&'a Dispatch, F16Bindings)>) -> Result<(), GpuError> {
+        self.pipelines.compile(dispatches)
+    }
+
+    /// Keeps the driver's compiled kernels on disk for the next run; without a place to keep them, does nothing.
+    pub fn save_pipelines(&self) {
+        self.pipelines.save();
     }
 }

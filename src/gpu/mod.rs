@@ -10,6 +10,7 @@ mod commands;
 mod cooperative;
 mod device;
 mod error;
+mod open;
 mod pipeline;
 
 pub use adapter::{AdapterChoice, AdapterReport, list_adapters, missing_driver_advice};

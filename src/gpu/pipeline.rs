@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 use std::{env, fs, panic, thread};
 
-use super::{Gpu, GpuError};
+use super::GpuError;
 use crate::ir::{Dispatch, F16Bindings, Kernel};
 
 type Key = (&'static str, Vec<(&'static str, u64)>, F16Bindings);
 
 /// Pipelines by kernel, constants and how the tensors are stored.
 pub(super) struct PipelineCache {
+    device: wgpu::Device,
     pipelines: Mutex<HashMap<Key, Arc<wgpu::ComputePipeline>>>,
     modules: Mutex<HashMap<(&'static str, F16Bindings), Arc<wgpu::ShaderModule>>>,
     driver: Option<wgpu::PipelineCache>,
@@ -33,7 +34,96 @@ impl PipelineCache {
         let data = path.as_ref().and_then(|path| fs::read(path).ok());
         let driver = supported.then(|| open_driver_cache(device, data.as_deref()));
         let checks = env::var_os(CHECKS).is_some_and(|value| value == "1");
-        Self { pipelines: Mutex::default(), modules: Mutex::default(), driver, path, checks }
+        Self { device: device.clone(), pipelines: Mutex::default(), modules: Mutex::default(), driver, path, checks }
+    }
+
+    /// Compiles the kernels of `dispatches`, each with how its tensors are stored, that are new, on all cores of the host.
+    ///
+    /// # Errors
+    /// [`GpuError::Kernel`] where one does not compile.
+    pub(super) fn compile<'a>(
+        &self,
+        dispatches: impl Iterator<Item = (&'a Dispatch, F16Bindings)>,
+    ) -> Result<(), GpuError> {
+        let start = Instant::now();
+        let mut known: HashSet<Key> = lock(&self.pipelines)?.keys().cloned().collect();
+        let new: Vec<(&Dispatch, F16Bindings)> =
+            dispatches.filter(|&(dispatch, f16)| known.insert(key_of(dispatch, f16))).collect();
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<(), GpuError> {
+            while let Some(&(dispatch, f16)) = new.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.pipeline(dispatch, f16)?;
+            }
+            Ok(())
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(new.len());
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            let joined =
+                others.into_iter().map(|other| other.join().unwrap_or_else(|cause| panic::resume_unwind(cause)));
+            joined.fold(own, Result::and)
+        })?;
+        tracing::debug!("{} kernels compiled in {:.2} s", new.len(), start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// The compiled pipeline of a dispatch, compiled now if it is new.
+    pub(super) fn pipeline(
+        &self,
+        dispatch: &Dispatch,
+        f16: F16Bindings,
+    ) -> Result<Arc<wgpu::ComputePipeline>, GpuError> {
+        let key = key_of(dispatch, f16);
+        if let Some(pipeline) = lock(&self.pipelines)?.get(&key) {
+            return Ok(Arc::clone(pipeline));
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let module = self.module(dispatch.kernel, f16)?;
+        let pipeline = Arc::new(self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(dispatch.kernel.name),
+            layout: None,
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &dispatch.constants,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: self.driver.as_ref(),
+        }));
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            let kernel = format!("{} {:?}", dispatch.kernel.name, dispatch.constants);
+            return Err(GpuError::Kernel { kernel, reason: error.to_string() });
+        }
+        let mut pipelines = lock(&self.pipelines)?;
+        Ok(Arc::clone(pipelines.entry(key).or_insert(pipeline)))
+    }
+
+    fn module(&self, kernel: &'static Kernel, f16: F16Bindings) -> Result<Arc<wgpu::ShaderModule>, GpuError> {
+        let mut modules = lock(&self.modules)?;
+        let module = modules.entry((kernel.name, f16)).or_insert_with(|| {
+            let source = wgpu::ShaderSource::Wgsl(kernel.source_for(f16));
+            let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.name), source };
+            Arc::new(if self.checks {
+                self.device.create_shader_module(descriptor)
+            } else {
+                create_unchecked(&self.device, descriptor)
+            })
+        });
+        Ok(Arc::clone(module))
+    }
+
+    /// Keeps the driver's compiled kernels on disk for the next run; without a place to keep them, does nothing.
+    pub(super) fn save(&self) {
+        let (Some(driver), Some(path)) = (&self.driver, &self.path) else { return };
+        let (Some(data), Some(folder)) = (driver.get_data(), path.parent()) else { return };
+        let beside = path.with_extension(std::process::id().to_string());
+        // A cache that cannot be written costs the next start some seconds and nothing else.
+        let written =
+            fs::create_dir_all(folder).and_then(|()| fs::write(&beside, data)).and_then(|()| fs::rename(&beside, path));
+        if let Err(error) = written {
+            tracing::debug!("pipeline cache not kept: {error}");
+        }
     }
 }
 
@@ -63,7 +153,8 @@ fn cache_path(adapter: &wgpu::Adapter) -> Option<PathBuf> {
     Some(cache_folder()?.join(format!("{key}_{:016x}", driver.finish())))
 }
 
-fn cache_folder() -> Option<PathBuf> {
+/// The folder of this program in the user's cache folder; `None` where the user has none.
+pub(super) fn cache_folder() -> Option<PathBuf> {
     let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     Some(env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?.join("ditn"))
 }
@@ -76,105 +167,4 @@ fn lock<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>, GpuError> {
 fn key_of(dispatch: &Dispatch, f16: F16Bindings) -> Key {
     let constants = dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
     (dispatch.kernel.name, constants, f16)
-}
-
-impl Gpu {
-    /// Compiles the kernels of `dispatches`, each with how its tensors are stored, that are new, on all cores of the host.
-    ///
-    /// # Errors
-    /// [`GpuError::Kernel`] where one does not compile.
-    pub fn compile<'a>(&self, dispatches: impl Iterator<Item = (&'a Dispatch, F16Bindings)>) -> Result<(), GpuError> {
-        let start = Instant::now();
-        let mut known: HashSet<Key> = lock(&self.pipelines.pipelines)?.keys().cloned().collect();
-        let new: Vec<(&Dispatch, F16Bindings)> =
-            dispatches.filter(|&(dispatch, f16)| known.insert(key_of(dispatch, f16))).collect();
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<(), GpuError> {
-            while let Some(&(dispatch, f16)) = new.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.pipeline(dispatch, f16)?;
-            }
-            Ok(())
-        };
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(new.len());
-        thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let own = work();
-            let joined =
-                others.into_iter().map(|other| other.join().unwrap_or_else(|cause| panic::resume_unwind(cause)));
-            joined.fold(own, Result::and)
-        })?;
-        tracing::debug!("{} kernels compiled in {:.2} s", new.len(), start.elapsed().as_secs_f64());
-        Ok(())
-    }
-
-    /// The compiled pipeline of a dispatch, compiled now if it is new.
-    pub(super) fn pipeline(
-        &self,
-        dispatch: &Dispatch,
-        f16: F16Bindings,
-    ) -> Result<Arc<wgpu::ComputePipeline>, GpuError> {
-        let key = key_of(dispatch, f16);
-        if let Some(pipeline) = lock(&self.pipelines.pipelines)?.get(&key) {
-            return Ok(Arc::clone(pipeline));
-        }
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let module = self.module(dispatch.kernel, f16)?;
-        let pipeline = Arc::new(self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(dispatch.kernel.name),
-            layout: None,
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &dispatch.constants,
-                zero_initialize_workgroup_memory: false,
-            },
-            cache: self.pipelines.driver.as_ref(),
-        }));
-        if let Some(error) = pollster::block_on(scope.pop()) {
-            let kernel = format!("{} {:?}", dispatch.kernel.name, dispatch.constants);
-            return Err(GpuError::Kernel { kernel, reason: error.to_string() });
-        }
-        let mut pipelines = lock(&self.pipelines.pipelines)?;
-        Ok(Arc::clone(pipelines.entry(key).or_insert(pipeline)))
-    }
-
-    fn module(&self, kernel: &'static Kernel, f16: F16Bindings) -> Result<Arc<wgpu::ShaderModule>, GpuError> {
-        let mut modules = lock(&self.pipelines.modules)?;
-        let module = modules.entry((kernel.name, f16)).or_insert_with(|| {
-            let source = wgpu::ShaderSource::Wgsl(kernel.source_for(f16));
-            let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.name), source };
-            Arc::new(if self.pipelines.checks {
-                self.device.create_shader_module(descriptor)
-            } else {
-                create_unchecked(&self.device, descriptor)
-            })
-        });
-        Ok(Arc::clone(module))
-    }
-
-    /// A file of the user's cache folder that belongs to this adapter and driver; `None` where there is no such folder.
-    pub fn cache_file(&self, name: &str) -> Option<PathBuf> {
-        let mut hasher = DefaultHasher::new();
-        self.describe().hash(&mut hasher);
-        Some(cache_folder()?.join(format!("{:016x}_{name}", hasher.finish())))
-    }
-
-    /// Adapter, interface, driver and its version in a line.
-    pub fn describe(&self) -> String {
-        let report = self.report();
-        format!("{}, {}, {} {}", report.name, report.backend, report.driver, report.driver_info)
-    }
-
-    /// Keeps the driver's compiled kernels on disk for the next run; without a place to keep them, does nothing.
-    pub fn save_pipelines(&self) {
-        let (Some(driver), Some(path)) = (&self.pipelines.driver, &self.pipelines.path) else { return };
-        let (Some(data), Some(folder)) = (driver.get_data(), path.parent()) else { return };
-        let beside = path.with_extension(std::process::id().to_string());
-        // A cache that cannot be written costs the next start some seconds and nothing else.
-        let written =
-            fs::create_dir_all(folder).and_then(|()| fs::write(&beside, data)).and_then(|()| fs::rename(&beside, path));
-        if let Err(error) = written {
-            tracing::debug!("pipeline cache not kept: {error}");
-        }
-    }
 }

@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-use super::{PlanError, SessionError};
+use super::PlanError;
+use crate::gpu::GpuError;
 use crate::ir::ShapeError;
 
 /// A graph that cannot be built, planned or run.
@@ -17,4 +18,31 @@ pub enum GraphError {
     /// The plan cannot be run.
     #[error(transparent)]
     Session(#[from] SessionError),
+}
+
+/// An error of running a plan.
+#[derive(Debug, Error)]
+pub enum SessionError {
+    /// The device failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// No tensor of this name.
+    #[error("there is no tensor '{0}'")]
+    Unknown(String),
+    /// A state lacks this tensor.
+    #[error("tensor '{0}' is missing")]
+    Missing(String),
+    /// A tensor of this name has another shape.
+    #[error("tensor '{tensor}' has shape {held}, expected {wanted}")]
+    OtherShape {
+        /// Its name.
+        tensor: String,
+        /// The shape it has.
+        held: String,
+        /// The shape that was asked for.
+        wanted: String,
+    },
+    /// A value that the plan does not keep after a run.
+    #[error("'{0}' is not an output of this plan")]
+    NotAnOutput(String),
 }

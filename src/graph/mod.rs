@@ -20,14 +20,14 @@ mod workload;
 
 pub use autodiff::differentiate;
 pub use choices::{Choices, ChoicesError, choices_path};
-pub use error::GraphError;
+pub use error::{GraphError, SessionError};
 pub use fuse::fuse;
 pub use memory::{Memory, Placement};
 pub use mixed_precision::store_activations_as_f16;
 pub use plan::{Plan, PlanError};
 pub use recompute::recompute;
 pub use resolve::{Binding, PlannedDispatch, Source};
-pub use session::{Session, SessionError};
+pub use session::Session;
 pub use step::Step;
 pub use store::{Store, Tensor};
 pub use workload::Workload;

@@ -4,39 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use thiserror::Error;
-
 use super::resolve::{Binding, Source};
-use super::{Plan, Step, Store};
+use super::{Plan, SessionError, Step, Store};
 use crate::gpu::{Buffer, Commands, Gpu, GpuError, Readback, View};
 use crate::ir::{DType, Role, ValueId};
-
-/// An error of running a plan.
-#[derive(Debug, Error)]
-pub enum SessionError {
-    /// The device failed.
-    #[error(transparent)]
-    Gpu(#[from] GpuError),
-    /// No tensor of this name.
-    #[error("there is no tensor '{0}'")]
-    Unknown(String),
-    /// A state lacks this tensor.
-    #[error("tensor '{0}' is missing")]
-    Missing(String),
-    /// A tensor of this name has another shape.
-    #[error("tensor '{tensor}' has shape {held}, expected {wanted}")]
-    OtherShape {
-        /// Its name.
-        tensor: String,
-        /// The shape it has.
-        held: String,
-        /// The shape that was asked for.
-        wanted: String,
-    },
-    /// A value that the plan does not keep after a run.
-    #[error("'{0}' is not an output of this plan")]
-    NotAnOutput(String),
-}
 
 /// A plan bound to buffers of a device.
 pub struct Session {

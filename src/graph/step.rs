@@ -21,7 +21,7 @@ pub struct Step {
 impl Step {
     /// Its dispatches, with the bindings of each that are F16.
     pub fn dispatches(&self) -> impl Iterator<Item = (&Dispatch, F16Bindings)> {
-        self.variant.dispatches.iter().map(|dispatch| (dispatch, self.dtypes.f16_bindings(dispatch)))
+        self.variant.dispatches.iter().map(|dispatch| (dispatch, dispatch.f16_bindings(&self.dtypes)))
     }
 
     /// Whether all of it depends on constants alone.

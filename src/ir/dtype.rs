@@ -1,7 +1,5 @@
 //! Data types: how the elements of tensors are stored. Kernels compute in float32 whichever it is.
 
-use super::{Argument, Dispatch};
-
 /// How the elements of a tensor are stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum DType {
@@ -50,17 +48,6 @@ impl DTypes {
     /// Whether any tensor is F16.
     pub fn any_f16(&self) -> bool {
         self.inputs.iter().chain(&self.outputs).any(|&dtype| dtype == DType::F16)
-    }
-
-    /// The bindings of `dispatch` that are F16; scratch tensors and tables never are.
-    pub fn f16_bindings(&self, dispatch: &Dispatch) -> F16Bindings {
-        let is_f16 = |argument: &Argument| match *argument {
-            Argument::Input(number) => self.input(number) == DType::F16,
-            Argument::Output(number) => self.output(number) == DType::F16,
-            Argument::Scratch(_) | Argument::Table(_) => false,
-        };
-        let bindings = dispatch.bindings.iter().enumerate();
-        bindings.filter(|(_, argument)| is_f16(argument)).map(|(binding, _)| binding).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::F16Bindings;
+use super::{DType, DTypes, F16Bindings};
 
 /// One WGSL compute shader, entry point `main`. The source is valid on its own; shapes enter as `override` constants.
 ///
@@ -106,6 +106,19 @@ pub struct Dispatch {
     pub bindings: Vec<Argument>,
     /// Workgroups along x, y and z.
     pub workgroups: [u32; 3],
+}
+
+impl Dispatch {
+    /// The bindings that are F16 where the operator's tensors have these dtypes; scratch tensors and tables never are.
+    pub fn f16_bindings(&self, dtypes: &DTypes) -> F16Bindings {
+        let is_f16 = |argument: &Argument| match *argument {
+            Argument::Input(number) => dtypes.input(number) == DType::F16,
+            Argument::Output(number) => dtypes.output(number) == DType::F16,
+            Argument::Scratch(_) | Argument::Table(_) => false,
+        };
+        let bindings = self.bindings.iter().enumerate();
+        bindings.filter(|(_, argument)| is_f16(argument)).map(|(binding, _)| binding).collect()
+    }
 }
 
 /// Most workgroups along one dimension of a dispatch, on every adapter.

@@ -72,7 +72,7 @@ impl Variant {
 
     /// Whether its kernels take tensors of these dtypes.
     pub fn accepts(&self, dtypes: &DTypes) -> bool {
-        self.dispatches.iter().all(|dispatch| dispatch.kernel.accepts(dtypes.f16_bindings(dispatch)))
+        self.dispatches.iter().all(|dispatch| dispatch.kernel.accepts(dispatch.f16_bindings(dtypes)))
     }
 
     /// `dtypes`, with F16 only where every kernel takes that tensor so.

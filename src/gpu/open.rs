@@ -1,0 +1,60 @@
+//! Opening a device: the adapter, the features and limits that kernels use, the test of what is experimental.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+
+use super::pipeline::PipelineCache;
+use super::{AdapterChoice, Gpu, GpuError, adapter, cooperative};
+
+impl Gpu {
+    /// Opens the adapter that `choice` names with all features that the kernels can use and the adapter's own limits.
+    ///
+    /// # Errors
+    /// [`GpuError::NoAdapter`] where none fits, [`GpuError::NoDevice`] where the driver refuses.
+    pub fn open(choice: &AdapterChoice) -> Result<Arc<Self>, GpuError> {
+        let (adapter, mut report) = adapter::choose(choice)?;
+        let matrices = report.capabilities.cooperative_matrix.take();
+        let mut useful = wgpu::Features::SUBGROUP
+            | wgpu::Features::SHADER_F16
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
+            | wgpu::Features::PIPELINE_CACHE;
+        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+        if matrices.is_some() {
+            useful |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            experimental_features = cooperative::experimental_features();
+        }
+        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+            label: Some("ditn"),
+            required_features: adapter.features() & useful,
+            required_limits: adapter.limits(),
+            experimental_features,
+            ..Default::default()
+        }))
+        .map_err(|error| GpuError::NoDevice { adapter: report.name.clone(), reason: error.to_string() })?;
+        let lost = Arc::new(Mutex::new(None));
+        let on_lost = Arc::clone(&lost);
+        device.set_device_lost_callback(move |reason, message| {
+            if let Ok(mut slot) = on_lost.lock() {
+                *slot = Some(format!("{reason:?}: {message}"));
+            }
+        });
+        let pipelines = PipelineCache::open(&device, &adapter, report.capabilities.pipeline_cache);
+        let mut gpu = Arc::new(Self { device, queue, pipelines, held_bytes: AtomicU64::new(0), report, lost });
+        if let Some(size) = matrices {
+            match cooperative::is_right(&gpu, size) {
+                // Nothing else holds the device yet.
+                Ok(true) => {
+                    if let Some(gpu) = Arc::get_mut(&mut gpu) {
+                        gpu.report.capabilities.cooperative_matrix = matrices;
+                    }
+                }
+                Ok(false) => {
+                    tracing::warn!("cooperative matrices of {size}x{size} give wrong sums here and are not used")
+                }
+                Err(error) => tracing::warn!("cooperative matrices of {size}x{size} are not used: {error}"),
+            }
+        }
+        Ok(gpu)
+    }
+}
