@@ -1,9 +1,9 @@
-// parts[k, o, c, u, v] = sum over the samples n of part k, i, j of dy[n, o, i, j] * x[n, g C/G + c, i SY + u - PY, j SX + v - PX]
+// splits[k, o, c, u, v] = sum over the samples n of split k, i, j of dy[n, o, i, j] * x[n, g C/G + c, i SY + u - PY, j SX + v - PX]
 //
-// The gradient of forward.wgsl for the weight, in PARTS parts of ceil(BATCH / PARTS) samples; sum_parts.wgsl adds them
-// up (with PARTS = 1 the one part is the gradient). Rows and samples are summed on their own first, which keeps the
-// rounding error of long sums small. One invocation computes one weight of one part.
-// Grid: ceil(PARTS * weights / 64) workgroups of 64, folded into y past 65,535.
+// The gradient of forward.wgsl for the weight, in SPLITS splits of ceil(BATCH / SPLITS) samples; sum_splits.wgsl adds them
+// up (with SPLITS = 1 the one split is the gradient). Rows and samples are summed on their own first, which keeps the
+// rounding error of long sums small. One invocation computes one weight of one split.
+// Grid: ceil(SPLITS * weights / 64) workgroups of 64, folded into y past 65,535.
 
 override BATCH: u32;
 override CHANNELS: u32;
@@ -19,15 +19,15 @@ override STRIDE_X: u32;
 override PADDING_Y: u32;
 override PADDING_X: u32;
 override GROUPS: u32;
-override PARTS: u32;
+override SPLITS: u32;
 
 // Elements as they are stored; f16 in half precision.
 alias Dy = f32;
 alias X = f32;
 
-@group(0) @binding(0) var<storage, read> dy: array<Dy>;            // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
-@group(0) @binding(1) var<storage, read> x: array<X>;              // [BATCH, CHANNELS, HEIGHT, WIDTH]
-@group(0) @binding(2) var<storage, read_write> parts: array<f32>;  // [PARTS, OUT_CHANNELS, CHANNELS / GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH]
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;             // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
+@group(0) @binding(1) var<storage, read> x: array<X>;               // [BATCH, CHANNELS, HEIGHT, WIDTH]
+@group(0) @binding(2) var<storage, read_write> splits: array<f32>;  // [SPLITS, OUT_CHANNELS, CHANNELS / GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH]
 
 @compute @workgroup_size(64)
 fn main(
@@ -38,14 +38,14 @@ fn main(
     let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
     let channels = CHANNELS / GROUPS;
     let weights = OUT_CHANNELS * channels * KERNEL_HEIGHT * KERNEL_WIDTH;
-    if index >= PARTS * weights {
+    if index >= SPLITS * weights {
         return;
     }
     let v = index % KERNEL_WIDTH;
     let u = index / KERNEL_WIDTH % KERNEL_HEIGHT;
     let output = index / (KERNEL_WIDTH * KERNEL_HEIGHT * channels) % OUT_CHANNELS;
     let channel = index / (KERNEL_WIDTH * KERNEL_HEIGHT) % channels + output / (OUT_CHANNELS / GROUPS) * channels;
-    let samples = (BATCH + PARTS - 1u) / PARTS;
+    let samples = (BATCH + SPLITS - 1u) / SPLITS;
     let first = index / weights * samples;
 
     var sum = 0.0;
@@ -69,5 +69,5 @@ fn main(
         }
         sum += sample_sum;
     }
-    parts[index] = sum;
+    splits[index] = sum;
 }

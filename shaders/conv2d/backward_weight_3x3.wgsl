@@ -1,23 +1,23 @@
-// parts[k, o, c, u, v] = sum over the samples n of part k, i, j of dy[n, o, i, j] * x[n, c, i + u - PY, j + v - PX]
+// splits[k, o, c, u, v] = sum over the samples n of split k, i, j of dy[n, o, i, j] * x[n, c, i + u - PY, j + v - PX]
 //
-// The gradient of a 3x3 convolution with stride 1 for its weight, in `parts` parts of ceil(batch / parts) samples
-// that sum_parts.wgsl adds up (with one part it is the gradient).
+// The gradient of a 3x3 convolution with stride 1 for its weight, in `splits` splits of ceil(batch / splits) samples
+// that sum_splits.wgsl adds up (with one split it is the gradient).
 //
 // Made for adapters where loads cost most. Lanes of a subgroup stand for channels c and share 8 outputs o: lane l (of 0
 // to 7) loads four pixels of dy of output l, subgroupBroadcast hands them to all, and each lane multiplies them with the
-// 3x6 pixels of its own channel around them, of which it keeps two rows while it goes down a column of quads.
+// 3x6 pixels of its own channel around them, of which it keeps two rows while it goes down a column of vec4.
 // One invocation computes 8 outputs x 9 taps of one channel, one workgroup WORKGROUP channels, at most one subgroup.
 // Every invocation runs to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a
 // buffer and not from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a
 // second.
-// Grid: parts * ceil(out_channels / 8) * ceil(channels / WORKGROUP) workgroups, channels first, folded into y past
+// Grid: splits * ceil(out_channels / 8) * ceil(channels / WORKGROUP) workgroups, channels first, folded into y past
 // 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
 //
 // On lavapipe (2 cores, subgroups of 8; GFLOP/s by CPU time, backward_weight.wgsl in brackets): 64->64 64x64 batch 4 39
 // (0.7), 16->16 24x24 batch 8 24 to 36 (0.5), 64->64 3x3 batch 8 10 (1.1).
 
 override WORKGROUP: u32;
-override QUADS: bool;  // width is a multiple of 4 and padding_x is 1: load by fours, which gains a tenth to a third
+override VEC4: bool;  // width is a multiple of 4 and padding_x is 1: load as vec4, which gains a tenth to a third
 
 struct Extents {
     batch: u32,
@@ -34,21 +34,21 @@ struct Extents {
     stride_y: u32,
     stride_x: u32,
     groups: u32,
-    parts: u32,
+    splits: u32,  // of a weight gradient, otherwise 1
 }
 
 // Elements as they are stored; f16 in half precision.
 alias Dy = f32;
 alias X = f32;
 
-@group(0) @binding(0) var<storage, read> dy: array<Dy>;              // [batch, out_channels, out_height, out_width]
-@group(0) @binding(1) var<storage, read> dy_quads: array<vec4<Dy>>;  // dy again, by fours
-@group(0) @binding(2) var<storage, read> x: array<X>;                // [batch, channels, height, width]
-@group(0) @binding(3) var<storage, read> x_quads: array<vec4<X>>;    // x again, by fours
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;             // [batch, out_channels, out_height, out_width]
+@group(0) @binding(1) var<storage, read> dy_vec4: array<vec4<Dy>>;  // dy again, as vec4
+@group(0) @binding(2) var<storage, read> x: array<X>;               // [batch, channels, height, width]
+@group(0) @binding(3) var<storage, read> x_vec4: array<vec4<X>>;    // x again, as vec4
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> parts: array<f32>;    // [parts, out_channels, channels, 3, 3]
+@group(0) @binding(5) var<storage, read_write> splits: array<f32>;  // [splits, out_channels, channels, 3, 3]
 
-// Six pixels of a row of x: the four above a quad of dy and one on each side.
+// Six pixels of a row of x: the four above a vec4 of dy and one on each side.
 struct Row { first: vec4f, last: vec2f }
 
 struct Taps { top: vec3f, middle: vec3f, bottom: vec3f }
@@ -59,11 +59,11 @@ fn value(e: Extents, plane: u32, row: i32, column: i32) -> f32 {
 }
 
 fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
-    if QUADS {
+    if VEC4 {
         let inside = row >= 0 && row < i32(e.height);
         let index = select(0u, (plane + u32(row * i32(e.width) + column + 1)) / 4u, inside);
-        let quad = select(vec4f(0.0), vec4f(x_quads[index]), inside);
-        return Row(vec4f(value(e, plane, row, column), quad.xyz), vec2f(quad.w, value(e, plane, row, column + 5)));
+        let vector = select(vec4f(0.0), vec4f(x_vec4[index]), inside);
+        return Row(vec4f(value(e, plane, row, column), vector.xyz), vec2f(vector.w, value(e, plane, row, column + 5)));
     }
     return Row(
         vec4f(value(e, plane, row, column), value(e, plane, row, column + 1), value(e, plane, row, column + 2), value(e, plane, row, column + 3)),
@@ -73,8 +73,8 @@ fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
 
 fn load_gradient(e: Extents, plane: u32, i: u32, j: u32) -> vec4f {
     let index = plane + i * e.out_width + j;
-    if QUADS {
-        return vec4f(dy_quads[index / 4u]);
+    if VEC4 {
+        return vec4f(dy_vec4[index / 4u]);
     }
     let column = vec4u(j) + vec4u(0u, 1u, 2u, 3u);
     let inside = column < vec4u(e.out_width);
@@ -96,18 +96,18 @@ fn join(a: Taps, b: Taps) -> Taps {
     return Taps(a.top + b.top, a.middle + b.middle, a.bottom + b.bottom);
 }
 
-fn store(e: Extents, t: Taps, part: u32, output: u32, channel: u32) {
+fn store(e: Extents, t: Taps, split: u32, output: u32, channel: u32) {
     if output < e.out_channels && channel < e.channels {
-        let at = ((part * e.out_channels + output) * e.channels + channel) * 9u;
-        parts[at] = t.top.x;
-        parts[at + 1u] = t.top.y;
-        parts[at + 2u] = t.top.z;
-        parts[at + 3u] = t.middle.x;
-        parts[at + 4u] = t.middle.y;
-        parts[at + 5u] = t.middle.z;
-        parts[at + 6u] = t.bottom.x;
-        parts[at + 7u] = t.bottom.y;
-        parts[at + 8u] = t.bottom.z;
+        let at = ((split * e.out_channels + output) * e.channels + channel) * 9u;
+        splits[at] = t.top.x;
+        splits[at + 1u] = t.top.y;
+        splits[at + 2u] = t.top.z;
+        splits[at + 3u] = t.middle.x;
+        splits[at + 4u] = t.middle.y;
+        splits[at + 5u] = t.middle.z;
+        splits[at + 6u] = t.bottom.x;
+        splits[at + 7u] = t.bottom.y;
+        splits[at + 8u] = t.bottom.z;
     }
 }
 
@@ -125,14 +125,14 @@ fn main(
     let output_blocks = (e.out_channels + 7u) / 8u;
     let channel = index % channel_blocks * WORKGROUP + local;
     let output = index / channel_blocks % output_blocks * 8u;
-    let part = index / (channel_blocks * output_blocks);
-    let samples = (e.batch + e.parts - 1u) / e.parts;
+    let split = index / (channel_blocks * output_blocks);
+    let samples = (e.batch + e.splits - 1u) / e.splits;
 
     let zero = Taps(vec3f(0.0), vec3f(0.0), vec3f(0.0));
     var s0 = zero; var s1 = zero; var s2 = zero; var s3 = zero;
     var s4 = zero; var s5 = zero; var s6 = zero; var s7 = zero;
 
-    for (var sample = part * samples; sample < min((part + 1u) * samples, e.batch); sample++) {
+    for (var sample = split * samples; sample < min((split + 1u) * samples, e.batch); sample++) {
         let x_plane = (sample * e.channels + min(channel, e.channels - 1u)) * e.height * e.width;
         let dy_plane = (sample * e.out_channels + min(output + lane, e.out_channels - 1u)) * e.out_height * e.out_width;
         for (var j = 0u; j < e.out_width; j += 4u) {
@@ -162,14 +162,14 @@ fn main(
         }
     }
 
-    if part < e.parts {
-        store(e, s0, part, output, channel);
-        store(e, s1, part, output + 1u, channel);
-        store(e, s2, part, output + 2u, channel);
-        store(e, s3, part, output + 3u, channel);
-        store(e, s4, part, output + 4u, channel);
-        store(e, s5, part, output + 5u, channel);
-        store(e, s6, part, output + 6u, channel);
-        store(e, s7, part, output + 7u, channel);
+    if split < e.splits {
+        store(e, s0, split, output, channel);
+        store(e, s1, split, output + 1u, channel);
+        store(e, s2, split, output + 2u, channel);
+        store(e, s3, split, output + 3u, channel);
+        store(e, s4, split, output + 4u, channel);
+        store(e, s5, split, output + 5u, channel);
+        store(e, s6, split, output + 6u, channel);
+        store(e, s7, split, output + 7u, channel);
     }
 }

@@ -1,17 +1,17 @@
-// parts[p, c, u, v] = sum over the samples n of part p, i, j of dy[n, c, i, j] * x[n, c, i + u - PY, j + v - PX]
+// splits[p, c, u, v] = sum over the samples n of split p, i, j of dy[n, c, i, j] * x[n, c, i + u - PY, j + v - PX]
 //
-// The gradient for the weight of a depthwise 9x9 convolution with stride 1, in `parts` parts of ceil(batch / parts)
-// samples that sum_parts.wgsl adds up (with one part it is the gradient).
+// The gradient for the weight of a depthwise 9x9 convolution with stride 1, in `splits` splits of ceil(batch / splits)
+// samples that sum_splits.wgsl adds up (with one split it is the gradient).
 //
 // One invocation computes the 81 weights of one channel: it goes down a column of eight outputs with nine rows of 16
 // inputs at hand, of which each step drops one and loads one. A workgroup computes WORKGROUP channels. The extents come
 // from a buffer and not from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter
-// half a second. Grid: parts * ceil(channels / WORKGROUP) workgroups, channels first, folded into y past 65,535.
+// half a second. Grid: splits * ceil(channels / WORKGROUP) workgroups, channels first, folded into y past 65,535.
 //
 // On lavapipe (2 cores; GFLOP/s by CPU time, backward_weight.wgsl in brackets): 16 channels, 24x24 batch 8: 22 (1.1).
 
 override WORKGROUP: u32;
-override QUADS: bool;  // width is a multiple of 4, padding_x is 4: load by fours
+override VEC4: bool;  // width is a multiple of 4, padding_x is 4: load as vec4
 
 struct Extents {
     batch: u32,
@@ -28,19 +28,19 @@ struct Extents {
     stride_y: u32,
     stride_x: u32,
     groups: u32,
-    parts: u32,
+    splits: u32,  // of a weight gradient, otherwise 1
 }
 
 // Elements as they are stored; f16 in half precision.
 alias Dy = f32;
 alias X = f32;
 
-@group(0) @binding(0) var<storage, read> dy: array<Dy>;              // [batch, channels, out_height, out_width]
-@group(0) @binding(1) var<storage, read> dy_quads: array<vec4<Dy>>;  // dy again, by fours
-@group(0) @binding(2) var<storage, read> x: array<X>;                // [batch, channels, height, width]
-@group(0) @binding(3) var<storage, read> x_quads: array<vec4<X>>;    // x again, by fours
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;             // [batch, channels, out_height, out_width]
+@group(0) @binding(1) var<storage, read> dy_vec4: array<vec4<Dy>>;  // dy again, as vec4
+@group(0) @binding(2) var<storage, read> x: array<X>;               // [batch, channels, height, width]
+@group(0) @binding(3) var<storage, read> x_vec4: array<vec4<X>>;    // x again, as vec4
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> parts: array<f32>;    // [parts, channels, 1, 9, 9]
+@group(0) @binding(5) var<storage, read_write> splits: array<f32>;  // [splits, channels, 1, 9, 9]
 
 // 16 inputs in a row.
 struct Row { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
@@ -48,12 +48,12 @@ struct Row { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
 // Nine weights in a row.
 struct Taps { first: vec4f, second: vec4f, last: f32 }
 
-fn load_quad(e: Extents, plane: u32, row: i32, column: i32) -> vec4f {
+fn load_vec4(e: Extents, plane: u32, row: i32, column: i32) -> vec4f {
     let row_inside = row >= 0 && row < i32(e.height);
-    if QUADS {
+    if VEC4 {
         let inside = row_inside && column >= 0 && column < i32(e.width);
         let at = select(0u, plane + u32(row * i32(e.width) + column), inside);
-        return select(vec4f(0.0), vec4f(x_quads[at / 4u]), inside);
+        return select(vec4f(0.0), vec4f(x_vec4[at / 4u]), inside);
     }
     let columns = vec4i(column) + vec4i(0, 1, 2, 3);
     let inside = (columns >= vec4i(0)) & (columns < vec4i(i32(e.width))) & vec4<bool>(row_inside);
@@ -63,17 +63,17 @@ fn load_quad(e: Extents, plane: u32, row: i32, column: i32) -> vec4f {
 
 fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
     return Row(
-        load_quad(e, plane, row, column),
-        load_quad(e, plane, row, column + 4),
-        load_quad(e, plane, row, column + 8),
-        load_quad(e, plane, row, column + 12),
+        load_vec4(e, plane, row, column),
+        load_vec4(e, plane, row, column + 4),
+        load_vec4(e, plane, row, column + 8),
+        load_vec4(e, plane, row, column + 12),
     );
 }
 
 fn load_gradient(e: Extents, plane: u32, i: u32, j: u32) -> vec4f {
     let start = plane + i * e.out_width;
-    if QUADS {
-        return select(vec4f(0.0), vec4f(dy_quads[(start + min(j, e.out_width - 4u)) / 4u]), j < e.out_width);
+    if VEC4 {
+        return select(vec4f(0.0), vec4f(dy_vec4[(start + min(j, e.out_width - 4u)) / 4u]), j < e.out_width);
     }
     let columns = vec4u(j) + vec4u(0u, 1u, 2u, 3u);
     let at = start + min(columns, vec4u(e.out_width - 1u));
@@ -104,15 +104,15 @@ fn add(t: Taps, left: vec4f, right: vec4f, r: Row) -> Taps {
 }
 
 fn store(t: Taps, at: u32) {
-    parts[at] = t.first.x;
-    parts[at + 1u] = t.first.y;
-    parts[at + 2u] = t.first.z;
-    parts[at + 3u] = t.first.w;
-    parts[at + 4u] = t.second.x;
-    parts[at + 5u] = t.second.y;
-    parts[at + 6u] = t.second.z;
-    parts[at + 7u] = t.second.w;
-    parts[at + 8u] = t.last;
+    splits[at] = t.first.x;
+    splits[at + 1u] = t.first.y;
+    splits[at + 2u] = t.first.z;
+    splits[at + 3u] = t.first.w;
+    splits[at + 4u] = t.second.x;
+    splits[at + 5u] = t.second.y;
+    splits[at + 6u] = t.second.z;
+    splits[at + 7u] = t.second.w;
+    splits[at + 8u] = t.last;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -125,11 +125,11 @@ fn main(
     let index = workgroup.y * workgroups.x + workgroup.x;
     let blocks = (e.channels + WORKGROUP - 1u) / WORKGROUP;
     let channel = index % blocks * WORKGROUP + local;
-    let part = index / blocks;
-    if channel >= e.channels || part >= e.parts {
+    let split = index / blocks;
+    if channel >= e.channels || split >= e.splits {
         return;
     }
-    let samples = (e.batch + e.parts - 1u) / e.parts;
+    let samples = (e.batch + e.splits - 1u) / e.splits;
     var t0 = Taps(vec4f(0.0), vec4f(0.0), 0.0);
     var t1 = t0;
     var t2 = t0;
@@ -139,7 +139,7 @@ fn main(
     var t6 = t0;
     var t7 = t0;
     var t8 = t0;
-    for (var sample = part * samples; sample < min((part + 1u) * samples, e.batch); sample++) {
+    for (var sample = split * samples; sample < min((split + 1u) * samples, e.batch); sample++) {
         let plane = (sample * e.channels + channel) * e.height * e.width;
         let dy_plane = (sample * e.channels + channel) * e.out_height * e.out_width;
         for (var j = 0u; j < e.out_width; j += 8u) {
@@ -178,7 +178,7 @@ fn main(
         }
     }
 
-    let at = (part * e.channels + channel) * 81u;
+    let at = (split * e.channels + channel) * 81u;
     store(t0, at);
     store(t1, at + 9u);
     store(t2, at + 18u);

@@ -1,17 +1,17 @@
-// parts[p, o, c, u, v] = sum over the samples n of part p, i, j of dy[n, o, i, j] * x[n, g C/G + c, i + u - PY, j + v - PX]
+// splits[p, o, c, u, v] = sum over the samples n of split p, i, j of dy[n, o, i, j] * x[n, g C/G + c, i + u - PY, j + v - PX]
 //
-// The gradient for the weight of a 3x3 convolution with stride 1 and any number of groups, in `parts` parts of
-// ceil(batch / parts) samples that sum_parts.wgsl adds up (with one part it is the gradient).
+// The gradient for the weight of a 3x3 convolution with stride 1 and any number of groups, in `splits` splits of
+// ceil(batch / splits) samples that sum_splits.wgsl adds up (with one split it is the gradient).
 //
 // One invocation computes the nine taps from one channel c to one output o: it goes down a column of four outputs with
 // three rows of six inputs at hand, of which each step drops one and loads one. The extents come from a buffer and not
 // from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
-// Grid: ceil(parts * out_channels * (channels / groups) / 8) workgroups of 8, folded into y past 65,535.
+// Grid: ceil(splits * out_channels * (channels / groups) / 8) workgroups of 8, folded into y past 65,535.
 //
 // On lavapipe (2 cores; GFLOP/s by CPU time, backward_weight.wgsl in brackets): 15 groups of 2->2 channels, 24x24 batch 8:
 // 9 (1.1).
 
-override QUADS: bool;  // width is a multiple of 4 and padding_x is 1: load by fours where it is
+override VEC4: bool;  // width is a multiple of 4 and padding_x is 1: load as vec4 where it is
 
 struct Extents {
     batch: u32,
@@ -28,21 +28,21 @@ struct Extents {
     stride_y: u32,
     stride_x: u32,
     groups: u32,
-    parts: u32,
+    splits: u32,  // of a weight gradient, otherwise 1
 }
 
 // Elements as they are stored; f16 in half precision.
 alias Dy = f32;
 alias X = f32;
 
-@group(0) @binding(0) var<storage, read> dy: array<Dy>;              // [batch, out_channels, out_height, out_width]
-@group(0) @binding(1) var<storage, read> dy_quads: array<vec4<Dy>>;  // dy again, by fours
-@group(0) @binding(2) var<storage, read> x: array<X>;                // [batch, channels, height, width]
-@group(0) @binding(3) var<storage, read> x_quads: array<vec4<X>>;    // x again, by fours
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;             // [batch, out_channels, out_height, out_width]
+@group(0) @binding(1) var<storage, read> dy_vec4: array<vec4<Dy>>;  // dy again, as vec4
+@group(0) @binding(2) var<storage, read> x: array<X>;               // [batch, channels, height, width]
+@group(0) @binding(3) var<storage, read> x_vec4: array<vec4<X>>;    // x again, as vec4
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> parts: array<f32>;    // [parts, out_channels, channels / groups, 3, 3]
+@group(0) @binding(5) var<storage, read_write> splits: array<f32>;  // [splits, out_channels, channels / groups, 3, 3]
 
-// Six pixels of a row of x: the four above a quad of dy and one on each side.
+// Six pixels of a row of x: the four above a vec4 of dy and one on each side.
 struct Row { first: vec4f, last: vec2f }
 
 struct Taps { top: vec3f, middle: vec3f, bottom: vec3f }
@@ -55,11 +55,11 @@ fn load(e: Extents, plane: u32, row: i32, column: i32) -> f32 {
 fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
     let before = load(e, plane, row, column);
     let after = load(e, plane, row, column + 5);
-    if QUADS {
+    if VEC4 {
         let inside = row >= 0 && row < i32(e.height);
         let at = select(0u, plane + u32(row * i32(e.width) + column + 1), inside);
-        let quad = select(vec4f(0.0), vec4f(x_quads[at / 4u]), inside);
-        return Row(vec4f(before, quad.xyz), vec2f(quad.w, after));
+        let vector = select(vec4f(0.0), vec4f(x_vec4[at / 4u]), inside);
+        return Row(vec4f(before, vector.xyz), vec2f(vector.w, after));
     }
     let first = vec3f(load(e, plane, row, column + 1), load(e, plane, row, column + 2), load(e, plane, row, column + 3));
     return Row(vec4f(before, first), vec2f(load(e, plane, row, column + 4), after));
@@ -67,8 +67,8 @@ fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
 
 fn load_gradient(e: Extents, plane: u32, i: u32, j: u32) -> vec4f {
     let start = plane + i * e.out_width;
-    if QUADS {
-        return vec4f(dy_quads[(start + j) / 4u]);
+    if VEC4 {
+        return vec4f(dy_vec4[(start + j) / 4u]);
     }
     let columns = vec4u(j) + vec4u(0u, 1u, 2u, 3u);
     let at = start + min(columns, vec4u(e.out_width - 1u));
@@ -89,16 +89,16 @@ fn main(
     let e = extents;
     let index = (workgroup.y * workgroups.x + workgroup.x) * 8u + lane;
     let channels = e.channels / e.groups;
-    if index >= e.parts * e.out_channels * channels {
+    if index >= e.splits * e.out_channels * channels {
         return;
     }
     let output = index / channels % e.out_channels;
     let channel = output / (e.out_channels / e.groups) * channels + index % channels;
-    let part = index / (channels * e.out_channels);
-    let samples = (e.batch + e.parts - 1u) / e.parts;
+    let split = index / (channels * e.out_channels);
+    let samples = (e.batch + e.splits - 1u) / e.splits;
 
     var t = Taps(vec3f(0.0), vec3f(0.0), vec3f(0.0));
-    for (var sample = part * samples; sample < min((part + 1u) * samples, e.batch); sample++) {
+    for (var sample = split * samples; sample < min((split + 1u) * samples, e.batch); sample++) {
         let x_plane = (sample * e.channels + channel) * e.height * e.width;
         let dy_plane = (sample * e.out_channels + output) * e.out_height * e.out_width;
         for (var j = 0u; j < e.out_width; j += 4u) {
@@ -117,13 +117,13 @@ fn main(
     }
 
     let at = index * 9u;
-    parts[at] = t.top.x;
-    parts[at + 1u] = t.top.y;
-    parts[at + 2u] = t.top.z;
-    parts[at + 3u] = t.middle.x;
-    parts[at + 4u] = t.middle.y;
-    parts[at + 5u] = t.middle.z;
-    parts[at + 6u] = t.bottom.x;
-    parts[at + 7u] = t.bottom.y;
-    parts[at + 8u] = t.bottom.z;
+    splits[at] = t.top.x;
+    splits[at + 1u] = t.top.y;
+    splits[at + 2u] = t.top.z;
+    splits[at + 3u] = t.middle.x;
+    splits[at + 4u] = t.middle.y;
+    splits[at + 5u] = t.middle.z;
+    splits[at + 6u] = t.bottom.x;
+    splits[at + 7u] = t.bottom.y;
+    splits[at + 8u] = t.bottom.z;
 }

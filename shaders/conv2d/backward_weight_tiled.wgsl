@@ -1,7 +1,7 @@
-// parts[p, o, k] = sum over the samples n of part p, i, j of dy[n, o, i, j] * x[n, c, i SY + u - PY, j SX + v - PX]
+// splits[p, o, k] = sum over the samples n of split p, i, j of dy[n, o, i, j] * x[n, c, i SY + u - PY, j SX + v - PX]
 //
-// The gradient for the weight of a convolution with any kernel and stride and one group, in `parts` parts of
-// ceil(batch / parts) samples that sum_parts.wgsl adds up (with one part it is the gradient). k = (c, u, v) counts the
+// The gradient for the weight of a convolution with any kernel and stride and one group, in `splits` splits of
+// ceil(batch / splits) samples that sum_splits.wgsl adds up (with one split it is the gradient). k = (c, u, v) counts the
 // elements of an output's weight; the sum is a product of matrices, dy with the patches of x.
 //
 // Made for adapters where loads cost most: lanes of a subgroup stand for k and share 8 or 16 outputs o, of which lanes
@@ -9,7 +9,7 @@
 // TAPS_A_LANE elements k, one workgroup, at most one subgroup, WORKGROUP * TAPS_A_LANE elements. Every invocation runs
 // to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a buffer and not
 // from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
-// Grid: parts * ceil(out_channels / OUTPUTS) * ceil(elements / (WORKGROUP * TAPS_A_LANE)) workgroups, elements first,
+// Grid: splits * ceil(out_channels / OUTPUTS) * ceil(elements / (WORKGROUP * TAPS_A_LANE)) workgroups, elements first,
 // folded into y past 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
 //
 // On lavapipe (2 cores, subgroups of 8; GFLOP/s by CPU time, backward_weight.wgsl in brackets): 1x1 64->16 24x24 batch 8
@@ -18,8 +18,8 @@
 override OUTPUTS: u32;      // 8 or 16
 override TAPS_A_LANE: u32;  // 1, 2 or 4
 override WORKGROUP: u32;
-override DY_QUADS: bool;    // out_width is a multiple of 4: load dy by fours
-override X_QUADS: bool;     // as well 1x1 kernels with stride 1, no padding: load x by fours
+override DY_VEC4: bool;     // out_width is a multiple of 4: load dy as vec4
+override X_VEC4: bool;      // as well 1x1 kernels with stride 1, no padding: load x as vec4
 
 struct Extents {
     batch: u32,
@@ -36,19 +36,19 @@ struct Extents {
     stride_y: u32,
     stride_x: u32,
     groups: u32,
-    parts: u32,
+    splits: u32,  // of a weight gradient, otherwise 1
 }
 
 // Elements as they are stored; f16 in half precision.
 alias Dy = f32;
 alias X = f32;
 
-@group(0) @binding(0) var<storage, read> dy: array<Dy>;              // [batch, out_channels, out_height, out_width]
-@group(0) @binding(1) var<storage, read> dy_quads: array<vec4<Dy>>;  // dy again, by fours
-@group(0) @binding(2) var<storage, read> x: array<X>;                // [batch, channels, height, width]
-@group(0) @binding(3) var<storage, read> x_quads: array<vec4<X>>;    // x again, by fours
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;             // [batch, out_channels, out_height, out_width]
+@group(0) @binding(1) var<storage, read> dy_vec4: array<vec4<Dy>>;  // dy again, as vec4
+@group(0) @binding(2) var<storage, read> x: array<X>;               // [batch, channels, height, width]
+@group(0) @binding(3) var<storage, read> x_vec4: array<vec4<X>>;    // x again, as vec4
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> parts: array<f32>;    // [parts, out_channels, channels, kernel_height, kernel_width]
+@group(0) @binding(5) var<storage, read_write> splits: array<f32>;  // [splits, out_channels, channels, kernel_height, kernel_width]
 
 // Four pixels of four outputs; the vectors run over the outputs.
 struct Four { first: vec4f, second: vec4f, third: vec4f, fourth: vec4f }
@@ -74,8 +74,8 @@ fn multiply(sum: vec4f, d: Four, pixels: vec4f) -> vec4f {
 
 fn load_gradient(plane: u32, i: u32, j: u32, width: u32) -> vec4f {
     let index = plane + i * width + j;
-    if DY_QUADS {
-        return vec4f(dy_quads[index / 4u]);
+    if DY_VEC4 {
+        return vec4f(dy_vec4[index / 4u]);
     }
     let last = plane + i * width + width - 1u;
     let value = vec4f(f32(dy[index]), f32(dy[min(index + 1u, last)]), f32(dy[min(index + 2u, last)]), f32(dy[min(index + 3u, last)]));
@@ -84,8 +84,8 @@ fn load_gradient(plane: u32, i: u32, j: u32, width: u32) -> vec4f {
 
 fn load_pixels(e: Extents, sample: u32, look: Look, i: u32, j: u32) -> vec4f {
     let plane = sample * e.channels * e.height * e.width + look.plane;
-    if X_QUADS {
-        return vec4f(x_quads[(plane + i * e.width + j) / 4u]);
+    if X_VEC4 {
+        return vec4f(x_vec4[(plane + i * e.width + j) / 4u]);
     }
     let row = look.row + i32(i * e.stride_y);
     let column = vec4i(look.column) + vec4i((vec4u(j) + vec4u(0u, 1u, 2u, 3u)) * e.stride_x);
@@ -118,32 +118,32 @@ fn join(a: Sums, b: Sums) -> Sums {
     return Sums(a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]);
 }
 
-fn store_four(e: Extents, value: vec4f, part: u32, output: u32, k: u32) {
+fn store_four(e: Extents, value: vec4f, split: u32, output: u32, k: u32) {
     let elements = e.channels * e.kernel_height * e.kernel_width;
-    let at = (part * e.out_channels + output) * elements + k;
-    if k >= elements || part >= e.parts {
+    let at = (split * e.out_channels + output) * elements + k;
+    if k >= elements || split >= e.splits {
         return;
     }
     if output < e.out_channels {
-        parts[at] = value.x;
+        splits[at] = value.x;
     }
     if output + 1u < e.out_channels {
-        parts[at + elements] = value.y;
+        splits[at + elements] = value.y;
     }
     if output + 2u < e.out_channels {
-        parts[at + elements * 2u] = value.z;
+        splits[at + elements * 2u] = value.z;
     }
     if output + 3u < e.out_channels {
-        parts[at + elements * 3u] = value.w;
+        splits[at + elements * 3u] = value.w;
     }
 }
 
-fn store(e: Extents, sums: Sums, part: u32, output: u32, k: u32) {
-    store_four(e, sums[0], part, output, k);
-    store_four(e, sums[1], part, output + 4u, k);
+fn store(e: Extents, sums: Sums, split: u32, output: u32, k: u32) {
+    store_four(e, sums[0], split, output, k);
+    store_four(e, sums[1], split, output + 4u, k);
     if OUTPUTS > 8u {
-        store_four(e, sums[2], part, output + 8u, k);
-        store_four(e, sums[3], part, output + 12u, k);
+        store_four(e, sums[2], split, output + 8u, k);
+        store_four(e, sums[3], split, output + 12u, k);
     }
 }
 
@@ -162,8 +162,8 @@ fn main(
     let output_blocks = (e.out_channels + OUTPUTS - 1u) / OUTPUTS;
     let k = index % element_blocks * WORKGROUP * TAPS_A_LANE + local;
     let output = index / element_blocks % output_blocks * OUTPUTS;
-    let part = index / (element_blocks * output_blocks);
-    let samples = (e.batch + e.parts - 1u) / e.parts;
+    let split = index / (element_blocks * output_blocks);
+    let samples = (e.batch + e.splits - 1u) / e.splits;
 
     let look_a = look(e, k);
     let look_b = look(e, k + WORKGROUP);
@@ -174,7 +174,7 @@ fn main(
     var sum_b = zero;
     var sum_c = zero;
     var sum_d = zero;
-    for (var sample = part * samples; sample < min((part + 1u) * samples, e.batch); sample++) {
+    for (var sample = split * samples; sample < min((split + 1u) * samples, e.batch); sample++) {
         let area = e.out_height * e.out_width;
         let near_plane = (sample * e.out_channels + min(output + lane, e.out_channels - 1u)) * area;
         let far_plane = (sample * e.out_channels + min(output + lane + 8u, e.out_channels - 1u)) * area;
@@ -211,12 +211,12 @@ fn main(
         }
     }
 
-    store(e, sum_a, part, output, k);
+    store(e, sum_a, split, output, k);
     if TAPS_A_LANE > 1u {
-        store(e, sum_b, part, output, k + WORKGROUP);
+        store(e, sum_b, split, output, k + WORKGROUP);
     }
     if TAPS_A_LANE > 2u {
-        store(e, sum_c, part, output, k + WORKGROUP * 2u);
-        store(e, sum_d, part, output, k + WORKGROUP * 3u);
+        store(e, sum_c, split, output, k + WORKGROUP * 2u);
+        store(e, sum_d, split, output, k + WORKGROUP * 3u);
     }
 }

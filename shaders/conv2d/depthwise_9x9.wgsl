@@ -20,7 +20,7 @@ override RESIDUAL: bool;
 override RELU: bool;
 override INPUT_GRADIENT: bool;
 override WORKGROUP: u32;
-override QUADS: bool;  // width is a multiple of 4 and padding_x is 4: load x by fours
+override VEC4: bool;  // width is a multiple of 4 and padding_x is 4: load x as vec4
 
 struct Extents {
     batch: u32,
@@ -37,6 +37,7 @@ struct Extents {
     stride_y: u32,
     stride_x: u32,
     groups: u32,
+    splits: u32,  // of a weight gradient, otherwise 1
 }
 
 // Elements as they are stored; f16 in half precision.
@@ -45,7 +46,7 @@ alias Residual = f32;
 alias Y = f32;
 
 @group(0) @binding(0) var<storage, read> x: array<X>;                // [batch, channels, height, width]
-@group(0) @binding(1) var<storage, read> x_quads: array<vec4<X>>;    // x again, by fours
+@group(0) @binding(1) var<storage, read> x_vec4: array<vec4<X>>;     // x again, as vec4
 @group(0) @binding(2) var<storage, read> weight: array<f32>;         // [channels, 1, 9, 9]
 @group(0) @binding(3) var<storage, read> bias: array<f32>;           // [channels]; anything where HAS_BIAS is false
 @group(0) @binding(4) var<storage, read> residual: array<Residual>;  // [batch, channels, out_height, out_width]; anything where RESIDUAL is false
@@ -61,12 +62,12 @@ struct Sums { left: vec4f, right: vec4f }
 // Nine taps in a row.
 struct Taps { first: vec4f, second: vec4f, last: f32 }
 
-fn load_quad(e: Extents, plane: u32, row: i32, column: i32) -> vec4f {
+fn load_vec4(e: Extents, plane: u32, row: i32, column: i32) -> vec4f {
     let row_inside = row >= 0 && row < i32(e.height);
-    if QUADS {
+    if VEC4 {
         let inside = row_inside && column >= 0 && column < i32(e.width);
         let at = select(0u, plane + u32(row * i32(e.width) + column), inside);
-        return select(vec4f(0.0), vec4f(x_quads[at / 4u]), inside);
+        return select(vec4f(0.0), vec4f(x_vec4[at / 4u]), inside);
     }
     let columns = vec4i(column) + vec4i(0, 1, 2, 3);
     let inside = (columns >= vec4i(0)) & (columns < vec4i(i32(e.width))) & vec4<bool>(row_inside);
@@ -76,10 +77,10 @@ fn load_quad(e: Extents, plane: u32, row: i32, column: i32) -> vec4f {
 
 fn load_row(e: Extents, plane: u32, row: i32, column: i32) -> Row {
     return Row(
-        load_quad(e, plane, row, column),
-        load_quad(e, plane, row, column + 4),
-        load_quad(e, plane, row, column + 8),
-        load_quad(e, plane, row, column + 12),
+        load_vec4(e, plane, row, column),
+        load_vec4(e, plane, row, column + 4),
+        load_vec4(e, plane, row, column + 8),
+        load_vec4(e, plane, row, column + 12),
     );
 }
 

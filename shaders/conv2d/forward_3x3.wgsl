@@ -7,11 +7,11 @@
 // Made for adapters where loads cost most. Lanes of a subgroup stand for output channels and share their pixels: a tile
 // of 4x3 outputs needs 6x5 inputs, which lanes 0 to 7 load once, one element each, and which subgroupBroadcast hands to
 // all. One invocation computes 4 tiles (48 pixels) of OUTPUTS_A_LANE channels; one workgroup, at most one subgroup,
-// computes 4 tiles of WORKGROUP * OUTPUTS_A_LANE channels. A lane reads its 9 taps as 3 quads whatever their alignment.
+// computes 4 tiles of WORKGROUP * OUTPUTS_A_LANE channels. A lane reads its 9 taps as 3 vec4 whatever their alignment.
 // Every invocation runs to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a
 // buffer and not from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a
 // second. With STATISTICS an invocation also writes the moments of its pixels of each channel, from which
-// batch_norm/statistics_of_parts.wgsl computes the mean and variance of y without reading it.
+// batch_norm/statistics_of_splits.wgsl computes the mean and variance of y without reading it.
 // Grid: ceil(tiles / 4) * ceil(out_channels / (WORKGROUP * OUTPUTS_A_LANE)) workgroups, channels first, folded into y
 // past 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
 //
@@ -41,6 +41,7 @@ struct Extents {
     stride_y: u32,
     stride_x: u32,
     groups: u32,
+    splits: u32,  // of a weight gradient, otherwise 1
 }
 
 // Elements as they are stored; f16 in half precision.
@@ -48,13 +49,13 @@ alias X = f32;
 alias Residual = f32;
 alias Y = f32;
 
-@group(0) @binding(0) var<storage, read> x: array<X>;                // [batch, channels, height, width]
-@group(0) @binding(1) var<storage, read> weight: array<vec4f>;       // [out_channels, channels, 3, 3] by fours; with INPUT_GRADIENT [channels, out_channels, 3, 3]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;           // [out_channels]; anything where HAS_BIAS is false
-@group(0) @binding(3) var<storage, read> residual: array<Residual>;  // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
+@group(0) @binding(0) var<storage, read> x: array<X>;                    // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> weight: array<vec4f>;           // [out_channels, channels, 3, 3] as vec4; with INPUT_GRADIENT [channels, out_channels, 3, 3]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;               // [out_channels]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> residual: array<Residual>;      // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> y: array<Y>;          // [batch, out_channels, out_height, out_width]
-@group(0) @binding(6) var<storage, read_write> parts: array<Moments>;  // [out_channels, ceil(tiles / 4)]; any other where STATISTICS is false
+@group(0) @binding(5) var<storage, read_write> y: array<Y>;              // [batch, out_channels, out_height, out_width]
+@group(0) @binding(6) var<storage, read_write> moments: array<Moments>;  // [out_channels, ceil(tiles / 4)]; any other where STATISTICS is false
 
 // Number, mean and sum of squared deviations from that mean of the pixels of 4 tiles.
 struct Moments { count: f32, mean: f32, squares: f32 }
@@ -70,7 +71,7 @@ struct Tile { top: vec4f, middle: vec4f, bottom: vec4f }
 // Where a lane finds its four inputs of a tile in channel 0: numbers lane, lane + 8, ... of 30, row by row.
 struct Source { offset: vec4u, inside: vec4<bool> }
 
-// Six inputs in a row as the three quads that the taps of a row multiply.
+// Six inputs in a row as the three vec4 that the taps of a row multiply.
 struct Row { left: vec4f, centre: vec4f, right: vec4f }
 
 fn load_taps(e: Extents, output: u32, channel: u32) -> Taps {
@@ -304,9 +305,9 @@ fn main(
     if STATISTICS {
         let tiles_x = (e.out_width + TILE_WIDTH - 1u) / TILE_WIDTH;
         let tiles_y = (e.out_height + TILE_HEIGHT - 1u) / TILE_HEIGHT;
-        let part = tile / 4u;
-        let parts_a_channel = (e.batch * tiles_x * tiles_y + 3u) / 4u;
-        if part >= parts_a_channel {
+        let split = tile / 4u;
+        let splits_a_channel = (e.batch * tiles_x * tiles_y + 3u) / 4u;
+        if split >= splits_a_channel {
             return;
         }
         let at0 = inside(e, tile);
@@ -317,12 +318,12 @@ fn main(
         if output < e.out_channels {
             let mean = (sum(a0, at0) + sum(a1, at1) + sum(a2, at2) + sum(a3, at3)) / pixels;
             let deviations = squares(a0, at0, mean) + squares(a1, at1, mean) + squares(a2, at2, mean) + squares(a3, at3, mean);
-            parts[output * parts_a_channel + part] = Moments(pixels, mean, deviations);
+            moments[output * splits_a_channel + split] = Moments(pixels, mean, deviations);
         }
         if OUTPUTS_A_LANE > 1u && output + WORKGROUP < e.out_channels {
             let mean = (sum(b0, at0) + sum(b1, at1) + sum(b2, at2) + sum(b3, at3)) / pixels;
             let deviations = squares(b0, at0, mean) + squares(b1, at1, mean) + squares(b2, at2, mean) + squares(b3, at3, mean);
-            parts[(output + WORKGROUP) * parts_a_channel + part] = Moments(pixels, mean, deviations);
+            moments[(output + WORKGROUP) * splits_a_channel + split] = Moments(pixels, mean, deviations);
         }
     }
 }

@@ -26,28 +26,41 @@ alias Left = coop_mat8x8<f16, A>;
 alias Right = coop_mat8x8<f16, B>;
 alias Sums = coop_mat8x8<f32, C>;
 
-// As in gemm.wgsl.
-struct Table {
+// Pixels of y that meet the same taps: every output_stride-th row and column from the first on.
+struct PixelClass {
+    first_row: u32,   // of y
+    first_column: u32,
+    rows: u32,        // of such pixels
+    columns: u32,
+    origin_row: i32,  // of x, where the first pixel lies
+    origin_column: i32,
+    first_tap: u32,   // an index of taps
+    slices: u32,      // of 16 taps; the last is filled up with taps that lie outside of x
+}
+
+struct GemmTable {
     batch: u32,
-    height: u32,         // of x
+    height: u32,           // of x
     width: u32,
-    x_sample: u32,       // elements of a sample of x
+    x_sample: u32,         // elements of a sample of x
     out_channels: u32,
-    out_plane: u32,      // elements of a plane of y
+    out_plane: u32,        // elements of a plane of y
     out_width: u32,
-    row_step: u32,       // elements of the weight from a row to the next
-    pace_y: u32,         // rows of x from a pixel of a class to the one below
-    pace_x: u32,
-    step_y: u32,         // rows of y from a pixel of a class to the one below
-    step_x: u32,
-    classes: u32,
-    column_blocks: u32,  // ceil(pixels of the largest class / COLUMNS)
-    weight_by_fours: u32,     // not 0: a row of the weight holds its taps side by side, a multiple of 4; load them by fours
-    x_by_fours: u32,     // not 0: elements of x lie at their pixel's own place and pixels by fours; load them by fours
-    // For each class (first row, first column, rows, columns) of its pixels and (row, column) of x where its first pixel lies,
-    // its first k, its slices; then for each k (elements, rows, columns) of x from where a pixel lies, place in a row of the
-    // weight. Each class's k are filled up to whole slices with taps that lie outside of x.
-    entries: array<vec4i>,
+    row_stride: u32,       // elements of the weight from a row to the next
+    stride_y: u32,         // rows of x from a pixel of a class to the one below
+    stride_x: u32,
+    output_stride_y: u32,  // rows of y from a pixel of a class to the one below
+    output_stride_x: u32,
+    class_count: u32,
+    column_blocks: u32,    // ceil(pixels of the largest class / COLUMNS)
+    weight_is_vec4: u32,   // not 0: a row of the weight holds its taps side by side, a multiple of 4; load them as vec4
+    x_is_vec4: u32,        // not 0: elements of x lie at their pixel's own place, a plane a multiple of 4; load them as vec4
+    classes: array<PixelClass>,
+}
+
+struct Tap {
+    shift: vec3i,  // elements, rows and columns of x from where a pixel lies
+    weight: u32,   // place in a row of the weight
 }
 
 // Elements as they are stored; f16 in half precision.
@@ -56,19 +69,20 @@ alias Residual = f32;
 alias Y = f32;
 
 @group(0) @binding(0) var<storage, read> x: array<X>;                // [batch, channels, height, width]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;         // see Table
+@group(0) @binding(1) var<storage, read> weight: array<f32>;         // see GemmTable
 @group(0) @binding(2) var<storage, read> bias: array<f32>;           // [out_channels]; anything where HAS_BIAS is false
 @group(0) @binding(3) var<storage, read> residual: array<Residual>;  // like y; anything where RESIDUAL is false
-@group(0) @binding(4) var<storage, read> table: Table;
-@group(0) @binding(5) var<storage, read_write> y: array<Y>;          // [batch, out_channels, out_height, out_width]
+@group(0) @binding(4) var<storage, read> table: GemmTable;
+@group(0) @binding(5) var<storage, read> taps: array<Tap>;           // of all classes
+@group(0) @binding(6) var<storage, read_write> y: array<Y>;          // [batch, out_channels, out_height, out_width]
 
 // Elements from a row or column of a slice to the next: 16 k, and a gap that spreads them over the banks of the memory.
-const STEP = 24u;
+const STRIDE = 24u;
 
-var<workgroup> left: array<f16, ROWS * STEP>;      // a slice of the weight, k of a row side by side
-var<workgroup> right: array<f16, COLUMNS * STEP>;  // a slice of the patches, k of a column side by side
+var<workgroup> left: array<f16, ROWS * STRIDE>;      // a slice of the weight, k of a row side by side
+var<workgroup> right: array<f16, COLUMNS * STRIDE>;  // a slice of the patches, k of a column side by side
 var<workgroup> places: array<Place, COLUMNS>;
-var<workgroup> sums: array<f32, 4u * SIZE * SIZE>;  // a matrix of each subgroup
+var<workgroup> sums: array<f32, 4u * SIZE * SIZE>;   // a matrix of each subgroup
 
 // A row or column of x that no tap brings inside.
 const OUTSIDE = -0x40000000;
@@ -76,59 +90,51 @@ const OUTSIDE = -0x40000000;
 // An index of y that is not stored.
 const NOWHERE = 0xffffffffu;
 
-struct Class { first: vec2u, count: vec2u, shift: vec2i, first_k: u32, slices: u32 }
-
 // Where a pixel of y lies in x.
 struct Place { at: i32, row: i32, column: i32 }
 
-fn class_of(number: u32) -> Class {
-    let pixels = table.entries[2u * number];
-    let taps = table.entries[2u * number + 1u];
-    return Class(vec2u(pixels.yx), vec2u(pixels.wz), taps.yx, u32(taps.z), u32(taps.w));
-}
-
 // Sample, row and column of a class's pixel.
-fn position_of(c: Class, pixel: u32) -> vec3u {
-    let line = pixel / c.count.x;
-    let sample = line / c.count.y;
-    return vec3u(sample, line - sample * c.count.y, pixel - line * c.count.x);
+fn position_of(c: PixelClass, pixel: u32) -> vec3u {
+    let line = pixel / c.columns;
+    let sample = line / c.rows;
+    return vec3u(sample, line - sample * c.rows, pixel - line * c.columns);
 }
 
-fn place_of(c: Class, pixel: u32) -> Place {
+fn place_of(c: PixelClass, pixel: u32) -> Place {
     let position = position_of(c, pixel);
     if position.x >= table.batch {
         return Place(0, OUTSIDE, 0);
     }
-    let row = i32(position.y * table.pace_y) + c.shift.y;
-    let column = i32(position.z * table.pace_x) + c.shift.x;
+    let row = i32(position.y * table.stride_y) + c.origin_row;
+    let column = i32(position.z * table.stride_x) + c.origin_column;
     return Place(i32(position.x * table.x_sample) + row * i32(table.width) + column, row, column);
 }
 
 // Where the pixel is stored in the plane of output 0.
-fn target_of(c: Class, pixel: u32) -> u32 {
+fn target_of(c: PixelClass, pixel: u32) -> u32 {
     let position = position_of(c, pixel);
-    let row = c.first.y + position.y * table.step_y;
-    let column = c.first.x + position.z * table.step_x;
+    let row = c.first_row + position.y * table.output_stride_y;
+    let column = c.first_column + position.z * table.output_stride_x;
     let at = position.x * table.out_channels * table.out_plane + row * table.out_width + column;
     return select(NOWHERE, at, position.x < table.batch);
 }
 
-fn tap_at(place: Place, tap: vec4i) -> f32 {
-    let inside = u32(place.row + tap.y) < table.height && u32(place.column + tap.z) < table.width;
-    return select(0.0, f32(x[select(0, place.at + tap.x, inside)]), inside);
+fn tap_at(place: Place, shift: vec3i) -> f32 {
+    let inside = u32(place.row + shift.y) < table.height && u32(place.column + shift.z) < table.width;
+    return select(0.0, f32(x[select(0, place.at + shift.x, inside)]), inside);
 }
 
 // 16 k of all rows and columns from the first k on.
 fn stage(first_k: u32, first_row: u32, local: u32) {
     for (var item = local; item < 16u * ROWS; item += INVOCATIONS) {
-        let at = min(first_row + item / 16u, table.out_channels - 1u) * table.row_step;
+        let at = min(first_row + item / 16u, table.out_channels - 1u) * table.row_stride;
         let k = first_k + item % 16u;
-        left[item / 16u * STEP + item % 16u] = f16(weight[at + u32(table.entries[k].w)]);
+        left[item / 16u * STRIDE + item % 16u] = f16(weight[at + taps[k].weight]);
     }
     for (var item = local; item < 16u * COLUMNS; item += INVOCATIONS) {
         let column = item % COLUMNS;
         let k = item / COLUMNS;
-        right[column * STEP + k] = f16(tap_at(places[column], table.entries[first_k + k]));
+        right[column * STRIDE + k] = f16(tap_at(places[column], taps[first_k + k].shift));
     }
 }
 
@@ -148,7 +154,7 @@ fn store(value: f32, output: u32, at: u32) {
 }
 
 // Stores, of each subgroup, the matrix that `sums` holds: that of so many matrices down and to the right of its first.
-fn store_matrices(c: Class, first_row: u32, first_pixel: u32, down: u32, right: u32, local: u32) {
+fn store_matrices(c: PixelClass, first_row: u32, first_pixel: u32, down: u32, right: u32, local: u32) {
     workgroupBarrier();
     for (var item = local; item < 4u * SIZE * SIZE; item += INVOCATIONS) {
         let subgroup = item / (SIZE * SIZE);
@@ -171,18 +177,18 @@ fn main(
     let index = workgroup.y * workgroups.x + workgroup.x;
     let row_blocks = (table.out_channels + ROWS - 1u) / ROWS;
     let block = index / row_blocks;
-    if block >= table.classes * table.column_blocks {
+    if block >= table.class_count * table.column_blocks {
         return;
     }
-    let class_ = class_of(block / table.column_blocks);
+    let class_ = table.classes[block / table.column_blocks];
     let first_row = index % row_blocks * ROWS;
     let first_pixel = block % table.column_blocks * COLUMNS;
 
     for (var column = local; column < COLUMNS; column += INVOCATIONS) {
         places[column] = place_of(class_, first_pixel + column);
     }
-    let rows = subgroup / 2u * 2u * SIZE * STEP;
-    let columns = subgroup % 2u * 4u * SIZE * STEP;
+    let rows = subgroup / 2u * 2u * SIZE * STRIDE;
+    let columns = subgroup % 2u * 4u * SIZE * STRIDE;
     var s00 = Sums();
     var s01 = Sums();
     var s02 = Sums();
@@ -193,15 +199,15 @@ fn main(
     var s13 = Sums();
     for (var slice = 0u; slice < class_.slices; slice++) {
         workgroupBarrier();
-        stage(class_.first_k + 16u * slice, first_row, local);
+        stage(class_.first_tap + 16u * slice, first_row, local);
         workgroupBarrier();
         for (var k = 0u; k < 16u; k += SIZE) {
-            let a0 = coopLoadT<Left>(&left[rows + k], STEP);
-            let a1 = coopLoadT<Left>(&left[rows + SIZE * STEP + k], STEP);
-            let b0 = coopLoad<Right>(&right[columns + k], STEP);
-            let b1 = coopLoad<Right>(&right[columns + SIZE * STEP + k], STEP);
-            let b2 = coopLoad<Right>(&right[columns + SIZE * STEP * 2u + k], STEP);
-            let b3 = coopLoad<Right>(&right[columns + SIZE * STEP * 3u + k], STEP);
+            let a0 = coopLoadT<Left>(&left[rows + k], STRIDE);
+            let a1 = coopLoadT<Left>(&left[rows + SIZE * STRIDE + k], STRIDE);
+            let b0 = coopLoad<Right>(&right[columns + k], STRIDE);
+            let b1 = coopLoad<Right>(&right[columns + SIZE * STRIDE + k], STRIDE);
+            let b2 = coopLoad<Right>(&right[columns + SIZE * STRIDE * 2u + k], STRIDE);
+            let b3 = coopLoad<Right>(&right[columns + SIZE * STRIDE * 3u + k], STRIDE);
             s00 = coopMultiplyAdd(a0, b0, s00);
             s01 = coopMultiplyAdd(a0, b1, s01);
             s02 = coopMultiplyAdd(a0, b2, s02);

@@ -1,4 +1,4 @@
-// parts[p, o, k] = sum over the pixels (n, i, j) of part p of dy[n, o, i, j] * patches[k, (n, i, j)]
+// splits[p, o, k] = sum over the pixels (n, i, j) of split p of dy[n, o, i, j] * patches[k, (n, i, j)]
 //
 // The same product of matrices as gemm_weight.wgsl, from the same table, by cooperative matrices: the slices of 16 pixels are
 // held as f16 in workgroup memory, which dy and x lose nothing by where they are stored so, and multiplied into f32 sums,
@@ -6,8 +6,8 @@
 // `override` constants, so that this file says 8 and is changed for 16.
 //
 // A workgroup is four subgroups and computes 4 SIZE rows x 8 SIZE columns, a subgroup 2 x 4 matrices of them. The sums reach
-// parts by way of workgroup memory, a matrix of each subgroup at a time.
-// Grid: parts * ceil(columns / (8 SIZE)) * ceil(out_channels / (4 SIZE)) workgroups, rows first, parts last, folded into y
+// memory by way of workgroup memory, a matrix of each subgroup at a time.
+// Grid: splits * ceil(columns / (8 SIZE)) * ceil(out_channels / (4 SIZE)) workgroups, rows first, splits last, folded into y
 // past 65,535. Not yet run on a GPU.
 
 enable f16;
@@ -24,7 +24,12 @@ alias Left = coop_mat8x8<f16, A>;
 alias Right = coop_mat8x8<f16, B>;
 alias Sums = coop_mat8x8<f32, C>;
 
-struct Table {
+struct Tap {
+    shift: vec3i,  // elements, rows and columns of x from where a pixel lies
+    weight: u32,   // place in a row of the weight
+}
+
+struct GemmWeightTable {
     batch: u32,
     height: u32,        // of x
     width: u32,
@@ -37,28 +42,28 @@ struct Table {
     padding_y: u32,
     padding_x: u32,
     columns: u32,       // taps
-    parts: u32,
-    part_slices: u32,
-    dy_by_fours: u32,   // not used here, nor the next
-    x_by_fours: u32,
-    entries: array<vec4i>,  // for each k (elements, rows, columns) of x from where output (0, 0) looks without padding
+    splits: u32,
+    split_slices: u32,  // slices of 16 pixels of a split
+    dy_is_vec4: u32,    // not used here, nor the next
+    x_is_vec4: u32,
+    taps: array<Tap>,
 }
 
 // Elements as they are stored; f16 in half precision.
 alias Dy = f32;
 alias X = f32;
 
-@group(0) @binding(0) var<storage, read> dy: array<Dy>;            // [batch, out_channels, out_height, out_width]
-@group(0) @binding(1) var<storage, read> x: array<X>;              // [batch, channels, height, width]
-@group(0) @binding(2) var<storage, read> table: Table;
-@group(0) @binding(3) var<storage, read_write> parts: array<f32>;  // [parts, out_channels, columns]
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;             // [batch, out_channels, out_height, out_width]
+@group(0) @binding(1) var<storage, read> x: array<X>;               // [batch, channels, height, width]
+@group(0) @binding(2) var<storage, read> table: GemmWeightTable;
+@group(0) @binding(3) var<storage, read_write> splits: array<f32>;  // [splits, out_channels, columns]
 
 // Elements from a row or column of a slice to the next: 16 pixels, and a gap that spreads them over the banks of the memory.
-const STEP = 24u;
+const STRIDE = 24u;
 
-var<workgroup> left: array<f16, ROWS * STEP>;      // a slice of dy, pixels of a row side by side
-var<workgroup> right: array<f16, COLUMNS * STEP>;  // a slice of the patches, pixels of a column side by side
-var<workgroup> sums: array<f32, 4u * SIZE * SIZE>;  // a matrix of each subgroup
+var<workgroup> left: array<f16, ROWS * STRIDE>;      // a slice of dy, pixels of a row side by side
+var<workgroup> right: array<f16, COLUMNS * STRIDE>;  // a slice of the patches, pixels of a column side by side
+var<workgroup> sums: array<f32, 4u * SIZE * SIZE>;   // a matrix of each subgroup
 
 // A pixel: where it lies in channel 0 of dy and x, and whether there is one.
 struct Pixel { exists: bool, dy_at: u32, x_at: i32, row: i32, column: i32 }
@@ -77,9 +82,9 @@ fn pixel_of(number: u32) -> Pixel {
     return Pixel(exists, sample * table.out_channels * plane + rest, x_at, row, column);
 }
 
-fn tap_at(p: Pixel, tap: vec4i) -> f16 {
-    let inside = p.exists && u32(p.row + tap.y) < table.height && u32(p.column + tap.z) < table.width;
-    return select(0.0h, f16(x[select(0, p.x_at + tap.x, inside)]), inside);
+fn tap_at(p: Pixel, shift: vec3i) -> f16 {
+    let inside = p.exists && u32(p.row + shift.y) < table.height && u32(p.column + shift.z) < table.width;
+    return select(0.0h, f16(x[select(0, p.x_at + shift.x, inside)]), inside);
 }
 
 // 16 pixels of all rows and columns; neighbouring lanes load neighbouring pixels.
@@ -88,24 +93,24 @@ fn stage(first_pixel: u32, first_row: u32, first_column: u32, local: u32) {
     for (var item = local; item < 16u * ROWS; item += INVOCATIONS) {
         let p = pixel_of(first_pixel + item % 16u);
         let row = min(first_row + item / 16u, table.out_channels - 1u);
-        left[item / 16u * STEP + item % 16u] = select(0.0h, f16(dy[p.dy_at + row * plane]), p.exists);
+        left[item / 16u * STRIDE + item % 16u] = select(0.0h, f16(dy[p.dy_at + row * plane]), p.exists);
     }
     for (var item = local; item < 16u * COLUMNS; item += INVOCATIONS) {
         let p = pixel_of(first_pixel + item % 16u);
         let column = min(first_column + item / 16u, table.columns - 1u);
-        right[item / 16u * STEP + item % 16u] = tap_at(p, table.entries[column]);
+        right[item / 16u * STRIDE + item % 16u] = tap_at(p, table.taps[column].shift);
     }
 }
 
 // Stores, of each subgroup, the matrix that `sums` holds: that of so many matrices down and to the right of its first.
-fn store_matrices(part: u32, first_row: u32, first_column: u32, down: u32, right: u32, local: u32) {
+fn store_matrices(split: u32, first_row: u32, first_column: u32, down: u32, right: u32, local: u32) {
     workgroupBarrier();
     for (var item = local; item < 4u * SIZE * SIZE; item += INVOCATIONS) {
         let subgroup = item / (SIZE * SIZE);
         let output = first_row + (subgroup / 2u * 2u + down) * SIZE + item / SIZE % SIZE;
         let column = first_column + (subgroup % 2u * 4u + right) * SIZE + item % SIZE;
         if output < table.out_channels && column < table.columns {
-            parts[(part * table.out_channels + output) * table.columns + column] = sums[item];
+            splits[(split * table.out_channels + output) * table.columns + column] = sums[item];
         }
     }
     workgroupBarrier();
@@ -121,16 +126,16 @@ fn main(
     let index = workgroup.y * workgroups.x + workgroup.x;
     let row_blocks = (table.out_channels + ROWS - 1u) / ROWS;
     let column_blocks = (table.columns + COLUMNS - 1u) / COLUMNS;
-    let part = index / (row_blocks * column_blocks);
-    if part >= table.parts {
+    let split = index / (row_blocks * column_blocks);
+    if split >= table.splits {
         return;
     }
     let first_row = index % row_blocks * ROWS;
     let first_column = index / row_blocks % column_blocks * COLUMNS;
     let slices = (table.batch * table.out_height * table.out_width + 15u) / 16u;
 
-    let rows = subgroup / 2u * 2u * SIZE * STEP;
-    let columns = subgroup % 2u * 4u * SIZE * STEP;
+    let rows = subgroup / 2u * 2u * SIZE * STRIDE;
+    let columns = subgroup % 2u * 4u * SIZE * STRIDE;
     var s00 = Sums();
     var s01 = Sums();
     var s02 = Sums();
@@ -139,17 +144,17 @@ fn main(
     var s11 = Sums();
     var s12 = Sums();
     var s13 = Sums();
-    for (var slice = part * table.part_slices; slice < min((part + 1u) * table.part_slices, slices); slice++) {
+    for (var slice = split * table.split_slices; slice < min((split + 1u) * table.split_slices, slices); slice++) {
         workgroupBarrier();
         stage(16u * slice, first_row, first_column, local);
         workgroupBarrier();
         for (var k = 0u; k < 16u; k += SIZE) {
-            let a0 = coopLoadT<Left>(&left[rows + k], STEP);
-            let a1 = coopLoadT<Left>(&left[rows + SIZE * STEP + k], STEP);
-            let b0 = coopLoad<Right>(&right[columns + k], STEP);
-            let b1 = coopLoad<Right>(&right[columns + SIZE * STEP + k], STEP);
-            let b2 = coopLoad<Right>(&right[columns + SIZE * STEP * 2u + k], STEP);
-            let b3 = coopLoad<Right>(&right[columns + SIZE * STEP * 3u + k], STEP);
+            let a0 = coopLoadT<Left>(&left[rows + k], STRIDE);
+            let a1 = coopLoadT<Left>(&left[rows + SIZE * STRIDE + k], STRIDE);
+            let b0 = coopLoad<Right>(&right[columns + k], STRIDE);
+            let b1 = coopLoad<Right>(&right[columns + SIZE * STRIDE + k], STRIDE);
+            let b2 = coopLoad<Right>(&right[columns + SIZE * STRIDE * 2u + k], STRIDE);
+            let b3 = coopLoad<Right>(&right[columns + SIZE * STRIDE * 3u + k], STRIDE);
             s00 = coopMultiplyAdd(a0, b0, s00);
             s01 = coopMultiplyAdd(a0, b1, s01);
             s02 = coopMultiplyAdd(a0, b2, s02);
@@ -163,19 +168,19 @@ fn main(
 
     let own = subgroup * SIZE * SIZE;
     coopStoreT(s00, &sums[own], SIZE);
-    store_matrices(part, first_row, first_column, 0u, 0u, local);
+    store_matrices(split, first_row, first_column, 0u, 0u, local);
     coopStoreT(s01, &sums[own], SIZE);
-    store_matrices(part, first_row, first_column, 0u, 1u, local);
+    store_matrices(split, first_row, first_column, 0u, 1u, local);
     coopStoreT(s02, &sums[own], SIZE);
-    store_matrices(part, first_row, first_column, 0u, 2u, local);
+    store_matrices(split, first_row, first_column, 0u, 2u, local);
     coopStoreT(s03, &sums[own], SIZE);
-    store_matrices(part, first_row, first_column, 0u, 3u, local);
+    store_matrices(split, first_row, first_column, 0u, 3u, local);
     coopStoreT(s10, &sums[own], SIZE);
-    store_matrices(part, first_row, first_column, 1u, 0u, local);
+    store_matrices(split, first_row, first_column, 1u, 0u, local);
     coopStoreT(s11, &sums[own], SIZE);
-    store_matrices(part, first_row, first_column, 1u, 1u, local);
+    store_matrices(split, first_row, first_column, 1u, 1u, local);
     coopStoreT(s12, &sums[own], SIZE);
-    store_matrices(part, first_row, first_column, 1u, 2u, local);
+    store_matrices(split, first_row, first_column, 1u, 2u, local);
     coopStoreT(s13, &sums[own], SIZE);
-    store_matrices(part, first_row, first_column, 1u, 3u, local);
+    store_matrices(split, first_row, first_column, 1u, 3u, local);
 }

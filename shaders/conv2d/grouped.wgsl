@@ -9,7 +9,7 @@
 // One invocation computes four pixels in a row of a class for OUTPUTS channels of one group; each load of x serves all
 // of these, each load of a tap four pixels. The extents come from a buffer and not from `override` constants: one
 // pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
-// Grid: classes * out_channels / OUTPUTS * ceil(quads of the largest class / WORKGROUP) workgroups, channels first,
+// Grid: classes * out_channels / OUTPUTS * ceil(vectors of the largest class / WORKGROUP) workgroups, channels first,
 // classes last, folded into y past 65,535.
 //
 // On lavapipe (2 cores; GFLOP/s by CPU time, the plain kernel in brackets): 3x3 stride 2 of 15 groups of 2->2 channels,
@@ -37,6 +37,7 @@ struct Extents {
     stride_y: u32,
     stride_x: u32,
     groups: u32,
+    splits: u32,  // of a weight gradient, otherwise 1
 }
 
 // Elements as they are stored; f16 in half precision.
@@ -77,44 +78,44 @@ fn main(
     // Classes: one of all pixels, or for the gradient one for each residue.
     let stride = vec2u(e.stride_x, e.stride_y);
     let size = vec2u(e.out_width, e.out_height);
-    let step = select(vec2u(1u), stride, INPUT_GRADIENT);
-    let largest = (size + step - 1u) / step;
+    let output_stride = select(vec2u(1u), stride, INPUT_GRADIENT);
+    let largest = (size + output_stride - 1u) / output_stride;
     let items = (e.batch * largest.y * ((largest.x + 3u) / 4u) + WORKGROUP - 1u) / WORKGROUP;
     let item = index / blocks % items * WORKGROUP + local;
     let number = index / (blocks * items);
-    let first = vec2u(number % step.x, number / step.x);
+    let first = vec2u(number % output_stride.x, number / output_stride.x);
     // A residue may have no pixel where y is smaller than the stride.
-    if number >= step.x * step.y || any(first >= size) {
+    if number >= output_stride.x * output_stride.y || any(first >= size) {
         return;
     }
-    let count = (size + step - 1u - first) / step;
-    let quads = (count.x + 3u) / 4u;
-    let sample = item / (quads * count.y);
+    let count = (size + output_stride - 1u - first) / output_stride;
+    let vectors = (count.x + 3u) / 4u;
+    let sample = item / (vectors * count.y);
     if sample >= e.batch {
         return;
     }
-    let i = item / quads % count.y;
-    let j = item % quads * 4u;
+    let i = item / vectors % count.y;
+    let j = item % vectors * 4u;
 
-    // Taps first_tap, first_tap + step, ... of the kernel; the t-th of them reads x at origin + t or, for the gradient,
+    // Taps first_tap, first_tap + output_stride, ... of the kernel; the t-th of them reads x at origin + t or, for the gradient,
     // at origin - t.
     let padding = vec2u(e.padding_x, e.padding_y);
     let kernel = vec2u(e.kernel_width, e.kernel_height);
-    let first_tap = select(vec2u(0u), (first + padding) % step, INPUT_GRADIENT);
-    let taps = (kernel + step - 1u - min(first_tap, kernel)) / step;
+    let first_tap = select(vec2u(0u), (first + padding) % output_stride, INPUT_GRADIENT);
+    let taps = (kernel + output_stride - 1u - min(first_tap, kernel)) / output_stride;
     let direction = select(1, -1, INPUT_GRADIENT);
-    let shift = select(-vec2i(padding), vec2i((first + padding) / step), INPUT_GRADIENT);
-    let pace = select(stride, vec2u(1u), INPUT_GRADIENT);
-    let row = i32(i * pace.y) + shift.y;
-    let column = vec4i((vec4u(j) + vec4u(0u, 1u, 2u, 3u)) * pace.x) + shift.x;
+    let shift = select(-vec2i(padding), vec2i((first + padding) / output_stride), INPUT_GRADIENT);
+    let input_stride = select(stride, vec2u(1u), INPUT_GRADIENT);
+    let row = i32(i * input_stride.y) + shift.y;
+    let column = vec4i((vec4u(j) + vec4u(0u, 1u, 2u, 3u)) * input_stride.x) + shift.x;
 
     let channels = e.channels / e.groups;
     let outputs = e.out_channels / e.groups;
     let group = output / outputs;
     let kernel_area = e.kernel_height * e.kernel_width;
     // Elements of the weight from one output to the next, and from one channel to the next.
-    let output_step = select(channels, 1u, INPUT_GRADIENT) * kernel_area;
-    let channel_step = select(1u, outputs, INPUT_GRADIENT) * kernel_area;
+    let weight_output_stride = select(channels, 1u, INPUT_GRADIENT) * kernel_area;
+    let weight_channel_stride = select(1u, outputs, INPUT_GRADIENT) * kernel_area;
     let forward = output * channels;
     let backward = group * channels * outputs + output % outputs;
     let start = select(forward, backward, INPUT_GRADIENT) * kernel_area;
@@ -131,22 +132,22 @@ fn main(
                     & vec4<bool>(at_row >= 0 && at_row < i32(e.height));
                 let at = select(vec4u(0u), plane + vec4u(at_row * i32(e.width) + at_column), inside);
                 let pixels = select(vec4f(0.0), vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w])), inside);
-                let tap = start + channel * channel_step
-                    + (first_tap.y + ty * step.y) * e.kernel_width + first_tap.x + tx * step.x;
+                let tap = start + channel * weight_channel_stride
+                    + (first_tap.y + ty * output_stride.y) * e.kernel_width + first_tap.x + tx * output_stride.x;
                 a = fma(pixels, vec4f(weight[tap]), a);
                 if OUTPUTS > 1u {
-                    b = fma(pixels, vec4f(weight[tap + output_step]), b);
+                    b = fma(pixels, vec4f(weight[tap + weight_output_stride]), b);
                 }
             }
         }
     }
 
     let plane = e.out_height * e.out_width;
-    let at = (sample * e.out_channels + output) * plane + (first.y + i * step.y) * e.out_width + first.x + j * step.x;
+    let at = (sample * e.out_channels + output) * plane + (first.y + i * output_stride.y) * e.out_width + first.x + j * output_stride.x;
     for (var pixel = 0u; pixel < min(4u, count.x - j); pixel++) {
-        y[at + pixel * step.x] = Y(finish(a[pixel], at + pixel * step.x));
+        y[at + pixel * output_stride.x] = Y(finish(a[pixel], at + pixel * output_stride.x));
         if OUTPUTS > 1u {
-            y[at + pixel * step.x + plane] = Y(finish(b[pixel], at + pixel * step.x + plane));
+            y[at + pixel * output_stride.x + plane] = Y(finish(b[pixel], at + pixel * output_stride.x + plane));
         }
     }
 }

@@ -20,7 +20,7 @@ override RELU: bool;
 override INPUT_GRADIENT: bool;
 override OUTPUTS: u32;  // 1, or 2 where out_channels / groups is even
 override WORKGROUP: u32;
-override QUADS: bool;   // width is a multiple of 4 and padding_x is 1: load x by fours where it is
+override VEC4: bool;    // width is a multiple of 4 and padding_x is 1: load x as vec4 where it is
 
 struct Extents {
     batch: u32,
@@ -37,6 +37,7 @@ struct Extents {
     stride_y: u32,
     stride_x: u32,
     groups: u32,
+    splits: u32,  // of a weight gradient, otherwise 1
 }
 
 // Elements as they are stored; f16 in half precision.
@@ -45,7 +46,7 @@ alias Residual = f32;
 alias Y = f32;
 
 @group(0) @binding(0) var<storage, read> x: array<X>;                // [batch, channels, height, width]
-@group(0) @binding(1) var<storage, read> x_quads: array<vec4<X>>;    // x again, by fours
+@group(0) @binding(1) var<storage, read> x_vec4: array<vec4<X>>;     // x again, as vec4
 @group(0) @binding(2) var<storage, read> weight: array<f32>;         // [out_channels, channels / groups, 3, 3]; with INPUT_GRADIENT [channels, out_channels / groups, 3, 3]
 @group(0) @binding(3) var<storage, read> bias: array<f32>;           // [out_channels]; anything where HAS_BIAS is false
 @group(0) @binding(4) var<storage, read> residual: array<Residual>;  // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
@@ -66,10 +67,10 @@ fn load(e: Extents, plane: u32, row: i32, column: i32) -> f32 {
 }
 
 fn load_four(e: Extents, plane: u32, row: i32, column: i32) -> vec4f {
-    if QUADS {
+    if VEC4 {
         let inside = row >= 0 && row < i32(e.height) && column < i32(e.width);
         let at = select(0u, plane + u32(row * i32(e.width) + column), inside);
-        return select(vec4f(0.0), vec4f(x_quads[at / 4u]), inside);
+        return select(vec4f(0.0), vec4f(x_vec4[at / 4u]), inside);
     }
     return vec4f(
         load(e, plane, row, column),

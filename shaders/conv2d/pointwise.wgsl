@@ -4,12 +4,12 @@
 // weight is [channels, out_channels]: the gradient for the input.
 //
 // Made for adapters where loads cost most: lanes of a subgroup stand for output channels and share 32 pixels, of which
-// lanes 0 to 7 load a quad each; subgroupBroadcast hands them to all. One invocation computes 32 pixels of
+// lanes 0 to 7 load a vec4 each; subgroupBroadcast hands them to all. One invocation computes 32 pixels of
 // OUTPUTS_A_LANE channels in a row, four channels c a step; one workgroup is at most one subgroup. Every invocation runs
 // to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a buffer and not
 // from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
 // With STATISTICS an invocation also writes the moments of its pixels of each channel, from which
-// batch_norm/statistics_of_parts.wgsl computes the mean and variance of y without reading it.
+// batch_norm/statistics_of_splits.wgsl computes the mean and variance of y without reading it.
 // Grid: ceil(batch * height * width / 32) * ceil(out_channels / (WORKGROUP * OUTPUTS_A_LANE)) workgroups, channels
 // first, folded into y past 65,535. height * width and channels are multiples of 4, with INPUT_GRADIENT out_channels
 // too. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
@@ -40,6 +40,7 @@ struct Extents {
     stride_y: u32,
     stride_x: u32,
     groups: u32,
+    splits: u32,  // of a weight gradient, otherwise 1
 }
 
 // Elements as they are stored; f16 in half precision.
@@ -47,13 +48,13 @@ alias X = f32;
 alias Residual = f32;
 alias Y = f32;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<X>>;                // [batch, channels, height, width] by fours
-@group(0) @binding(1) var<storage, read> weight: array<vec4f>;             // [out_channels, channels] by fours; see INPUT_GRADIENT
+@group(0) @binding(0) var<storage, read> x: array<vec4<X>>;                // [batch, channels, height, width] as vec4
+@group(0) @binding(1) var<storage, read> weight: array<vec4f>;             // [out_channels, channels] as vec4; see INPUT_GRADIENT
 @group(0) @binding(2) var<storage, read> bias: array<f32>;                 // [out_channels]; anything where HAS_BIAS is false
-@group(0) @binding(3) var<storage, read> residual: array<vec4<Residual>>;  // [batch, out_channels, height, width] by fours; anything where RESIDUAL is false
+@group(0) @binding(3) var<storage, read> residual: array<vec4<Residual>>;  // [batch, out_channels, height, width] as vec4; anything where RESIDUAL is false
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> y: array<vec4<Y>>;          // [batch, out_channels, height, width] by fours
-@group(0) @binding(6) var<storage, read_write> parts: array<Moments>;      // [out_channels, ceil(pixels / 32)]; any other where STATISTICS is false
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<Y>>;          // [batch, out_channels, height, width] as vec4
+@group(0) @binding(6) var<storage, read_write> moments: array<Moments>;    // [out_channels, ceil(pixels / 32)]; any other where STATISTICS is false
 
 // Number, mean and sum of squared deviations from that mean of 32 pixels, or of those that are left.
 struct Moments { count: f32, mean: f32, squares: f32 }
@@ -73,30 +74,30 @@ fn spread(v: vec4f) -> Pixels {
 
 // All four products of a pixel before the next one, so that their sum stays in a register meanwhile. They join the others
 // as one, which keeps the rounding error of long sums small.
-fn add_quad(sum: vec4f, a: vec4f, b: vec4f, c: vec4f, d: vec4f, w: vec4f) -> vec4f {
+fn add_vec4(sum: vec4f, a: vec4f, b: vec4f, c: vec4f, d: vec4f, w: vec4f) -> vec4f {
     return sum + fma(d, vec4f(w.w), fma(c, vec4f(w.z), fma(b, vec4f(w.y), a * w.x)));
 }
 
 fn add(sum: Pixels, a: Pixels, b: Pixels, c: Pixels, d: Pixels, w: vec4f) -> Pixels {
     return Pixels(
-        add_quad(sum[0], a[0], b[0], c[0], d[0], w), add_quad(sum[1], a[1], b[1], c[1], d[1], w),
-        add_quad(sum[2], a[2], b[2], c[2], d[2], w), add_quad(sum[3], a[3], b[3], c[3], d[3], w),
-        add_quad(sum[4], a[4], b[4], c[4], d[4], w), add_quad(sum[5], a[5], b[5], c[5], d[5], w),
-        add_quad(sum[6], a[6], b[6], c[6], d[6], w), add_quad(sum[7], a[7], b[7], c[7], d[7], w),
+        add_vec4(sum[0], a[0], b[0], c[0], d[0], w), add_vec4(sum[1], a[1], b[1], c[1], d[1], w),
+        add_vec4(sum[2], a[2], b[2], c[2], d[2], w), add_vec4(sum[3], a[3], b[3], c[3], d[3], w),
+        add_vec4(sum[4], a[4], b[4], c[4], d[4], w), add_vec4(sum[5], a[5], b[5], c[5], d[5], w),
+        add_vec4(sum[6], a[6], b[6], c[6], d[6], w), add_vec4(sum[7], a[7], b[7], c[7], d[7], w),
     );
 }
 
-// The weights of OUTPUTS_A_LANE outputs from `output` on for one channel, which lie in one quad.
+// The weights of OUTPUTS_A_LANE outputs from `output` on for one channel, which lie in one vec4.
 fn load_column(e: Extents, output: u32, channel: u32) -> vec4f {
-    let quad = weight[(channel * e.out_channels + output) / 4u];
-    let half = select(quad, quad.zwzw, (output & 2u) != 0u);
+    let vector = weight[(channel * e.out_channels + output) / 4u];
+    let half = select(vector, vector.zwzw, (output & 2u) != 0u);
     if OUTPUTS_A_LANE == 1u {
         return select(half, half.yyyy, (output & 1u) != 0u);
     }
     if OUTPUTS_A_LANE == 2u {
         return half;
     }
-    return quad;
+    return vector;
 }
 
 fn load_weights(e: Extents, output: u32, channel: u32) -> Weights {
@@ -124,7 +125,7 @@ fn load_weights(e: Extents, output: u32, channel: u32) -> Weights {
     return weights;
 }
 
-// Past the last quad.
+// Past the last vec4.
 const NOWHERE = 0xffffffffu;
 
 fn start(output: u32) -> Pixels {
@@ -144,10 +145,10 @@ fn finish(value: vec4f, at: u32) -> vec4f {
     return result;
 }
 
-// Stores one quad of pixels of all channels of an invocation; `to` is where it goes in channel 0.
-fn store_quad(e: Extents, to: u32, output: u32, a: vec4f, b: vec4f, c: vec4f, d: vec4f) {
-    let quads = e.height * e.width / 4u;
-    let at = to + output * quads;
+// Stores one vec4 of pixels of all channels of an invocation; `to` is where it goes in channel 0.
+fn store_vec4(e: Extents, to: u32, output: u32, a: vec4f, b: vec4f, c: vec4f, d: vec4f) {
+    let vectors = e.height * e.width / 4u;
+    let at = to + output * vectors;
     if to == NOWHERE {
         return;
     }
@@ -155,32 +156,32 @@ fn store_quad(e: Extents, to: u32, output: u32, a: vec4f, b: vec4f, c: vec4f, d:
         y[at] = vec4<Y>(finish(a, at));
     }
     if OUTPUTS_A_LANE > 1u && output + 1u < e.out_channels {
-        y[at + quads] = vec4<Y>(finish(b, at + quads));
+        y[at + vectors] = vec4<Y>(finish(b, at + vectors));
     }
     if OUTPUTS_A_LANE > 2u && output + 2u < e.out_channels {
-        y[at + quads * 2u] = vec4<Y>(finish(c, at + quads * 2u));
+        y[at + vectors * 2u] = vec4<Y>(finish(c, at + vectors * 2u));
     }
     if OUTPUTS_A_LANE > 2u && output + 3u < e.out_channels {
-        y[at + quads * 3u] = vec4<Y>(finish(d, at + quads * 3u));
+        y[at + vectors * 3u] = vec4<Y>(finish(d, at + vectors * 3u));
     }
 }
 
-// Writes the moments of the first `quads` quads of `p` where the output exists.
-fn store_moments(e: Extents, p: Pixels, quads: u32, output: u32, part: u32) {
+// Writes the moments of the first `vectors` vec4 of `p` where the output exists.
+fn store_moments(e: Extents, p: Pixels, vectors: u32, output: u32, split: u32) {
     if output >= e.out_channels {
         return;
     }
-    let near = select(vec4f(0.0), vec4f(1.0), vec4u(0u, 1u, 2u, 3u) < vec4u(quads));
-    let far = select(vec4f(0.0), vec4f(1.0), vec4u(4u, 5u, 6u, 7u) < vec4u(quads));
-    let pixels = 4.0 * f32(quads);
+    let near = select(vec4f(0.0), vec4f(1.0), vec4u(0u, 1u, 2u, 3u) < vec4u(vectors));
+    let far = select(vec4f(0.0), vec4f(1.0), vec4u(4u, 5u, 6u, 7u) < vec4u(vectors));
+    let pixels = 4.0 * f32(vectors);
     let sums = p[0] * near.x + p[1] * near.y + p[2] * near.z + p[3] * near.w
         + p[4] * far.x + p[5] * far.y + p[6] * far.z + p[7] * far.w;
     let mean = dot(sums, vec4f(1.0)) / pixels;
     let squares = square(p[0] - mean) * near.x + square(p[1] - mean) * near.y + square(p[2] - mean) * near.z
         + square(p[3] - mean) * near.w + square(p[4] - mean) * far.x + square(p[5] - mean) * far.y
         + square(p[6] - mean) * far.z + square(p[7] - mean) * far.w;
-    let parts_a_channel = (e.batch * e.height * e.width + 31u) / 32u;
-    parts[output * parts_a_channel + part] = Moments(pixels, mean, dot(squares, vec4f(1.0)));
+    let splits_a_channel = (e.batch * e.height * e.width + 31u) / 32u;
+    moments[output * splits_a_channel + split] = Moments(pixels, mean, dot(squares, vec4f(1.0)));
 }
 
 fn square(v: vec4f) -> vec4f {
@@ -199,13 +200,13 @@ fn main(
     let blocks = (e.out_channels + WORKGROUP * OUTPUTS_A_LANE - 1u) / (WORKGROUP * OUTPUTS_A_LANE);
     let output = (index % blocks * WORKGROUP + local) * OUTPUTS_A_LANE;
     let first = index / blocks * 8u;
-    let quads = e.height * e.width / 4u;
-    let quad = min(first + subgroup_lane % 8u, e.batch * quads - 1u);
-    let sample = quad / quads;
-    let source = (sample * (e.channels - 1u)) * quads + quad;
-    let place = select((sample * (e.out_channels - 1u)) * quads + quad, NOWHERE, first + subgroup_lane % 8u > quad);
+    let vectors = e.height * e.width / 4u;
+    let vector = min(first + subgroup_lane % 8u, e.batch * vectors - 1u);
+    let sample = vector / vectors;
+    let source = (sample * (e.channels - 1u)) * vectors + vector;
+    let place = select((sample * (e.out_channels - 1u)) * vectors + vector, NOWHERE, first + subgroup_lane % 8u > vector);
     let last = e.out_channels - 1u;
-    // With INPUT_GRADIENT out_channels is a multiple of 4, and so the quad of a clamped output still starts at a fourth.
+    // With INPUT_GRADIENT out_channels is a multiple of 4, and so the vec4 of a clamped output still starts at a fourth.
     let clamped = min(output, last / OUTPUTS_A_LANE * OUTPUTS_A_LANE);
 
     var a = start(min(output, last));
@@ -213,11 +214,11 @@ fn main(
     var c = start(min(output + 2u, last));
     var d = start(min(output + 3u, last));
     for (var channel = 0u; channel < e.channels; channel += 4u) {
-        let at = source + channel * quads;
+        let at = source + channel * vectors;
         let p = spread(vec4f(x[at]));
-        let q = spread(vec4f(x[at + quads]));
-        let r = spread(vec4f(x[at + quads * 2u]));
-        let s = spread(vec4f(x[at + quads * 3u]));
+        let q = spread(vec4f(x[at + vectors]));
+        let r = spread(vec4f(x[at + vectors * 2u]));
+        let s = spread(vec4f(x[at + vectors * 3u]));
         let w = load_weights(e, clamped, channel);
         a = add(a, p, q, r, s, w[0]);
         if OUTPUTS_A_LANE > 1u {
@@ -229,16 +230,16 @@ fn main(
         }
     }
 
-    store_quad(e, subgroupBroadcast(place, 0u), output, a[0], b[0], c[0], d[0]);
-    store_quad(e, subgroupBroadcast(place, 1u), output, a[1], b[1], c[1], d[1]);
-    store_quad(e, subgroupBroadcast(place, 2u), output, a[2], b[2], c[2], d[2]);
-    store_quad(e, subgroupBroadcast(place, 3u), output, a[3], b[3], c[3], d[3]);
-    store_quad(e, subgroupBroadcast(place, 4u), output, a[4], b[4], c[4], d[4]);
-    store_quad(e, subgroupBroadcast(place, 5u), output, a[5], b[5], c[5], d[5]);
-    store_quad(e, subgroupBroadcast(place, 6u), output, a[6], b[6], c[6], d[6]);
-    store_quad(e, subgroupBroadcast(place, 7u), output, a[7], b[7], c[7], d[7]);
-    if STATISTICS && first < e.batch * quads {
-        let exist = min(e.batch * quads - first, 8u);
+    store_vec4(e, subgroupBroadcast(place, 0u), output, a[0], b[0], c[0], d[0]);
+    store_vec4(e, subgroupBroadcast(place, 1u), output, a[1], b[1], c[1], d[1]);
+    store_vec4(e, subgroupBroadcast(place, 2u), output, a[2], b[2], c[2], d[2]);
+    store_vec4(e, subgroupBroadcast(place, 3u), output, a[3], b[3], c[3], d[3]);
+    store_vec4(e, subgroupBroadcast(place, 4u), output, a[4], b[4], c[4], d[4]);
+    store_vec4(e, subgroupBroadcast(place, 5u), output, a[5], b[5], c[5], d[5]);
+    store_vec4(e, subgroupBroadcast(place, 6u), output, a[6], b[6], c[6], d[6]);
+    store_vec4(e, subgroupBroadcast(place, 7u), output, a[7], b[7], c[7], d[7]);
+    if STATISTICS && first < e.batch * vectors {
+        let exist = min(e.batch * vectors - first, 8u);
         store_moments(e, a, exist, output, first / 8u);
         if OUTPUTS_A_LANE > 1u {
             store_moments(e, b, exist, output + 1u, first / 8u);

@@ -12,7 +12,7 @@
 // to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a buffer and not
 // from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
 // With STATISTICS an invocation also writes the moments of its pixels of each channel, from which
-// batch_norm/statistics_of_parts.wgsl computes the mean and variance of y without reading it.
+// batch_norm/statistics_of_splits.wgsl computes the mean and variance of y without reading it.
 // Grid: classes * ceil(pixels of the largest class / 64) * ceil(OUT_CHANNELS / (WORKGROUP * OUTPUTS_A_LANE)) workgroups,
 // channels first, classes last, folded into y past 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
 //
@@ -42,6 +42,7 @@ struct Extents {
     stride_y: u32,
     stride_x: u32,
     groups: u32,
+    splits: u32,  // of a weight gradient, otherwise 1
 }
 
 // Elements as they are stored; f16 in half precision.
@@ -49,13 +50,13 @@ alias X = f32;
 alias Residual = f32;
 alias Y = f32;
 
-@group(0) @binding(0) var<storage, read> x: array<X>;                // [batch, channels, height, width]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;         // [out_channels, channels, kernel_height, kernel_width]; see INPUT_GRADIENT
-@group(0) @binding(2) var<storage, read> bias: array<f32>;           // [out_channels]; anything where HAS_BIAS is false
-@group(0) @binding(3) var<storage, read> residual: array<Residual>;  // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
+@group(0) @binding(0) var<storage, read> x: array<X>;                    // [batch, channels, height, width]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;             // [out_channels, channels, kernel_height, kernel_width]; see INPUT_GRADIENT
+@group(0) @binding(2) var<storage, read> bias: array<f32>;               // [out_channels]; anything where HAS_BIAS is false
+@group(0) @binding(3) var<storage, read> residual: array<Residual>;      // [batch, out_channels, out_height, out_width]; anything where RESIDUAL is false
 @group(0) @binding(4) var<storage, read> extents: Extents;
-@group(0) @binding(5) var<storage, read_write> y: array<Y>;          // [batch, out_channels, out_height, out_width]
-@group(0) @binding(6) var<storage, read_write> parts: array<Moments>;  // [out_channels, ceil(pixels / 64)]; any other where STATISTICS is false
+@group(0) @binding(5) var<storage, read_write> y: array<Y>;              // [batch, out_channels, out_height, out_width]
+@group(0) @binding(6) var<storage, read_write> moments: array<Moments>;  // [out_channels, ceil(pixels / 64)]; any other where STATISTICS is false
 
 // Number, mean and sum of squared deviations from that mean of 64 pixels, or of those that are left.
 struct Moments { count: f32, mean: f32, squares: f32 }
@@ -99,8 +100,8 @@ fn join(a: Pixels, b: Pixels) -> Pixels {
     );
 }
 
-// Pixels of one class of y: every step-th row and column from the first on.
-struct Class { first: vec2u, step: vec2u, count: vec2u }
+// Pixels of one class of y: every output_stride-th row and column from the first on.
+struct Class { first: vec2u, output_stride: vec2u, count: vec2u }
 
 // A pixel of a class by its place in the class.
 struct Cursor { sample: u32, row: u32, column: u32 }
@@ -120,7 +121,7 @@ fn finish(value: f32, at: u32) -> f32 {
 // Stores one pixel of all channels of an invocation and moves on.
 fn store(e: Extents, class_: Class, at: ptr<function, Cursor>, output: u32, value: vec4f) {
     if (*at).sample < e.batch {
-        let pixel = (class_.first.y + (*at).row * class_.step.y) * e.out_width + class_.first.x + (*at).column * class_.step.x;
+        let pixel = (class_.first.y + (*at).row * class_.output_stride.y) * e.out_width + class_.first.x + (*at).column * class_.output_stride.x;
         let plane = e.out_height * e.out_width;
         let index = ((*at).sample * e.out_channels + output) * plane + pixel;
         if output < e.out_channels {
@@ -171,7 +172,7 @@ fn deviations(v: vec4f, mean: f32, first: u32, pixels: u32) -> vec4f {
 }
 
 // Writes the moments of the first `pixels` pixels of `p` where the output exists.
-fn store_moments(e: Extents, p: Pixels, pixels: u32, output: u32, part: u32) {
+fn store_moments(e: Extents, p: Pixels, pixels: u32, output: u32, split: u32) {
     if output >= e.out_channels {
         return;
     }
@@ -188,8 +189,8 @@ fn store_moments(e: Extents, p: Pixels, pixels: u32, output: u32, part: u32) {
         + deviations(p[10], mean, 40u, pixels) + deviations(p[11], mean, 44u, pixels)
         + deviations(p[12], mean, 48u, pixels) + deviations(p[13], mean, 52u, pixels)
         + deviations(p[14], mean, 56u, pixels) + deviations(p[15], mean, 60u, pixels);
-    let parts_a_channel = (e.batch * e.out_height * e.out_width + 63u) / 64u;
-    parts[output * parts_a_channel + part] = Moments(f32(pixels), mean, dot(squares, vec4f(1.0)));
+    let splits_a_channel = (e.batch * e.out_height * e.out_width + 63u) / 64u;
+    moments[output * splits_a_channel + split] = Moments(f32(pixels), mean, dot(squares, vec4f(1.0)));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -209,22 +210,22 @@ fn main(
     // Classes: one of all pixels, or for the gradient one for each residue.
     let stride = vec2u(e.stride_x, e.stride_y);
     let size = vec2u(e.out_width, e.out_height);
-    let step = select(vec2u(1u), stride, INPUT_GRADIENT);
-    let largest = (size + step - 1u) / step;
+    let output_stride = select(vec2u(1u), stride, INPUT_GRADIENT);
+    let largest = (size + output_stride - 1u) / output_stride;
     let tiles = (e.batch * largest.x * largest.y + 63u) / 64u;
     let tile = index / blocks % tiles;
-    let number = min(index / (blocks * tiles), step.x * step.y - 1u);
-    let first = vec2u(number % step.x, number / step.x);
+    let number = min(index / (blocks * tiles), output_stride.x * output_stride.y - 1u);
+    let first = vec2u(number % output_stride.x, number / output_stride.x);
     // A residue may have no pixel where y is smaller than the stride.
-    let class_ = Class(first, step, max((size + step - 1u - first) / step, vec2u(1u)));
+    let class_ = Class(first, output_stride, max((size + output_stride - 1u - first) / output_stride, vec2u(1u)));
     let exists = all(first < size);
 
-    // Taps first_tap, first_tap + step, ... of the kernel; the t-th of them reads x at origin + t or, for the gradient,
+    // Taps first_tap, first_tap + output_stride, ... of the kernel; the t-th of them reads x at origin + t or, for the gradient,
     // at origin - t.
     let padding = vec2u(e.padding_x, e.padding_y);
     let kernel = vec2u(e.kernel_width, e.kernel_height);
-    let first_tap = select(vec2u(0u), (first + padding) % step, INPUT_GRADIENT);
-    let taps = (kernel + step - 1u - min(first_tap, kernel)) / step;
+    let first_tap = select(vec2u(0u), (first + padding) % output_stride, INPUT_GRADIENT);
+    let taps = (kernel + output_stride - 1u - min(first_tap, kernel)) / output_stride;
     let direction = select(1, -1, INPUT_GRADIENT);
     let near = vec4u(tile * 64u + lane) + vec4u(0u, 8u, 16u, 24u);
     let far = near + 32u;
@@ -232,27 +233,27 @@ fn main(
     let far_line = far / class_.count.x;
     let near_sample = near_line / class_.count.y;
     let far_sample = far_line / class_.count.y;
-    let shift = select(-vec2i(padding), vec2i((first + padding) / step), INPUT_GRADIENT);
-    let pace = select(stride, vec2u(1u), INPUT_GRADIENT);
-    let near_row = vec4i((near_line - near_sample * class_.count.y) * pace.y) + shift.y;
-    let far_row = vec4i((far_line - far_sample * class_.count.y) * pace.y) + shift.y;
-    let near_column = vec4i((near - near_line * class_.count.x) * pace.x) + shift.x;
-    let far_column = vec4i((far - far_line * class_.count.x) * pace.x) + shift.x;
+    let shift = select(-vec2i(padding), vec2i((first + padding) / output_stride), INPUT_GRADIENT);
+    let input_stride = select(stride, vec2u(1u), INPUT_GRADIENT);
+    let near_row = vec4i((near_line - near_sample * class_.count.y) * input_stride.y) + shift.y;
+    let far_row = vec4i((far_line - far_sample * class_.count.y) * input_stride.y) + shift.y;
+    let near_column = vec4i((near - near_line * class_.count.x) * input_stride.x) + shift.x;
+    let far_column = vec4i((far - far_line * class_.count.x) * input_stride.x) + shift.x;
     let plane = e.height * e.width;
     let kernel_area = e.kernel_height * e.kernel_width;
-    let output_step = select(e.channels, 1u, INPUT_GRADIENT) * kernel_area;
-    let channel_step = select(1u, e.out_channels, INPUT_GRADIENT) * kernel_area;
+    let weight_output_stride = select(e.channels, 1u, INPUT_GRADIENT) * kernel_area;
+    let weight_channel_stride = select(1u, e.out_channels, INPUT_GRADIENT) * kernel_area;
 
     var a = start(min(output, last));
     var b = start(min(output + WORKGROUP, last));
     var c = start(min(output + WORKGROUP * 2u, last));
     var d = start(min(output + WORKGROUP * 3u, last));
     for (var ty = 0u; ty < taps.y; ty++) {
-        let u = first_tap.y + ty * step.y;
+        let u = first_tap.y + ty * output_stride.y;
         let near_y = near_row + direction * i32(ty);
         let far_y = far_row + direction * i32(ty);
         for (var tx = 0u; tx < taps.x; tx++) {
-            let v = first_tap.x + tx * step.x;
+            let v = first_tap.x + tx * output_stride.x;
             let near_x = near_column + direction * i32(tx);
             let far_x = far_column + direction * i32(tx);
             let near_inside = (near_y >= vec4i(0)) & (near_y < vec4i(i32(e.height))) & (near_x >= vec4i(0))
@@ -264,10 +265,10 @@ fn main(
             var near_at = select(vec4u(0u), near_pixel, near_inside);
             var far_at = select(vec4u(0u), far_pixel, far_inside);
             let tap = u * e.kernel_width + v;
-            var weight_a = min(output, last) * output_step + tap;
-            var weight_b = min(output + WORKGROUP, last) * output_step + tap;
-            var weight_c = min(output + WORKGROUP * 2u, last) * output_step + tap;
-            var weight_d = min(output + WORKGROUP * 3u, last) * output_step + tap;
+            var weight_a = min(output, last) * weight_output_stride + tap;
+            var weight_b = min(output + WORKGROUP, last) * weight_output_stride + tap;
+            var weight_c = min(output + WORKGROUP * 2u, last) * weight_output_stride + tap;
+            var weight_d = min(output + WORKGROUP * 3u, last) * weight_output_stride + tap;
             // Each tap is summed on its own first, which keeps the rounding error of long sums small.
             let none = vec4f(0.0);
             var tap_a = array(
@@ -293,10 +294,10 @@ fn main(
                 }
                 near_at += plane;
                 far_at += plane;
-                weight_a += channel_step;
-                weight_b += channel_step;
-                weight_c += channel_step;
-                weight_d += channel_step;
+                weight_a += weight_channel_stride;
+                weight_b += weight_channel_stride;
+                weight_c += weight_channel_stride;
+                weight_d += weight_channel_stride;
             }
             a = join(a, tap_a);
             b = join(b, tap_b);
@@ -305,7 +306,7 @@ fn main(
         }
     }
 
-    if !exists || index >= blocks * tiles * step.x * step.y {
+    if !exists || index >= blocks * tiles * output_stride.x * output_stride.y {
         return;
     }
     let line = tile * 64u / class_.count.x;

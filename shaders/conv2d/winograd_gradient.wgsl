@@ -6,7 +6,7 @@
 // One invocation transforms four tiles of one channel. Width is a multiple of 4. Grid: ceil(batch * channels * blocks_y *
 // blocks_x / 64) workgroups of 64, folded into y past 65,535.
 
-struct Extents {
+struct TileExtents {
     batch: u32,
     channels: u32,  // of dy
     height: u32,
@@ -18,9 +18,9 @@ struct Extents {
 // Elements as they are stored; f16 in half precision.
 alias Dy = f32;
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4<Dy>>;              // [batch, channels, height, width] by fours
-@group(0) @binding(1) var<storage, read> extents: Extents;
-@group(0) @binding(2) var<storage, read_write> transformed: array<vec4f>;  // [36, channels, batch, blocks_y, blocks_x] by fours
+@group(0) @binding(0) var<storage, read> dy: array<vec4<Dy>>;              // [batch, channels, height, width] as vec4
+@group(0) @binding(1) var<storage, read> extents: TileExtents;
+@group(0) @binding(2) var<storage, read_write> transformed: array<vec4f>;  // [36, channels, batch, blocks_y, blocks_x] as vec4
 
 const ROOT = 1.4142135623730951;
 const HALF_ROOT = 0.7071067811865476;
@@ -30,7 +30,7 @@ struct Row { near: vec4f, far: vec4f }
 
 struct Six { a: vec4f, b: vec4f, c: vec4f, d: vec4f, e: vec4f, f: vec4f }
 
-fn load_row(e: Extents, plane: u32, row: u32, column: u32) -> Row {
+fn load_row(e: TileExtents, plane: u32, row: u32, column: u32) -> Row {
     let inside = row < e.height;
     let has_far = inside && column + 4u < e.width;
     let at = select(0u, (plane + row * e.width + column) / 4u, inside);
@@ -54,13 +54,13 @@ fn transform_rows(u: Row, l: Row) -> Six {
 }
 
 // Stores a column of frequencies.
-fn store(s: Six, at: u32, step: u32) {
+fn store(s: Six, at: u32, stride: u32) {
     transformed[at] = s.a;
-    transformed[at + step * 6u] = s.b;
-    transformed[at + step * 12u] = s.c;
-    transformed[at + step * 18u] = s.d;
-    transformed[at + step * 24u] = s.e;
-    transformed[at + step * 30u] = s.f;
+    transformed[at + stride * 6u] = s.b;
+    transformed[at + stride * 12u] = s.c;
+    transformed[at + stride * 18u] = s.d;
+    transformed[at + stride * 24u] = s.e;
+    transformed[at + stride * 30u] = s.f;
 }
 
 @compute @workgroup_size(64)
@@ -85,11 +85,11 @@ fn main(
     let p1 = transform_rows(load_row(e, plane, row + 1u, column), load_row(e, plane, row + 5u, column));
     let p2 = transform_rows(load_row(e, plane, row + 2u, column), load_row(e, plane, row + 6u, column));
     let p3 = transform_rows(load_row(e, plane, row + 3u, column), load_row(e, plane, row + 7u, column));
-    let step = e.channels * blocks;
-    store(transform(p0.a, p1.a, p2.a, p3.a), index, step);
-    store(transform(p0.b, p1.b, p2.b, p3.b), index + step, step);
-    store(transform(p0.c, p1.c, p2.c, p3.c), index + step * 2u, step);
-    store(transform(p0.d, p1.d, p2.d, p3.d), index + step * 3u, step);
-    store(transform(p0.e, p1.e, p2.e, p3.e), index + step * 4u, step);
-    store(transform(p0.f, p1.f, p2.f, p3.f), index + step * 5u, step);
+    let stride = e.channels * blocks;
+    store(transform(p0.a, p1.a, p2.a, p3.a), index, stride);
+    store(transform(p0.b, p1.b, p2.b, p3.b), index + stride, stride);
+    store(transform(p0.c, p1.c, p2.c, p3.c), index + stride * 2u, stride);
+    store(transform(p0.d, p1.d, p2.d, p3.d), index + stride * 3u, stride);
+    store(transform(p0.e, p1.e, p2.e, p3.e), index + stride * 4u, stride);
+    store(transform(p0.f, p1.f, p2.f, p3.f), index + stride * 5u, stride);
 }

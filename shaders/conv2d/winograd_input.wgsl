@@ -1,12 +1,12 @@
 // patches = B x B' for every tile of 6x6 inputs, whose corner is input pixel (4 i - 1, 4 j - 1); zero outside x
 //
 // The input's transform of a Winograd convolution F(4x4, 3x3) with padding 1 and the points 0, +-sqrt(2), +-sqrt(1/2),
-// infinity, which amplify rounding least. Its 36 frequencies lie apart. Tiles lie by fours: those of 8x8 outputs.
+// infinity, which amplify rounding least. Its 36 frequencies lie apart. Tiles lie as vec4: those of 8x8 outputs.
 //
 // One invocation transforms four tiles of one channel. Width is a multiple of 4. Grid: ceil(batch * channels * blocks_y *
 // blocks_x / 64) workgroups of 64, folded into y past 65,535.
 
-struct Extents {
+struct TileExtents {
     batch: u32,
     channels: u32,
     height: u32,
@@ -19,9 +19,9 @@ struct Extents {
 alias X = f32;
 
 @group(0) @binding(0) var<storage, read> x: array<X>;                  // [batch, channels, height, width]
-@group(0) @binding(1) var<storage, read> x_quads: array<vec4<X>>;      // x again, by fours
-@group(0) @binding(2) var<storage, read> extents: Extents;
-@group(0) @binding(3) var<storage, read_write> patches: array<vec4f>;  // [36, channels, batch, blocks_y, blocks_x] by fours
+@group(0) @binding(1) var<storage, read> x_vec4: array<vec4<X>>;       // x again, as vec4
+@group(0) @binding(2) var<storage, read> extents: TileExtents;
+@group(0) @binding(3) var<storage, read_write> patches: array<vec4f>;  // [36, channels, batch, blocks_y, blocks_x] as vec4
 
 const ROOT = 1.4142135623730951;
 const HALF_ROOT = 0.7071067811865476;
@@ -31,7 +31,7 @@ struct Row { before: f32, near: vec4f, far: vec4f, after: f32 }
 
 struct Six { a: vec4f, b: vec4f, c: vec4f, d: vec4f, e: vec4f, f: vec4f }
 
-fn load_row(e: Extents, plane: u32, row: i32, column: u32) -> Row {
+fn load_row(e: TileExtents, plane: u32, row: i32, column: u32) -> Row {
     let inside = row >= 0 && row < i32(e.height);
     let at = plane + select(0u, u32(row), inside) * e.width + column;
     let has_far = inside && column + 4u < e.width;
@@ -39,8 +39,8 @@ fn load_row(e: Extents, plane: u32, row: i32, column: u32) -> Row {
     let has_after = inside && column + 8u < e.width;
     return Row(
         select(0.0, f32(x[select(0u, at - 1u, has_before)]), has_before),
-        select(vec4f(0.0), vec4f(x_quads[at / 4u]), inside),
-        select(vec4f(0.0), vec4f(x_quads[select(0u, at / 4u + 1u, has_far)]), has_far),
+        select(vec4f(0.0), vec4f(x_vec4[at / 4u]), inside),
+        select(vec4f(0.0), vec4f(x_vec4[select(0u, at / 4u + 1u, has_far)]), has_far),
         select(0.0, f32(x[select(0u, at + 8u, has_after)]), has_after),
     );
 }
@@ -66,13 +66,13 @@ fn transform_rows(u: Row, l: Row) -> Six {
 }
 
 // Stores a column of frequencies.
-fn store(s: Six, at: u32, step: u32) {
+fn store(s: Six, at: u32, stride: u32) {
     patches[at] = s.a;
-    patches[at + step * 6u] = s.b;
-    patches[at + step * 12u] = s.c;
-    patches[at + step * 18u] = s.d;
-    patches[at + step * 24u] = s.e;
-    patches[at + step * 30u] = s.f;
+    patches[at + stride * 6u] = s.b;
+    patches[at + stride * 12u] = s.c;
+    patches[at + stride * 18u] = s.d;
+    patches[at + stride * 24u] = s.e;
+    patches[at + stride * 30u] = s.f;
 }
 
 @compute @workgroup_size(64)
@@ -101,11 +101,11 @@ fn main(
     let p3 = transform_rows(load_row(e, plane, row + 3, column), load_row(e, plane, row + 7, column));
     let p4 = transform_rows(r4, load_row(e, plane, row + 8, column));
     let p5 = transform_rows(r5, load_row(e, plane, row + 9, column));
-    let step = e.channels * blocks;
-    store(transform(p0.a, p1.a, p2.a, p3.a, p4.a, p5.a), index, step);
-    store(transform(p0.b, p1.b, p2.b, p3.b, p4.b, p5.b), index + step, step);
-    store(transform(p0.c, p1.c, p2.c, p3.c, p4.c, p5.c), index + step * 2u, step);
-    store(transform(p0.d, p1.d, p2.d, p3.d, p4.d, p5.d), index + step * 3u, step);
-    store(transform(p0.e, p1.e, p2.e, p3.e, p4.e, p5.e), index + step * 4u, step);
-    store(transform(p0.f, p1.f, p2.f, p3.f, p4.f, p5.f), index + step * 5u, step);
+    let stride = e.channels * blocks;
+    store(transform(p0.a, p1.a, p2.a, p3.a, p4.a, p5.a), index, stride);
+    store(transform(p0.b, p1.b, p2.b, p3.b, p4.b, p5.b), index + stride, stride);
+    store(transform(p0.c, p1.c, p2.c, p3.c, p4.c, p5.c), index + stride * 2u, stride);
+    store(transform(p0.d, p1.d, p2.d, p3.d, p4.d, p5.d), index + stride * 3u, stride);
+    store(transform(p0.e, p1.e, p2.e, p3.e, p4.e, p5.e), index + stride * 4u, stride);
+    store(transform(p0.f, p1.f, p2.f, p3.f, p4.f, p5.f), index + stride * 5u, stride);
 }

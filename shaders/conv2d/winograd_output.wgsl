@@ -9,7 +9,7 @@ override HAS_BIAS: bool;
 override RESIDUAL: bool;
 override RELU: bool;
 
-struct Extents {
+struct TileExtents {
     batch: u32,
     channels: u32,  // of y
     height: u32,
@@ -22,11 +22,11 @@ struct Extents {
 alias Residual = f32;
 alias Y = f32;
 
-@group(0) @binding(0) var<storage, read> product: array<vec4f>;            // [36, channels, batch, blocks_y, blocks_x] by fours
+@group(0) @binding(0) var<storage, read> product: array<vec4f>;            // [36, channels, batch, blocks_y, blocks_x] as vec4
 @group(0) @binding(1) var<storage, read> bias: array<f32>;                 // [channels]; anything where HAS_BIAS is false
-@group(0) @binding(2) var<storage, read> residual: array<vec4<Residual>>;  // [batch, channels, height, width] by fours; anything where RESIDUAL is false
-@group(0) @binding(3) var<storage, read> extents: Extents;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<Y>>;          // [batch, channels, height, width] by fours
+@group(0) @binding(2) var<storage, read> residual: array<vec4<Residual>>;  // [batch, channels, height, width] as vec4; anything where RESIDUAL is false
+@group(0) @binding(3) var<storage, read> extents: TileExtents;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<Y>>;          // [batch, channels, height, width] as vec4
 
 const ROOT = 1.4142135623730951;
 const HALF_ROOT = 0.7071067811865476;
@@ -49,10 +49,10 @@ fn add(s: Four, start: vec4f) -> Four {
 }
 
 // A column of A' x product.
-fn load_column(at: u32, step: u32) -> Four {
+fn load_column(at: u32, stride: u32) -> Four {
     return transform(
-        product[at], product[at + step * 6u], product[at + step * 12u],
-        product[at + step * 18u], product[at + step * 24u], product[at + step * 30u],
+        product[at], product[at + stride * 6u], product[at + stride * 12u],
+        product[at + stride * 18u], product[at + stride * 24u], product[at + stride * 30u],
     );
 }
 
@@ -68,7 +68,7 @@ fn finish(value: vec4f, at: u32) -> vec4f {
     return result;
 }
 
-fn store_row(e: Extents, near: vec4f, far: vec4f, plane: u32, row: u32, column: u32) {
+fn store_row(e: TileExtents, near: vec4f, far: vec4f, plane: u32, row: u32, column: u32) {
     if row < e.height {
         let at = (plane + row * e.width + column) / 4u;
         y[at] = vec4<Y>(finish(near, at));
@@ -79,7 +79,7 @@ fn store_row(e: Extents, near: vec4f, far: vec4f, plane: u32, row: u32, column: 
 }
 
 // A row of the upper two tiles and of the lower two.
-fn store(e: Extents, s: Four, plane: u32, row: u32, column: u32) {
+fn store(e: TileExtents, s: Four, plane: u32, row: u32, column: u32) {
     store_row(e, vec4f(s.a.x, s.b.x, s.c.x, s.d.x), vec4f(s.a.y, s.b.y, s.c.y, s.d.y), plane, row, column);
     store_row(e, vec4f(s.a.z, s.b.z, s.c.z, s.d.z), vec4f(s.a.w, s.b.w, s.c.w, s.d.w), plane, row + 4u, column);
 }
@@ -99,13 +99,13 @@ fn main(
     }
     let block = index % blocks;
     let channel = index / blocks;
-    let step = e.channels * blocks;
-    let c0 = load_column(index, step);
-    let c1 = load_column(index + step, step);
-    let c2 = load_column(index + step * 2u, step);
-    let c3 = load_column(index + step * 3u, step);
-    let c4 = load_column(index + step * 4u, step);
-    let c5 = load_column(index + step * 5u, step);
+    let stride = e.channels * blocks;
+    let c0 = load_column(index, stride);
+    let c1 = load_column(index + stride, stride);
+    let c2 = load_column(index + stride * 2u, stride);
+    let c3 = load_column(index + stride * 3u, stride);
+    let c4 = load_column(index + stride * 4u, stride);
+    let c5 = load_column(index + stride * 5u, stride);
     let start = vec4f(select(0.0, bias[select(0u, channel, HAS_BIAS)], HAS_BIAS));
     let plane = (block / area * e.channels + channel) * e.height * e.width;
     let row = block / e.blocks_x % e.blocks_y * 8u;

@@ -2,7 +2,7 @@
 //
 // As winograd_product.wgsl for few columns j, which a tile of 64 would leave half empty: lanes of a subgroup stand for 16
 // rows i each and share 16 columns. Lanes 0 to 3 load the columns of one k, lanes 4 to 7 those of the next. The k come in
-// one part, and left and right lie by fours along i and j.
+// one split, and left and right lie as vec4 along i and j.
 //
 // On lavapipe (2 cores, subgroups of 8; operations of the direct convolution in GFLOP/s, the weights transformed beforehand,
 // forward_3x3.wgsl beside it in brackets): 128->128 16x16 batch 1 21 (8), batch 2 23 (8); 256->256 8x8 batch 2 14 (10).
@@ -11,8 +11,8 @@
 
 override WORKGROUP: u32;
 
-struct Extents {
-    parts: u32,  // 1
+struct ProductExtents {
+    splits: u32,  // 1
     frequencies: u32,
     depth: u32,
     rows: u32,
@@ -21,7 +21,7 @@ struct Extents {
 
 @group(0) @binding(0) var<storage, read> left: array<vec4f>;           // [frequencies, depth, rows padded]
 @group(0) @binding(1) var<storage, read> right: array<vec4f>;          // [frequencies, depth, columns padded]
-@group(0) @binding(2) var<storage, read> extents: Extents;
+@group(0) @binding(2) var<storage, read> extents: ProductExtents;
 @group(0) @binding(3) var<storage, read_write> product: array<vec4f>;  // [frequencies, rows, columns padded]
 
 // 16 columns of a row.
@@ -44,19 +44,19 @@ fn columns(v: vec4f, first: u32) -> Columns {
     );
 }
 
-// All four products of a quad before the next one, so that their sum stays in a register meanwhile.
-fn add_quad(sum: vec4f, a: vec4f, b: vec4f, c: vec4f, d: vec4f, w: vec4f) -> vec4f {
+// All four products of a vec4 before the next one, so that their sum stays in a register meanwhile.
+fn add_vec4(sum: vec4f, a: vec4f, b: vec4f, c: vec4f, d: vec4f, w: vec4f) -> vec4f {
     return sum + fma(d, vec4f(w.w), fma(c, vec4f(w.z), fma(b, vec4f(w.y), a * w.x)));
 }
 
 fn add_row(s: Columns, r: Four, w: vec4f) -> Columns {
     return Columns(
-        add_quad(s.a, r.a.a, r.b.a, r.c.a, r.d.a, w), add_quad(s.b, r.a.b, r.b.b, r.c.b, r.d.b, w),
-        add_quad(s.c, r.a.c, r.b.c, r.c.c, r.d.c, w), add_quad(s.d, r.a.d, r.b.d, r.c.d, r.d.d, w),
+        add_vec4(s.a, r.a.a, r.b.a, r.c.a, r.d.a, w), add_vec4(s.b, r.a.b, r.b.b, r.c.b, r.d.b, w),
+        add_vec4(s.c, r.a.c, r.b.c, r.c.c, r.d.c, w), add_vec4(s.d, r.a.d, r.b.d, r.c.d, r.d.d, w),
     );
 }
 
-// Adds the products of four rows, which start at `at` for the first k and `step` further for each of the others.
+// Adds the products of four rows, whose places for each of the four k are `at`.
 fn add(s: Rows, r: Four, at: vec4u) -> Rows {
     let a = left[at.x];
     let b = left[at.y];
@@ -68,31 +68,31 @@ fn add(s: Rows, r: Four, at: vec4u) -> Rows {
     );
 }
 
-fn store_row(e: Extents, s: Columns, frequency: u32, row: u32, quad: u32) {
-    let quads = (e.columns + 3u) / 4u;
-    let at = (frequency * e.rows + row) * quads + quad;
+fn store_row(e: ProductExtents, s: Columns, frequency: u32, row: u32, vector: u32) {
+    let vectors = (e.columns + 3u) / 4u;
+    let at = (frequency * e.rows + row) * vectors + vector;
     if row >= e.rows {
         return;
     }
-    if quad < quads {
+    if vector < vectors {
         product[at] = s.a;
     }
-    if quad + 1u < quads {
+    if vector + 1u < vectors {
         product[at + 1u] = s.b;
     }
-    if quad + 2u < quads {
+    if vector + 2u < vectors {
         product[at + 2u] = s.c;
     }
-    if quad + 3u < quads {
+    if vector + 3u < vectors {
         product[at + 3u] = s.d;
     }
 }
 
-fn store(e: Extents, s: Rows, frequency: u32, row: u32, quad: u32) {
-    store_row(e, s.a, frequency, row, quad);
-    store_row(e, s.b, frequency, row + 1u, quad);
-    store_row(e, s.c, frequency, row + 2u, quad);
-    store_row(e, s.d, frequency, row + 3u, quad);
+fn store(e: ProductExtents, s: Rows, frequency: u32, row: u32, vector: u32) {
+    store_row(e, s.a, frequency, row, vector);
+    store_row(e, s.b, frequency, row + 1u, vector);
+    store_row(e, s.c, frequency, row + 2u, vector);
+    store_row(e, s.d, frequency, row + 3u, vector);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -107,15 +107,15 @@ fn main(
     let row_blocks = (e.rows + WORKGROUP * 16u - 1u) / (WORKGROUP * 16u);
     let column_blocks = (e.columns + 15u) / 16u;
     let row = (index % row_blocks * WORKGROUP + local) * 16u;
-    let quad = index / row_blocks % column_blocks * 4u;
+    let vector = index / row_blocks % column_blocks * 4u;
     let frequency = min(index / (row_blocks * column_blocks), e.frequencies - 1u);
-    let row_quads = (e.rows + 3u) / 4u;
-    let quads = (e.columns + 3u) / 4u;
+    let row_vectors = (e.rows + 3u) / 4u;
+    let vectors = (e.columns + 3u) / 4u;
     let last = e.depth - 1u;
     let lane = subgroup_lane % 8u;
-    let mine = min(quad + lane % 4u, quads - 1u);
-    let first_quad = row / 4u;
-    let place = min(vec4u(first_quad) + vec4u(0u, 1u, 2u, 3u), vec4u(row_quads - 1u)) + frequency * e.depth * row_quads;
+    let mine = min(vector + lane % 4u, vectors - 1u);
+    let first_vector = row / 4u;
+    let place = min(vec4u(first_vector) + vec4u(0u, 1u, 2u, 3u), vec4u(row_vectors - 1u)) + frequency * e.depth * row_vectors;
 
     let none = Columns(vec4f(0.0), vec4f(0.0), vec4f(0.0), vec4f(0.0));
     let zero = Rows(none, none, none, none);
@@ -127,10 +127,10 @@ fn main(
         let near = k + lane / 4u;
         let far = near + 2u;
         let start = frequency * e.depth;
-        let near_columns = select(vec4f(0.0), right[(start + min(near, last)) * quads + mine], near < e.depth);
-        let far_columns = select(vec4f(0.0), right[(start + min(far, last)) * quads + mine], far < e.depth);
+        let near_columns = select(vec4f(0.0), right[(start + min(near, last)) * vectors + mine], near < e.depth);
+        let far_columns = select(vec4f(0.0), right[(start + min(far, last)) * vectors + mine], far < e.depth);
         let r = Four(columns(near_columns, 0u), columns(near_columns, 4u), columns(far_columns, 0u), columns(far_columns, 4u));
-        let at = min(vec4u(k) + vec4u(0u, 1u, 2u, 3u), vec4u(last)) * row_quads;
+        let at = min(vec4u(k) + vec4u(0u, 1u, 2u, 3u), vec4u(last)) * row_vectors;
         s0 = add(s0, r, at + place.x);
         s1 = add(s1, r, at + place.y);
         s2 = add(s2, r, at + place.z);
@@ -138,9 +138,9 @@ fn main(
     }
 
     if index < e.frequencies * row_blocks * column_blocks {
-        store(e, s0, frequency, row, quad);
-        store(e, s1, frequency, row + 4u, quad);
-        store(e, s2, frequency, row + 8u, quad);
-        store(e, s3, frequency, row + 12u, quad);
+        store(e, s0, frequency, row, vector);
+        store(e, s1, frequency, row + 4u, vector);
+        store(e, s2, frequency, row + 8u, vector);
+        store(e, s3, frequency, row + 12u, vector);
     }
 }

@@ -8,14 +8,15 @@
 
 override INPUT_GRADIENT: bool;
 
-struct Extents {
+struct WeightExtents {
     channels: u32,
     out_channels: u32,
+    splits: u32,  // 1
 }
 
 @group(0) @binding(0) var<storage, read> weight: array<f32>;               // [out_channels, channels, 3, 3]; with INPUT_GRADIENT [channels, out_channels, 3, 3]
-@group(0) @binding(1) var<storage, read> extents: Extents;
-@group(0) @binding(2) var<storage, read_write> transformed: array<vec4f>;  // [36, channels, out_channels] by fours, padded with anything
+@group(0) @binding(1) var<storage, read> extents: WeightExtents;
+@group(0) @binding(2) var<storage, read_write> transformed: array<vec4f>;  // [36, channels, out_channels] as vec4, padded with anything
 
 const ROOT = 1.4142135623730951;
 const HALF_ROOT = 0.7071067811865476;
@@ -33,13 +34,13 @@ fn transform(a: vec4f, b: vec4f, c: vec4f) -> Six {
 }
 
 // Stores a row of frequencies.
-fn store(s: Six, at: u32, step: u32) {
+fn store(s: Six, at: u32, stride: u32) {
     transformed[at] = s.a;
-    transformed[at + step] = s.b;
-    transformed[at + step * 2u] = s.c;
-    transformed[at + step * 3u] = s.d;
-    transformed[at + step * 4u] = s.e;
-    transformed[at + step * 5u] = s.f;
+    transformed[at + stride] = s.b;
+    transformed[at + stride * 2u] = s.c;
+    transformed[at + stride * 3u] = s.d;
+    transformed[at + stride * 4u] = s.e;
+    transformed[at + stride * 5u] = s.f;
 }
 
 // A tap of four weights.
@@ -56,21 +57,21 @@ fn main(
 ) {
     let e = extents;
     let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
-    let quads = (e.out_channels + 3u) / 4u;
-    if index >= e.channels * quads {
+    let vectors = (e.out_channels + 3u) / 4u;
+    if index >= e.channels * vectors {
         return;
     }
-    let channel = index / quads;
-    let output = min(vec4u(index % quads * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(e.out_channels - 1u));
+    let channel = index / vectors;
+    let output = min(vec4u(index % vectors * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(e.out_channels - 1u));
     let start = 9u * select(output * e.channels + channel, channel * e.out_channels + output, INPUT_GRADIENT);
     let left = transform(tap(start, 0u), tap(start, 3u), tap(start, 6u));
     let middle = transform(tap(start, 1u), tap(start, 4u), tap(start, 7u));
     let right = transform(tap(start, 2u), tap(start, 5u), tap(start, 8u));
-    let step = e.channels * quads;
-    store(transform(left.a, middle.a, right.a), index, step);
-    store(transform(left.b, middle.b, right.b), index + step * 6u, step);
-    store(transform(left.c, middle.c, right.c), index + step * 12u, step);
-    store(transform(left.d, middle.d, right.d), index + step * 18u, step);
-    store(transform(left.e, middle.e, right.e), index + step * 24u, step);
-    store(transform(left.f, middle.f, right.f), index + step * 30u, step);
+    let stride = e.channels * vectors;
+    store(transform(left.a, middle.a, right.a), index, stride);
+    store(transform(left.b, middle.b, right.b), index + stride * 6u, stride);
+    store(transform(left.c, middle.c, right.c), index + stride * 12u, stride);
+    store(transform(left.d, middle.d, right.d), index + stride * 18u, stride);
+    store(transform(left.e, middle.e, right.e), index + stride * 24u, stride);
+    store(transform(left.f, middle.f, right.f), index + stride * 30u, stride);
 }

@@ -1,18 +1,18 @@
-// dweight = G' x (sum over the parts of product) x G for every output and channel
+// dweight = G' x (sum over the splits of product) x G for every output and channel
 //
 // The last step of the weight's gradient by Winograd F(4x4, 3x3): the transpose of winograd_weight.wgsl.
 //
 // One invocation computes the weights of one output from four channels. Grid: ceil(out_channels * ceil(channels / 4) / 64)
 // workgroups of 64, folded into y past 65,535.
 
-struct Extents {
+struct WeightExtents {
     channels: u32,
     out_channels: u32,
-    parts: u32,
+    splits: u32,
 }
 
-@group(0) @binding(0) var<storage, read> product: array<vec4f>;      // [parts, 36, out_channels, channels] by fours, padded with anything
-@group(0) @binding(1) var<storage, read> extents: Extents;
+@group(0) @binding(0) var<storage, read> product: array<vec4f>;      // [splits, 36, out_channels, channels] as vec4, padded with anything
+@group(0) @binding(1) var<storage, read> extents: WeightExtents;
 @group(0) @binding(2) var<storage, read_write> dweight: array<f32>;  // [out_channels, channels, 3, 3]
 
 const ROOT = 1.4142135623730951;
@@ -28,19 +28,19 @@ fn transform(a: vec4f, b: vec4f, c: vec4f, d: vec4f, e: vec4f, f: vec4f) -> Thre
     return Three(a + even_0 + even_1, odd_0 + odd_1, f + fma(even_0, vec4f(2.0), 0.5 * even_1));
 }
 
-fn load(e: Extents, at: u32, step: u32) -> vec4f {
+fn load(e: WeightExtents, at: u32, stride: u32) -> vec4f {
     var sum = product[at];
-    for (var part = 1u; part < e.parts; part++) {
-        sum += product[at + part * step * 36u];
+    for (var split = 1u; split < e.splits; split++) {
+        sum += product[at + split * stride * 36u];
     }
     return sum;
 }
 
 // A column of G' x product.
-fn load_column(e: Extents, at: u32, step: u32) -> Three {
+fn load_column(e: WeightExtents, at: u32, stride: u32) -> Three {
     return transform(
-        load(e, at, step), load(e, at + step * 6u, step), load(e, at + step * 12u, step),
-        load(e, at + step * 18u, step), load(e, at + step * 24u, step), load(e, at + step * 30u, step),
+        load(e, at, stride), load(e, at + stride * 6u, stride), load(e, at + stride * 12u, stride),
+        load(e, at + stride * 18u, stride), load(e, at + stride * 24u, stride), load(e, at + stride * 30u, stride),
     );
 }
 
@@ -59,22 +59,22 @@ fn main(
 ) {
     let e = extents;
     let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
-    let quads = (e.channels + 3u) / 4u;
-    let step = e.out_channels * quads;
-    if index >= step {
+    let vectors = (e.channels + 3u) / 4u;
+    let stride = e.out_channels * vectors;
+    if index >= stride {
         return;
     }
-    let c0 = load_column(e, index, step);
-    let c1 = load_column(e, index + step, step);
-    let c2 = load_column(e, index + step * 2u, step);
-    let c3 = load_column(e, index + step * 3u, step);
-    let c4 = load_column(e, index + step * 4u, step);
-    let c5 = load_column(e, index + step * 5u, step);
+    let c0 = load_column(e, index, stride);
+    let c1 = load_column(e, index + stride, stride);
+    let c2 = load_column(e, index + stride * 2u, stride);
+    let c3 = load_column(e, index + stride * 3u, stride);
+    let c4 = load_column(e, index + stride * 4u, stride);
+    let c5 = load_column(e, index + stride * 5u, stride);
     let top = transform(c0.a, c1.a, c2.a, c3.a, c4.a, c5.a);
     let middle = transform(c0.b, c1.b, c2.b, c3.b, c4.b, c5.b);
     let bottom = transform(c0.c, c1.c, c2.c, c3.c, c4.c, c5.c);
-    let channel = index % quads * 4u;
-    let at = 9u * (index / quads * e.channels + channel);
+    let channel = index % vectors * 4u;
+    let at = 9u * (index / vectors * e.channels + channel);
     store_row(top.a.x, top.b.x, top.c.x, at);
     store_row(middle.a.x, middle.b.x, middle.c.x, at + 3u);
     store_row(bottom.a.x, bottom.b.x, bottom.c.x, at + 6u);

@@ -23,11 +23,13 @@ pub mod max_pool;
 pub mod relu;
 pub mod scale;
 mod shaders;
+mod table;
 pub mod targets;
 pub mod upsample;
 
 pub use case::{Fill, OperatorCase};
 pub use epilogue::Epilogue;
+pub use table::{TableField, TableLayout};
 
 use crate::ir::{Argument, Dispatch, Kernel, Shape, ShapeError, folded};
 
@@ -56,6 +58,9 @@ const FAMILIES: &[Family] = &[
     (upsample::cases, upsample::kernels),
 ];
 
+/// The tables of each file that has any.
+const TABLES: &[&[TableLayout]] = &[conv2d::TABLES];
+
 /// Every operator at telling shapes.
 pub fn cases() -> Vec<OperatorCase> {
     FAMILIES.iter().flat_map(|(cases, _)| cases()).collect()
@@ -66,6 +71,11 @@ pub fn kernels() -> Vec<&'static Kernel> {
     let mut kernels: Vec<_> = FAMILIES.iter().flat_map(|(_, kernels)| kernels()).collect();
     kernels.sort_by_key(|kernel| kernel.name);
     kernels
+}
+
+/// The structs that kernels read from buffers as the host lays them out, each once.
+pub fn tables() -> Vec<TableLayout> {
+    TABLES.concat()
 }
 
 /// The inputs as an array of the number that the operator takes.

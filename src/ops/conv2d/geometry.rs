@@ -74,7 +74,7 @@ impl Geometry {
     }
 
     /// The same with the extents of x and y exchanged: those of a kernel that reads dy and writes dx.
-    pub fn swapped(&self) -> Self {
+    pub fn transposed(&self) -> Self {
         Self {
             channels: self.out_channels,
             size: self.out_size,
@@ -91,11 +91,14 @@ impl Geometry {
         format!("n{batch}_c{channels}_o{out_channels}_{h}x{w}_k{k}_s{s}_g{groups}")
     }
 
-    /// The convolution of dy with the turned weight that gives dx, where the stride is 1 and the padding less than the
-    /// kernel.
-    pub fn turned(&self) -> Self {
-        let padding = [0, 1].map(|axis| self.kernel[axis] - 1 - self.padding[axis]);
-        Self { padding, ..self.swapped() }
+    /// The convolution of dy with the weight rotated by 180 degrees that gives dx, where there is one: with stride 1 and less
+    /// padding than kernel.
+    pub fn rotated(&self) -> Option<Self> {
+        let exists = self.stride == [1, 1] && self.padding[0] < self.kernel[0] && self.padding[1] < self.kernel[1];
+        exists.then(|| {
+            let padding = [0, 1].map(|axis| self.kernel[axis] - 1 - self.padding[axis]);
+            Self { padding, ..self.transposed() }
+        })
     }
 
     /// Whether an output pixel sees one input pixel, that at its own place.
@@ -109,10 +112,25 @@ impl Geometry {
         Self { size: row, out_size: row, ..*self }
     }
 
-    /// The extents as words, for kernels that read them from a buffer.
-    pub fn table(&self) -> Vec<u32> {
-        // Operators refuse tensors that do not fit a binding, and bindings stay below 2^32 bytes.
-        self.constants().into_iter().map(|(_, value)| value as u32).collect()
+    /// Whether it is a 9x9 convolution of each channel on its own.
+    pub fn is_depthwise_9x9(&self) -> bool {
+        self.kernel == [9, 9] && self.groups == self.channels && self.out_channels == self.channels
+    }
+
+    /// Whether x and dy are large enough to be bound as vec4 too.
+    pub fn has_vec4(&self) -> bool {
+        self.input().elements() >= 4 && self.output().elements() >= 4
+    }
+
+    /// Whether rows of x are multiples of 4 and the padding is this one, with which the kernels that look for it load x as
+    /// vec4.
+    pub fn has_vec4_rows(&self, padding: usize) -> bool {
+        self.size[1].is_multiple_of(4) && self.padding[1] == padding
+    }
+
+    /// Elements of the weight of an output channel, where there is one group.
+    pub fn taps(&self) -> usize {
+        self.channels * self.kernel[0] * self.kernel[1]
     }
 
     /// Operations of a pass: two for every weight and output pixel.

@@ -7,15 +7,23 @@
 //! needs; [`Conv2dInputGradient`], [`Conv2dWeightGradient`] and [`Conv2dBiasGradient`] are the backward pass. The input
 //! gradient is a transposed convolution and can be differentiated itself.
 
+mod choice;
+mod direct;
+mod direct_weight;
 mod gemm;
 mod geometry;
-mod kernels;
+mod pass;
+mod reference;
+mod registry;
+mod splits;
 mod statistics;
-mod twin;
+mod tables;
+mod taps;
 mod winograd;
 
-pub use kernels::kernels;
+pub use registry::kernels;
 pub use statistics::Conv2dStatistics;
+pub(super) use tables::TABLES;
 
 use super::{Epilogue, OperatorCase};
 use crate::ir::Argument::Input;
@@ -88,11 +96,11 @@ impl Conv2d {
     }
 
     /// What kernels are to compute.
-    fn pass(&self, case: &Case, statistics: bool) -> kernels::Pass {
+    fn pass(&self, case: &Case, statistics: bool) -> pass::Pass {
         let (bias, residual) = (self.bias().map(Input), self.residual().map(Input));
-        let (relu, prepared) = (self.epilogue.relu, case.constant[1]);
-        let half = case.dtypes.input(0) == DType::F16;
-        kernels::Pass { input_gradient: false, bias, residual, relu, prepared, statistics, half }
+        let (relu, prepacked) = (self.epilogue.relu, case.constant[1]);
+        let f16 = case.dtypes.input(0) == DType::F16;
+        pass::Pass { input_gradient: false, bias, residual, relu, prepacked, statistics, f16 }
     }
 
     /// Number of the input that is the bias.
@@ -152,12 +160,12 @@ impl Operator for Conv2d {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        kernels::forward(&Geometry::of(self.geometry(case.inputs)), &self.pass(case, false), case.capabilities)
+        choice::forward(&Geometry::of(self.geometry(case.inputs)), &self.pass(case, false), case.capabilities)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let geometry = Geometry::of(self.geometry(shapes));
-        let y = twin::forward(&geometry, inputs[0], inputs[1], self.bias().map(|number| inputs[number]));
+        let y = reference::forward(&geometry, inputs[0], inputs[1], self.bias().map(|number| inputs[number]));
         vec![self.epilogue.reference(y, self.residual().map(|number| inputs[number]))]
     }
 
@@ -218,12 +226,12 @@ impl Operator for Conv2dInputGradient {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        let half = case.dtypes.input(0) == DType::F16;
-        kernels::backward_input(&Geometry::of(self.geometry(case.inputs)), half, case.capabilities)
+        let f16 = case.dtypes.input(0) == DType::F16;
+        choice::backward_input(&Geometry::of(self.geometry(case.inputs)), f16, case.capabilities)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        vec![twin::backward_input(&Geometry::of(self.geometry(shapes)), inputs[0], inputs[1])]
+        vec![reference::backward_input(&Geometry::of(self.geometry(shapes)), inputs[0], inputs[1])]
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
@@ -262,12 +270,12 @@ impl Operator for Conv2dWeightGradient {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        let halves = [0, 1].into_iter().all(|input| case.dtypes.input(input) == DType::F16);
-        kernels::backward_weight(&Geometry::of(self.geometry(case.inputs)), halves, case.capabilities)
+        let f16 = [0, 1].into_iter().all(|input| case.dtypes.input(input) == DType::F16);
+        choice::backward_weight(&Geometry::of(self.geometry(case.inputs)), f16, case.capabilities)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        vec![twin::backward_weight(&Geometry::of(self.geometry(shapes)), inputs[0], inputs[1])]
+        vec![reference::backward_weight(&Geometry::of(self.geometry(shapes)), inputs[0], inputs[1])]
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
@@ -286,11 +294,11 @@ impl Operator for Conv2dBiasGradient {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        kernels::backward_bias(case.inputs[0])
+        choice::backward_bias(case.inputs[0])
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        vec![twin::backward_bias(shapes[0], inputs[0])]
+        vec![reference::backward_bias(shapes[0], inputs[0])]
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {

@@ -1,7 +1,7 @@
 //! A convolution and the statistics of its result, which batch normalisation needs in training.
 
 use super::geometry::Geometry;
-use super::{Conv2d, kernels};
+use super::{Conv2d, choice};
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 use crate::ops::batch_norm::kernels::followed_by_statistics;
 use crate::ops::batch_norm::twin;
@@ -54,7 +54,7 @@ impl Operator for Conv2dStatistics {
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let geometry = Geometry::of(self.convolution.geometry(case.inputs));
         let forward =
-            |statistics| kernels::forward(&geometry, &self.convolution.pass(case, statistics), case.capabilities);
+            |statistics| choice::forward(&geometry, &self.convolution.pass(case, statistics), case.capabilities);
         let both_ways = |(alone, with): (Variant, Variant)| {
             let with = (with.name != alone.name).then_some(with);
             with.into_iter().chain([followed_by_statistics(alone, case.outputs[0])])

@@ -4,18 +4,21 @@
 //! The points are 0, +-sqrt(2), +-sqrt(1/2) and infinity: with 0, +-1 and +-2 the error is five times as large.
 
 use super::geometry::Geometry;
-use super::kernels::{
-    Pass, WINOGRAD_GRADIENT, WINOGRAD_INPUT, WINOGRAD_OUTPUT, WINOGRAD_PRODUCT, WINOGRAD_PRODUCT_NARROW,
-    WINOGRAD_WEIGHT, WINOGRAD_WEIGHT_GRADIENT, flag, lanes, words,
+use super::pass::{Pass, flag, lanes};
+use super::registry::{
+    WINOGRAD_GRADIENT, WINOGRAD_INPUT, WINOGRAD_OUTPUT, WINOGRAD_PRODUCT, WINOGRAD_PRODUCT_NARROW, WINOGRAD_WEIGHT,
+    WINOGRAD_WEIGHT_GRADIENT,
 };
+use super::tables::{ProductExtents, TileExtents, WeightExtents};
 use crate::ir::Argument::{Input, Output, Scratch, Table};
 use crate::ir::{Accuracy, Argument, Capabilities, Dispatch, Kernel, Prepacking, Variant, folded};
+use crate::ops::table::{word, words};
 
 const NAME: &str = "winograd";
 const FREQUENCIES: usize = 36;
 
-/// Tiles of dw in a part: few enough additions in a row for the transforms, which amplify their error.
-const TILES_A_PART: usize = 512;
+/// Tiles of dw in a split: few enough additions in a row for the transforms, which amplify their error.
+const TILES_A_SPLIT: usize = 512;
 
 fn takes(g: &Geometry) -> bool {
     let [_, width] = g.size;
@@ -28,14 +31,14 @@ fn takes(g: &Geometry) -> bool {
 /// done beforehand.
 pub(super) fn pays(g: &Geometry, pass: &Pass, capabilities: &Capabilities) -> bool {
     let large = g.channels.min(g.out_channels) >= 32;
-    capabilities.is_cpu && large && does_no_harm(pass) && (pass.prepared || blocks(g) >= 8)
+    capabilities.is_cpu && large && does_no_harm(pass) && (pass.prepacked || blocks(g) >= 8)
 }
 
 /// Its error is twice that of the direct kernels. Inference and gradients do not feel that, but in the forward pass of
 /// training it lets twice as many ReLUs that stand within rounding of zero pass what they should stop, or stop what they
 /// should pass.
 fn does_no_harm(pass: &Pass) -> bool {
-    pass.prepared || pass.input_gradient
+    pass.prepacked || pass.input_gradient
 }
 
 /// The same for dw, whose kernel for 3x3 gains more from its sliding rows.
@@ -43,13 +46,13 @@ pub(super) fn pays_for_weight(g: &Geometry, capabilities: &Capabilities) -> bool
     capabilities.is_cpu && g.channels.min(g.out_channels) >= 64 && blocks(g) >= 8
 }
 
-/// y from x, weight and perhaps bias; or dx from dy and weight, where `g` is turned. None where it does not take it.
+/// y from x, weight and perhaps bias; or dx from dy and weight, where `g` is rotated. None where it does not take it.
 pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) -> Option<Variant> {
     if !takes(g) {
         return None;
     }
     let product =
-        Product { parts: 1, depth: g.channels, depth_quads: false, rows: g.out_channels, columns: 4 * blocks(g) };
+        Product { splits: 1, depth: g.channels, depth_vec4: false, rows: g.out_channels, columns: 4 * blocks(g) };
     let weight = one_each(
         &WINOGRAD_WEIGHT,
         vec![("INPUT_GRADIENT", flag(pass.input_gradient))],
@@ -62,22 +65,21 @@ pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
         vec![Scratch(2), pass.bias_argument(), pass.residual_argument(), Table(3), Output(0)],
         g.out_channels * blocks(g),
     );
-    let tables =
-        vec![tiles(g, g.channels), words(&[g.channels, g.out_channels]), product.table(), tiles(g, g.out_channels)];
+    let tables = vec![tiles(g, g.channels), weight_extents(g, 1), product.table(), tiles(g, g.out_channels)];
     let dispatches = vec![weight, input_transform(g, 0), product.dispatch(Table(2), capabilities), output];
     let weight = Prepacking { dispatches: 1, inputs: vec![1], scratch: vec![0] };
     let variant = product.variant(dispatches, tables, capabilities)?.with_prepacking(weight);
     Some(variant.with_accuracy(if does_no_harm(pass) { Accuracy::Full } else { Accuracy::Reduced }))
 }
 
-/// dweight from dy and x, as a sum over parts of the tiles. None where it does not take it.
+/// dweight from dy and x, as a sum over splits of the tiles. None where it does not take it.
 pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Option<Variant> {
     if !takes(g) {
         return None;
     }
     let depth = 4 * blocks(g);
-    let parts = depth.div_ceil(TILES_A_PART);
-    let product = Product { parts, depth, depth_quads: true, rows: g.out_channels, columns: g.channels };
+    let splits = depth.div_ceil(TILES_A_SPLIT);
+    let product = Product { splits, depth, depth_vec4: true, rows: g.out_channels, columns: g.channels };
     let gradient =
         one_each(&WINOGRAD_GRADIENT, Vec::new(), vec![Input(0), Table(1), Scratch(0)], g.out_channels * blocks(g));
     let weight = one_each(
@@ -86,12 +88,7 @@ pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Opti
         vec![Scratch(2), Table(3), Output(0)],
         g.out_channels * g.channels.div_ceil(4),
     );
-    let tables = vec![
-        tiles(g, g.channels),
-        tiles(g, g.out_channels),
-        product.table(),
-        words(&[g.channels, g.out_channels, parts]),
-    ];
+    let tables = vec![tiles(g, g.channels), tiles(g, g.out_channels), product.table(), weight_extents(g, splits)];
     let dispatches = vec![input_transform(g, 1), gradient, product.dispatch(Table(2), capabilities), weight];
     product.variant(dispatches, tables, capabilities)
 }
@@ -102,12 +99,12 @@ fn input_transform(g: &Geometry, input: usize) -> Dispatch {
     one_each(&WINOGRAD_INPUT, Vec::new(), bindings, g.channels * blocks(g))
 }
 
-/// The products at all frequencies: left, `depth` x `rows` and turned, times right, `depth` x `columns`.
+/// The products at all frequencies: left, `depth` x `rows` and transposed, times right, `depth` x `columns`.
 struct Product {
-    parts: usize,
+    splits: usize,
     depth: usize,
-    /// Whether the matrices lie by fours along `depth`, and not along `rows` and `columns`.
-    depth_quads: bool,
+    /// Whether the matrices lie as vec4 along `depth`, and not along `rows` and `columns`.
+    depth_vec4: bool,
     rows: usize,
     columns: usize,
 }
@@ -115,7 +112,7 @@ struct Product {
 impl Product {
     /// Whether tiles of 64 columns would be less than half full.
     fn is_narrow(&self) -> bool {
-        !self.depth_quads && self.columns <= 32
+        !self.depth_vec4 && self.columns <= 32
     }
 
     /// From scratch 0 and 1 to scratch 2.
@@ -132,14 +129,20 @@ impl Product {
         let blocks = self.columns.div_ceil(64) * self.rows.div_ceil(4 * workgroup);
         Dispatch {
             kernel: &WINOGRAD_PRODUCT,
-            constants: vec![("DEPTH_QUADS", flag(self.depth_quads)), ("WORKGROUP", workgroup as f64)],
+            constants: vec![("DEPTH_VEC4", flag(self.depth_vec4)), ("WORKGROUP", workgroup as f64)],
             bindings,
-            workgroups: folded(self.parts * FREQUENCIES * blocks),
+            workgroups: folded(self.splits * FREQUENCIES * blocks),
         }
     }
 
     fn table(&self) -> Vec<u32> {
-        words(&[self.parts, FREQUENCIES, self.depth, self.rows, self.columns])
+        words(&[ProductExtents {
+            splits: word(self.splits),
+            frequencies: word(FREQUENCIES),
+            depth: word(self.depth),
+            rows: word(self.rows),
+            columns: word(self.columns),
+        }])
     }
 
     /// Elements of left, right and the product.
@@ -148,7 +151,7 @@ impl Product {
         vec![
             FREQUENCIES * self.depth * fours(self.rows),
             FREQUENCIES * self.depth * fours(self.columns),
-            FREQUENCIES * self.parts * self.rows * fours(self.columns),
+            FREQUENCIES * self.splits * self.rows * fours(self.columns),
         ]
     }
 
@@ -173,7 +176,19 @@ fn blocks(g: &Geometry) -> usize {
 /// The extents of a tensor of so many channels and its tiles.
 fn tiles(g: &Geometry, channels: usize) -> Vec<u32> {
     let [height, width] = g.size;
-    words(&[g.batch, channels, height, width, height.div_ceil(8), width.div_ceil(8)])
+    words(&[TileExtents {
+        batch: word(g.batch),
+        channels: word(channels),
+        height: word(height),
+        width: word(width),
+        blocks_y: word(height.div_ceil(8)),
+        blocks_x: word(width.div_ceil(8)),
+    }])
+}
+
+/// The extents of the weight, whose gradient comes in so many splits.
+fn weight_extents(g: &Geometry, splits: usize) -> Vec<u32> {
+    words(&[WeightExtents { channels: word(g.channels), out_channels: word(g.out_channels), splits: word(splits) }])
 }
 
 /// A dispatch of one invocation an item in workgroups of 64.

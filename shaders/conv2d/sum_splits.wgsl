@@ -1,12 +1,12 @@
-// dw[e] = sum over k of parts[k, e]
+// dw[e] = sum over k of splits[k, e]
 //
-// Adds the parts of a weight gradient in ascending order, so that a run repeats to the bit. One invocation computes one
+// Adds the splits of a weight gradient in ascending order, so that a run repeats to the bit. One invocation computes one
 // element. Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.
 
-override PARTS: u32;
+override SPLITS: u32;
 override ELEMENTS: u32;
 
-@group(0) @binding(0) var<storage, read> parts: array<f32>;   // [PARTS, ELEMENTS]
+@group(0) @binding(0) var<storage, read> splits: array<f32>;    // [SPLITS, ELEMENTS]
 @group(0) @binding(1) var<storage, read_write> dw: array<f32>;  // [ELEMENTS]
 
 @compute @workgroup_size(64)
@@ -20,8 +20,8 @@ fn main(
         return;
     }
     var sum = 0.0;
-    for (var part = 0u; part < PARTS; part++) {
-        sum += parts[part * ELEMENTS + index];
+    for (var split = 0u; split < SPLITS; split++) {
+        sum += splits[split * ELEMENTS + index];
     }
     dw[index] = sum;
 }

@@ -1,4 +1,4 @@
-//! The float64 twins, in the loops of the plain kernels.
+//! The float64 references, in the loops of the plain kernels.
 
 use super::geometry::Geometry;
 use crate::ir::Shape;
