@@ -20,6 +20,7 @@ mod loss_scale;
 mod max_pool;
 mod portability;
 mod recompute;
+mod reflection;
 mod relu;
 mod scale;
 mod targets;

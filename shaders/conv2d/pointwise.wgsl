@@ -134,7 +134,7 @@ fn start(output: u32) -> Pixels {
 }
 
 // What follows the convolution.
-fn finish(value: vec4f, at: u32) -> vec4f {
+fn finish_vec4(value: vec4f, at: u32) -> vec4f {
     var result = value;
     if RESIDUAL {
         result += vec4f(residual[at]);
@@ -153,16 +153,16 @@ fn store_vec4(e: Extents, to: u32, output: u32, a: vec4f, b: vec4f, c: vec4f, d:
         return;
     }
     if output < e.out_channels {
-        y[at] = vec4<Y>(finish(a, at));
+        y[at] = vec4<Y>(finish_vec4(a, at));
     }
     if OUTPUTS_A_LANE > 1u && output + 1u < e.out_channels {
-        y[at + vectors] = vec4<Y>(finish(b, at + vectors));
+        y[at + vectors] = vec4<Y>(finish_vec4(b, at + vectors));
     }
     if OUTPUTS_A_LANE > 2u && output + 2u < e.out_channels {
-        y[at + vectors * 2u] = vec4<Y>(finish(c, at + vectors * 2u));
+        y[at + vectors * 2u] = vec4<Y>(finish_vec4(c, at + vectors * 2u));
     }
     if OUTPUTS_A_LANE > 2u && output + 3u < e.out_channels {
-        y[at + vectors * 3u] = vec4<Y>(finish(d, at + vectors * 3u));
+        y[at + vectors * 3u] = vec4<Y>(finish_vec4(d, at + vectors * 3u));
     }
 }
 

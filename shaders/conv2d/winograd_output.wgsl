@@ -57,7 +57,7 @@ fn load_column(at: u32, stride: u32) -> Four {
 }
 
 // What follows the convolution.
-fn finish(value: vec4f, at: u32) -> vec4f {
+fn finish_vec4(value: vec4f, at: u32) -> vec4f {
     var result = value;
     if RESIDUAL {
         result += vec4f(residual[at]);
@@ -71,9 +71,9 @@ fn finish(value: vec4f, at: u32) -> vec4f {
 fn store_row(e: TileExtents, near: vec4f, far: vec4f, plane: u32, row: u32, column: u32) {
     if row < e.height {
         let at = (plane + row * e.width + column) / 4u;
-        y[at] = vec4<Y>(finish(near, at));
+        y[at] = vec4<Y>(finish_vec4(near, at));
         if column + 4u < e.width {
-            y[at + 1u] = vec4<Y>(finish(far, at + 1u));
+            y[at + 1u] = vec4<Y>(finish_vec4(far, at + 1u));
         }
     }
 }

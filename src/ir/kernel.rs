@@ -39,12 +39,12 @@ impl Kernel {
     /// Whether it can be compiled for tensors of which those of `f16` are stored as F16.
     pub fn accepts(&self, f16: F16Bindings) -> bool {
         let same = |bindings: &[usize]| bindings.iter().all(|&it| f16.contains(it) == f16.contains(bindings[0]));
-        f16.is_subset(self.f16_bindings()) && self.aliases().all(|alias| same(&self.bindings_of(alias)))
+        f16.is_subset(self.f16_bindings()) && self.aliases().iter().all(|alias| same(&alias.bindings))
     }
 
     /// All bindings that it can take as F16.
     pub fn f16_bindings(&self) -> F16Bindings {
-        self.aliases().flat_map(|alias| self.bindings_of(alias)).collect()
+        self.aliases().iter().flat_map(|alias| alias.bindings.iter().copied()).collect()
     }
 
     /// The WGSL for tensors of which those of `f16`, which it must accept, are stored as F16.
@@ -52,13 +52,14 @@ impl Kernel {
         if f16 == F16Bindings::NONE {
             return Cow::Borrowed(self.source);
         }
-        let mut source = format!("enable f16;\n{}", self.source);
+        let mut source = self.source.to_string();
         for alias in self.aliases() {
-            if self.bindings_of(alias).into_iter().any(|binding| f16.contains(binding)) {
-                source = source.replace(&format!("alias {alias} = f32;"), &format!("alias {alias} = f16;"));
+            if alias.bindings.iter().any(|&binding| f16.contains(binding)) {
+                // As long as before, so that the places of the others stay the same.
+                source.replace_range(alias.dtype..alias.dtype + "f32".len(), "f16");
             }
         }
-        Cow::Owned(source)
+        Cow::Owned(format!("enable f16;\n{source}"))
     }
 
     /// This kernel, which is made for cooperative matrices of 8 x 8, for those of 16 x 16: WGSL has no `override` for types.
@@ -68,17 +69,72 @@ impl Kernel {
         Self { name, source: source.leak(), summary: self.summary }
     }
 
-    /// The names that stand for the element types of tensors.
-    fn aliases(&self) -> impl Iterator<Item = &'static str> {
-        self.source.lines().filter_map(|line| line.strip_prefix("alias ")?.strip_suffix(" = f32;"))
+    /// What stands for the dtypes of tensors.
+    fn aliases(&self) -> Vec<Alias> {
+        let statements = |keyword| wgsl::statements(self.source, keyword);
+        let bindings: Vec<_> = statements("binding").map(|(_, statement)| wgsl::tokens(statement)).collect();
+        let alias = |(at, statement): (usize, &'static str)| {
+            let [("alias", _), (name, _), ("=", _), ("f32", dtype)] = wgsl::tokens(statement)[..] else { return None };
+            let of_alias = bindings.iter().filter_map(|tokens| binding_of(tokens, name));
+            Some(Alias { dtype: at + dtype, bindings: of_alias.collect() })
+        };
+        statements("alias").filter_map(alias).collect()
+    }
+}
+
+/// A name that stands for the dtype of a tensor.
+struct Alias {
+    /// Where the source says which: `f32`.
+    dtype: usize,
+    /// The bindings that are arrays of it or of vectors of it.
+    bindings: Vec<usize>,
+}
+
+/// The number of a binding, declared as `binding(number)` and so on, if it is an array of `alias` or of vectors of it.
+fn binding_of(tokens: &[(&str, usize)], alias: &str) -> Option<usize> {
+    let words: Vec<&str> = tokens.iter().map(|&(token, _)| token).collect();
+    let is_array = words.ends_with(&[":", "array", "<", alias, ">"])
+        || words.ends_with(&[":", "array", "<", "vec4", "<", alias, ">", ">"]);
+    let ["binding", "(", number, ")", ..] = words[..] else { return None };
+    number.parse().ok().filter(|_| is_array)
+}
+
+/// As much of the syntax of WGSL as tells where declarations are.
+mod wgsl {
+    /// Each `keyword` outside of comments with what follows up to a semicolon, and where it is.
+    pub fn statements(source: &'static str, keyword: &'static str) -> impl Iterator<Item = (usize, &'static str)> {
+        source.match_indices(keyword).filter_map(move |(at, _)| {
+            let line = source[..at].rsplit('\n').next().unwrap_or_default();
+            let is_word =
+                !line.ends_with(is_part_of_word) && !source[at + keyword.len()..].starts_with(is_part_of_word);
+            let end = source[at..].find(';')?;
+            (is_word && !line.contains("//")).then_some((at, &source[at..at + end]))
+        })
     }
 
-    /// The bindings that are arrays of `alias` or of vectors of it.
-    fn bindings_of(&self, alias: &str) -> Vec<usize> {
-        let types = [format!("array<{alias}>"), format!("array<vec4<{alias}>>")];
-        let number = |line: &str| line.split_once("@binding(")?.1.split_once(')')?.0.parse().ok();
-        let of_alias = self.source.lines().filter(|line| types.iter().any(|array| line.contains(array)));
-        of_alias.filter_map(number).collect()
+    /// The words and signs of a statement and where they are, without comments.
+    pub fn tokens(statement: &str) -> Vec<(&str, usize)> {
+        let mut tokens = Vec::new();
+        let mut at = 0;
+        while let Some(first) = statement[at..].chars().next() {
+            let rest = &statement[at..];
+            let length = if rest.starts_with("//") {
+                rest.find('\n').unwrap_or(rest.len())
+            } else if is_part_of_word(first) {
+                rest.find(|c| !is_part_of_word(c)).unwrap_or(rest.len())
+            } else {
+                first.len_utf8()
+            };
+            if !rest.starts_with("//") && !first.is_whitespace() {
+                tokens.push((&rest[..length], at));
+            }
+            at += length;
+        }
+        tokens
+    }
+
+    fn is_part_of_word(c: char) -> bool {
+        c.is_alphanumeric() || c == '_'
     }
 }
 
@@ -160,5 +216,18 @@ mod tests {
         let source = KERNEL.source_for([3].into_iter().collect());
         assert!(source.starts_with("enable f16;\nalias X = f32;\nalias Y = f16;\n"), "{source}");
         assert_eq!(KERNEL.source_for(F16Bindings::NONE), KERNEL.source);
+    }
+
+    #[test]
+    fn declarations_are_found_however_they_are_wrapped() {
+        let source = "// alias Z = f32;\nalias  X\n    = f32;  // as stored\nalias Y=f32; alias Rows = array<X, 4>;\n\
+            @binding(1) @group(0) var<storage, read>  // x\n    x: array<\n        vec4<X>>;\n\
+            @group(0)\n@binding(0)\nvar<storage, read_write> y : array<Y>;";
+        let kernel = Kernel { source, ..KERNEL };
+        assert_eq!(kernel.f16_bindings(), [0, 1].into_iter().collect());
+        assert_eq!(
+            kernel.source_for([1].into_iter().collect()),
+            format!("enable f16;\n{}", source.replace("X\n    = f32", "X\n    = f16"))
+        );
     }
 }
