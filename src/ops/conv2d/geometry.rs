@@ -1,7 +1,9 @@
 //! The extents of a convolution.
 
-use super::NAME;
 use crate::ir::{Shape, ShapeError};
+
+/// Who refuses shapes.
+pub(super) const NAME: &str = "conv2d";
 
 /// All extents of one convolution, forward or backward; pairs are (vertical, horizontal).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

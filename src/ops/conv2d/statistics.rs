@@ -1,21 +1,12 @@
 //! A convolution and the statistics of its result, which batch normalisation needs in training.
 
+use super::choice;
 use super::geometry::Geometry;
-use super::{Conv2d, choice};
+use super::operators::Conv2dStatistics;
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ops::Epilogue;
 use crate::ops::batch_norm::kernels::followed_by_statistics;
 use crate::ops::batch_norm::twin;
-use crate::ops::{Epilogue, Fill, OperatorCase};
-
-/// The inputs of a [`Conv2d`] without epilogue -> (y `[N, O, OH, OW]`, mean `[O]`, biased variance `[O]` of y's channels).
-///
-/// Kernels that hold many pixels of a channel at a time write the moments of these, from which the statistics follow
-/// without reading y again; behind all others y is read once more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Conv2dStatistics {
-    /// What computes y.
-    pub convolution: Conv2d,
-}
 
 impl Operator for Conv2dStatistics {
     fn name(&self) -> &'static str {
@@ -75,33 +66,4 @@ impl Operator for Conv2dStatistics {
         // Three operations an element for the statistics.
         Cost::new(convolution.flops + 3.0 * outputs[0].elements() as f64, inputs, outputs)
     }
-}
-
-pub(super) fn cases() -> Vec<OperatorCase> {
-    // Batch, channels, height, width; outputs, kernel; stride; padding; groups; bias.
-    let geometries = [
-        ([2, 8, 8, 16], [12, 3, 3], 1, 1, 1, true),
-        ([3, 4, 7, 9], [9, 3, 3], 1, 0, 1, false),
-        ([3, 4, 6, 10], [5, 1, 1], 1, 0, 1, true),
-        ([2, 8, 4, 6], [24, 1, 1], 1, 0, 1, false),
-        ([2, 3, 11, 9], [18, 3, 3], 2, 1, 1, true),
-        ([2, 6, 9, 9], [6, 3, 3], 1, 1, 3, false),
-        ([1, 1, 1, 1], [1, 1, 1], 1, 0, 1, false),
-    ];
-    let case =
-        |(x, [o, kh, kw], stride, padding, groups, bias): ([usize; 4], [usize; 3], usize, usize, usize, bool)| {
-            let (stride, padding) = ([stride; 2], [padding; 2]);
-            let convolution = Conv2d { stride, padding, groups, bias, epilogue: Epilogue::NONE };
-            let mut shapes: Vec<Shape> = vec![x.into(), [o, x[1] / groups, kh, kw].into()];
-            shapes.extend(bias.then(|| [o].into()));
-            let wanted = if bias { &[0, 1, 2][..] } else { &[0, 1] };
-            // Positive inputs, so that the mean is not itself rounding. Where y is stored as F16, the kernels that read it
-            // again give the statistics of the rounded y.
-            OperatorCase::new(Conv2dStatistics { convolution }, &shapes)
-                .fill(0, Fill::Uniform(0.0, 1.0))
-                .f16_tolerance(1e-3)
-                .differentiate(wanted)
-                .differentiate_outputs(1)
-        };
-    geometries.map(case).to_vec()
 }
