@@ -14,9 +14,9 @@
 @group(0) @binding(1) var<storage, read> gradient: array<f32>;             // [elements] g
 @group(0) @binding(2) var<storage, read_write> first_moment: array<f32>;   // [elements] m
 @group(0) @binding(3) var<storage, read_write> second_moment: array<f32>;  // [elements] v
-@group(0) @binding(4) var<storage, read> hyper: Hyper;                     // [8]
+@group(0) @binding(4) var<storage, read> hyper: AdamWHyper;                // [8]
 
-struct Hyper {
+struct AdamWHyper {
     decay: f32,                // 1 - lr wd
     one_minus_beta1: f32,
     beta2: f32,

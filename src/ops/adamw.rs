@@ -4,7 +4,8 @@ use crate::ir::Argument::Input;
 use crate::ir::{Case, Cost, Operator, Shape, ShapeError, Variant};
 
 use super::shaders::kernels;
-use super::{OperatorCase, one_invocation_an_item};
+use super::table::table;
+use super::{OperatorCase, TableLayout, one_invocation_an_item};
 
 kernels! { "adamw":
     UPDATE, "update", "p, m, v = AdamW(p, g, m, v), in place";
@@ -35,19 +36,35 @@ impl AdamWSettings {
     /// 1 - beta2, sqrt(1 - beta2^step), eps, lr / (1 - beta1^step), 1; computed in float64 as PyTorch does.
     pub fn hyper(&self, step: u64, learning_rate: f64) -> [f32; 8] {
         let correction = |beta: f64| 1.0 - beta.powf(step as f64);
-        [
-            1.0 - learning_rate * self.weight_decay,
-            1.0 - self.beta1,
-            self.beta2,
-            1.0 - self.beta2,
-            correction(self.beta2).sqrt(),
-            self.eps,
-            learning_rate / correction(self.beta1),
-            1.0,
-        ]
-        .map(|number| number as f32)
+        bytemuck::cast(AdamWHyper {
+            decay: (1.0 - learning_rate * self.weight_decay) as f32,
+            one_minus_beta1: (1.0 - self.beta1) as f32,
+            beta2: self.beta2 as f32,
+            one_minus_beta2: (1.0 - self.beta2) as f32,
+            root_of_correction2: correction(self.beta2).sqrt() as f32,
+            eps: self.eps as f32,
+            step_size: (learning_rate / correction(self.beta1)) as f32,
+            gradient_scale: 1.0,
+        })
     }
 }
+
+table! {
+    /// The contents of [`AdamW`]'s input `hyper`.
+    struct AdamWHyper {
+        decay: f32,
+        one_minus_beta1: f32,
+        beta2: f32,
+        one_minus_beta2: f32,
+        root_of_correction2: f32,
+        eps: f32,
+        step_size: f32,
+        gradient_scale: f32,
+    }
+}
+
+/// The layouts of this file.
+pub(super) const TABLES: &[TableLayout] = &[AdamWHyper::LAYOUT];
 
 /// (parameter, gradient, first moment, second moment, hyper \[8\]) -> nothing: overwrites the parameter and both
 /// moments with those of the next step. The first four have one shape; `hyper` is of [`AdamWSettings::hyper`].

@@ -2,14 +2,15 @@
 
 use crate::ir::Argument::{Input, Output, Scratch};
 use crate::ir::{Argument, Capabilities, Dispatch, Kernel, Shape, Variant, folded};
-use crate::ops::Epilogue;
 use crate::ops::shaders::kernels;
+use crate::ops::table::table;
+use crate::ops::{Epilogue, TableLayout};
 
 kernels! { "batch_norm":
     STATISTICS, "statistics", "mean and biased variance of each channel, or of pieces of it";
     STATISTICS_VEC4, "statistics_vec4", "the same, four elements a load";
     STATISTICS_MERGE, "statistics_merge", "joins the statistics of a channel's pieces";
-    STATISTICS_OF_PARTS, "statistics_of_parts", "the same of many parts, from their counts and moments";
+    STATISTICS_OF_SPLITS, "statistics_of_splits", "the same of many splits, from their counts and moments";
     NORMALISE, "normalise", "y = [relu] (gamma (x - mean) / sqrt(variance + eps) + beta [+ residual])";
     NORMALISE_VEC4, "normalise_vec4", "the same, four elements an invocation";
     BACKWARD_SUMS, "backward_sums", "dgamma and dbeta of each channel, or of pieces of it";
@@ -68,24 +69,44 @@ pub(in crate::ops) fn followed_by_statistics(mut variant: Variant, y: &Shape) ->
     variant
 }
 
-/// Mean and biased variance as outputs 1 and 2 from `moments`, the (count, mean, sum of squared deviations) of each part of
-/// each channel, where `extents` holds the numbers of channels and of parts a channel.
-pub(in crate::ops) fn statistics_of_parts(
+/// Mean and biased variance as outputs 1 and 2 from `moments`, those of each split of each channel, whose numbers `extents` holds:
+/// [`MomentsExtents`].
+pub(in crate::ops) fn statistics_of_splits(
     channels: usize,
-    parts: usize,
+    splits: usize,
     moments: Argument,
     extents: Argument,
 ) -> Dispatch {
     /// Joined in a row: with fewer, the lanes would mostly wait for each other.
-    const PARTS_A_LANE: usize = 16;
-    let lanes = parts.div_ceil(PARTS_A_LANE).next_power_of_two().min(64);
+    const SPLITS_A_LANE: usize = 16;
+    let lanes = splits.div_ceil(SPLITS_A_LANE).next_power_of_two().min(64);
     Dispatch {
-        kernel: &STATISTICS_OF_PARTS,
+        kernel: &STATISTICS_OF_SPLITS,
         constants: vec![("LANES", lanes as f64)],
         bindings: vec![moments, extents, Output(1), Output(2)],
         workgroups: folded((channels * lanes).div_ceil(64)),
     }
 }
+
+table! {
+    /// Number, mean and sum of squared deviations from that mean of some elements.
+    pub(in crate::ops) struct Moments {
+        count: f32,
+        mean: f32,
+        squares: f32,
+    }
+}
+
+table! {
+    /// The extents of the [`Moments`] of a tensor's channels.
+    pub(in crate::ops) struct MomentsExtents {
+        channels: u32,
+        splits: u32,
+    }
+}
+
+/// The layouts of this file.
+pub(in crate::ops) const TABLES: &[TableLayout] = &[Moments::LAYOUT, MomentsExtents::LAYOUT];
 
 impl Planes {
     /// With loads as wide as the planes allow, one an invocation.

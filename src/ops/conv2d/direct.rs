@@ -8,8 +8,8 @@ use super::registry::{BACKWARD_INPUT, DEPTHWISE_9X9, FORWARD, FORWARD_3X3, GROUP
 use super::tables::Extents;
 use crate::ir::Argument::{Input, Output, Scratch, Table};
 use crate::ir::{Argument, Capabilities, Dispatch, Kernel, Variant, folded};
-use crate::ops::batch_norm::kernels::statistics_of_parts;
-use crate::ops::table::words;
+use crate::ops::batch_norm::kernels::{Moments, MomentsExtents, statistics_of_splits};
+use crate::ops::table::{word, words};
 
 /// One output an invocation, any convolution.
 pub(super) fn plain(g: &Geometry, pass: &Pass) -> Variant {
@@ -147,9 +147,10 @@ fn in_splits(
     let name = names[usize::from(pass.statistics)];
     let mut variant = variant(name, kernel, g, pass, &constants, bindings, workgroups);
     if pass.statistics {
-        variant.dispatches.push(statistics_of_parts(g.out_channels, splits, Scratch(0), Table(1)));
-        variant.tables.push(vec![g.out_channels as u32, splits as u32]);
-        variant.with_scratch(vec![3 * splits * g.out_channels])
+        let extents = MomentsExtents { channels: word(g.out_channels), splits: word(splits) };
+        variant.dispatches.push(statistics_of_splits(g.out_channels, splits, Scratch(0), Table(1)));
+        variant.tables.push(words(&[extents]));
+        variant.with_scratch(vec![size_of::<Moments>() / 4 * splits * g.out_channels])
     } else {
         // The binding needs some buffer that is written by nobody else.
         variant.with_scratch(vec![4])

@@ -3,7 +3,7 @@
 // Computes: 64 / LANES channels per workgroup. LANES lanes share a channel: each joins every LANES-th split in order,
 //   then the lanes' are joined pairwise.
 // Grid: ceil(channels * LANES / 64) workgroups of 64, folded into y past 65,535.
-// Memory: parts holds 12 bytes per split. Workgroup memory: the moments of the 64 lanes.
+// Memory: splits holds 12 bytes per split. Workgroup memory: the moments of the 64 lanes.
 // Why: a convolution that holds a split of its result writes the split's moments, so that its result need not be read
 //   again. The extents come from a buffer and not from `override` constants: few pipelines serve all shapes.
 // Measured: lavapipe, 2 cores, forward convolutions of a training step of DITN-W32, 256x256, batch 2: this takes 34 to
@@ -16,12 +16,12 @@ override LANES: u32;  // a power of two up to 64
 // Number, mean and sum of squared deviations from that mean.
 struct Moments { count: f32, mean: f32, squares: f32 }
 
-struct Extents { channels: u32, parts: u32 }
+struct MomentsExtents { channels: u32, splits: u32 }
 
-@group(0) @binding(0) var<storage, read> parts: array<Moments>;        // [channels, parts]
-@group(0) @binding(1) var<storage, read> extents: Extents;
-@group(0) @binding(2) var<storage, read_write> mean: array<f32>;       // [channels]
-@group(0) @binding(3) var<storage, read_write> variance: array<f32>;   // [channels] biased
+@group(0) @binding(0) var<storage, read> splits: array<Moments>;      // [channels, splits]
+@group(0) @binding(1) var<storage, read> extents: MomentsExtents;
+@group(0) @binding(2) var<storage, read_write> mean: array<f32>;      // [channels]
+@group(0) @binding(3) var<storage, read_write> variance: array<f32>;  // [channels] biased
 
 var<workgroup> of_lanes: array<Moments, 64>;
 
@@ -43,8 +43,8 @@ fn main(
     let channel = min(index, e.channels - 1u);
     let first = lane % LANES;
     var moments = Moments(0.0, 0.0, 0.0);
-    for (var part = first; part < e.parts; part += LANES) {
-        moments = join(moments, parts[channel * e.parts + part]);
+    for (var split = first; split < e.splits; split += LANES) {
+        moments = join(moments, splits[channel * e.splits + split]);
     }
     of_lanes[lane] = moments;
     for (var half = LANES / 2u; half > 0u; half /= 2u) {
