@@ -15,6 +15,7 @@ mod fusion;
 mod gate;
 mod gather_channels;
 mod global_average_pool;
+mod headers;
 mod loss;
 mod loss_scale;
 mod max_pool;

@@ -1,7 +1,11 @@
 // db[o] = sum over n, i, j of dy[n, o, i, j]
 //
-// One workgroup of 64 computes one channel: each invocation sums every 64th element, sample by sample, and the 64 sums
-// are added up as a tree. Grid: OUT_CHANNELS workgroups, folded into y past 65,535.
+// Computes: one channel per workgroup; a lane sums every 64th pixel, sample by sample.
+// Grid: OUT_CHANNELS workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring lanes read neighbouring pixels. Workgroup memory: the sums of the 64 lanes, which are added as a
+//   tree, always in the same order.
+// Why: the plain kernel.
+// Measured: not measured.
 
 override BATCH: u32;
 override OUT_CHANNELS: u32;

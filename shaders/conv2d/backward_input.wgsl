@@ -1,7 +1,12 @@
 // dx[n, c, h, w] = sum over o, u, v of weight[o, c - g C/G, u, v] * dy[n, o, (h + PY - u) / SY, (w + PX - v) / SX]
 //
-// The gradient of forward.wgsl for x: o runs over the outputs of c's group g; only whole, in-range quotients count.
-// One invocation computes one element of dx. Grid: ceil(elements / 64) workgroups of 64, folded into y past 65,535.
+// o counts the outputs of c's group g; only quotients that are whole and inside dy count.
+//
+// Computes: one element of dx per invocation.
+// Grid: ceil(elements / 64) workgroups of 64, folded into y past 65,535.
+// Memory: of the taps only every STRIDE_Y-th row and STRIDE_X-th column is read, those that make the quotients whole.
+// Why: the plain kernel: the gradient of forward.wgsl for x.
+// Measured: the others compare themselves with it.
 
 override BATCH: u32;
 override CHANNELS: u32;

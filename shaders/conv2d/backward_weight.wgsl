@@ -1,9 +1,12 @@
-// splits[k, o, c, u, v] = sum over the samples n of split k, i, j of dy[n, o, i, j] * x[n, g C/G + c, i SY + u - PY, j SX + v - PX]
+// splits[k, o, c, u, v] = sum over the samples n of split k, over i, j of
+//     dy[n, o, i, j] * x[n, g C/G + c, i SY + u - PY, j SX + v - PX]
 //
-// The gradient of forward.wgsl for the weight, in SPLITS splits of ceil(BATCH / SPLITS) samples; sum_splits.wgsl adds them
-// up (with SPLITS = 1 the one split is the gradient). Rows and samples are summed on their own first, which keeps the
-// rounding error of long sums small. One invocation computes one weight of one split.
+// Computes: one weight of one split per invocation; a split is ceil(BATCH / SPLITS) samples.
 // Grid: ceil(SPLITS * weights / 64) workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring invocations read overlapping x and the same dy.
+// Why: the plain kernel: the gradient of forward.wgsl for the weight. sum_splits.wgsl adds the splits; a single one is
+//   the gradient. Rows and samples are summed on their own first, which keeps the rounding error of long sums small.
+// Measured: the others compare themselves with it.
 
 override BATCH: u32;
 override CHANNELS: u32;

@@ -1,20 +1,32 @@
-// splits[k, o, c, u, v] = sum over the samples n of split k, i, j of dy[n, o, i, j] * x[n, c, i + u - PY, j + v - PX]
+// splits[p, o, c, u, v] = sum over the samples n of split p, over i, j of
+//     dy[n, o, i, j] * x[n, c, i + u - PY, j + v - PX], u, v in 0..3
 //
-// The gradient of a 3x3 convolution with stride 1 for its weight, in `splits` splits of ceil(batch / splits) samples
-// that sum_splits.wgsl adds up (with one split it is the gradient).
+// 3x3 kernels with stride 1, one group.
 //
-// Made for adapters where loads cost most. Lanes of a subgroup stand for channels c and share 8 outputs o: lane l (of 0
-// to 7) loads four pixels of dy of output l, subgroupBroadcast hands them to all, and each lane multiplies them with the
-// 3x6 pixels of its own channel around them, of which it keeps two rows while it goes down a column of vec4.
-// One invocation computes 8 outputs x 9 taps of one channel, one workgroup WORKGROUP channels, at most one subgroup.
-// Every invocation runs to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a
-// buffer and not from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a
-// second.
-// Grid: splits * ceil(out_channels / 8) * ceil(channels / WORKGROUP) workgroups, channels first, folded into y past
-// 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+// Computes: the nine taps from one channel c to 8 outputs, of one split, per invocation; a workgroup, at most one
+//   subgroup, computes WORKGROUP channels. A split is ceil(batch / splits) samples.
+// Grid: splits * ceil(out_channels / 8) * ceil(channels / WORKGROUP) workgroups of WORKGROUP, channels first, folded
+//   into y past 65,535. Subgroups have 8 lanes or more; WORKGROUP is a multiple of 8 and at most a subgroup.
+// Memory: lanes stand for channels c and share 8 outputs o: lane l of 0 to 7 loads four pixels of dy of output l, and
+//   subgroupBroadcast hands them to all. Each lane multiplies them with the 3x6 pixels of its own channel that they
+//   meet, and goes down the rows i, keeping two of the three rows:
 //
-// On lavapipe (2 cores, subgroups of 8; GFLOP/s by CPU time, backward_weight.wgsl in brackets): 64->64 64x64 batch 4 39
-// (0.7), 16->16 24x24 batch 8 24 to 36 (0.5), 64->64 3x3 batch 8 10 (1.1).
+//     step i      top = row i - PY,  middle = row i + 1 - PY,  bottom = row i + 2 - PY (loaded)
+//     step i + 1  top = middle,      middle = bottom,          bottom = row i + 3 - PY (loaded)
+//
+//   Four pixels d of dy and a row p0 .. p5 of x add to the three taps of a row:
+//
+//     d.x *    p0  p1  p2
+//     d.y *        p1  p2  p3
+//     d.z *            p2  p3  p4
+//     d.w *                p3  p4  p5      each line adds to taps v = 0, 1, 2
+//
+//   With VEC4 dy and p1 .. p4 are one vec4 load each.
+// Why: for CPU adapters, where loads cost most. A column of four outputs is summed on its own first, which keeps the
+//   rounding error of long sums small. sum_splits.wgsl adds the splits; a single one is the gradient. Every invocation
+//   runs to the end, for the broadcasts. The extents come from a buffer: one pipeline serves all shapes.
+// Measured: lavapipe, 2 cores, subgroups of 8; GFLOP/s by CPU time, backward_weight.wgsl in brackets: 64->64 64x64
+//   batch 4 39 (0.7), 16->16 24x24 batch 8 24 to 36 (0.5), 64->64 3x3 batch 8 10 (1.1). VEC4 gains a tenth to a third.
 
 override WORKGROUP: u32;
 override VEC4: bool;  // width is a multiple of 4 and padding_x is 1: load as vec4, which gains a tenth to a third

@@ -1,14 +1,26 @@
-// splits[p, c, u, v] = sum over the samples n of split p, i, j of dy[n, c, i, j] * x[n, c, i + u - PY, j + v - PX]
+// splits[p, c, u, v] = sum over the samples n of split p, over i, j of
+//     dy[n, c, i, j] * x[n, c, i + u - PY, j + v - PX], u, v in 0..9
 //
-// The gradient for the weight of a depthwise 9x9 convolution with stride 1, in `splits` splits of ceil(batch / splits)
-// samples that sum_splits.wgsl adds up (with one split it is the gradient).
+// Depthwise 9x9 kernels with stride 1.
 //
-// One invocation computes the 81 weights of one channel: it goes down a column of eight outputs with nine rows of 16
-// inputs at hand, of which each step drops one and loads one. A workgroup computes WORKGROUP channels. The extents come
-// from a buffer and not from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter
-// half a second. Grid: splits * ceil(channels / WORKGROUP) workgroups, channels first, folded into y past 65,535.
+// Computes: the 81 weights of one channel, of one split, per invocation; a workgroup computes WORKGROUP channels. A
+//   split is ceil(batch / splits) samples.
+// Grid: splits * ceil(channels / WORKGROUP) workgroups of WORKGROUP, channels first, folded into y past 65,535.
+// Memory: an invocation goes down a column of eight outputs with nine rows of 16 inputs in registers, of which each
+//   step drops one and loads one. In step i the taps of row u take register r[u], which then holds row i + u - PY of x;
+//   with PY = 4:
 //
-// On lavapipe (2 cores; GFLOP/s by CPU time, backward_weight.wgsl in brackets): 16 channels, 24x24 batch 8: 22 (1.1).
+//     taps of row    0    1    2    3    4    5    6    7    8
+//     step i = 0    -4   -3   -2   -1    0    1    2    3    4      with dy of row 0; row 4 is loaded
+//     step i = 1    -3   -2   -1    0    1    2    3    4    5      with dy of row 1; row 5 is loaded
+//     step i = 2    -2   -1    0    1    2    3    4    5    6      with dy of row 2; row 6 is loaded
+//
+//   With VEC4 a row is four vec4 loads and dy two.
+// Why: for CPU adapters, where loads cost most: a row of x is loaded once per column of outputs for the nine rows of
+//   taps. sum_splits.wgsl adds the splits; a single one is the gradient. The extents come from a buffer: one pipeline
+//   serves all shapes.
+// Measured: lavapipe, 2 cores; GFLOP/s by CPU time, backward_weight.wgsl in brackets: 16 channels, 24x24 batch 8: 22
+//   (1.1).
 
 override WORKGROUP: u32;
 override VEC4: bool;  // width is a multiple of 4, padding_x is 4: load as vec4

@@ -1,15 +1,18 @@
-// splits[p, o, c, u, v] = sum over the samples n of split p, i, j of dy[n, o, i, j] * x[n, g C/G + c, i + u - PY, j + v - PX]
+// splits[p, o, c, u, v] = sum over the samples n of split p, over i, j of
+//     dy[n, o, i, j] * x[n, g C/G + c, i + u - PY, j + v - PX], u, v in 0..3
 //
-// The gradient for the weight of a 3x3 convolution with stride 1 and any number of groups, in `splits` splits of
-// ceil(batch / splits) samples that sum_splits.wgsl adds up (with one split it is the gradient).
+// 3x3 kernels with stride 1 and any number of groups.
 //
-// One invocation computes the nine taps from one channel c to one output o: it goes down a column of four outputs with
-// three rows of six inputs at hand, of which each step drops one and loads one. The extents come from a buffer and not
-// from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
+// Computes: the nine taps from one channel c to one output o, of one split, per invocation. A split is ceil(batch /
+//   splits) samples.
 // Grid: ceil(splits * out_channels * (channels / groups) / 8) workgroups of 8, folded into y past 65,535.
-//
-// On lavapipe (2 cores; GFLOP/s by CPU time, backward_weight.wgsl in brackets): 15 groups of 2->2 channels, 24x24 batch 8:
-// 9 (1.1).
+// Memory: an invocation goes down a column of four outputs with three rows of six inputs in registers, of which each
+//   step drops one and loads one; backward_weight_3x3.wgsl draws what a row adds to the taps. With VEC4 dy and the
+//   middle four of the six are one vec4 load each.
+// Why: for CPU adapters: a row of x is loaded once for the three rows of taps that it meets. sum_splits.wgsl adds the
+//   splits; a single one is the gradient. The extents come from a buffer: one pipeline serves all shapes.
+// Measured: lavapipe, 2 cores; GFLOP/s by CPU time, backward_weight.wgsl in brackets: 15 groups of 2->2 channels, 24x24
+//   batch 8: 9 (1.1).
 
 override VEC4: bool;  // width is a multiple of 4 and padding_x is 1: load as vec4 where it is
 

@@ -1,19 +1,22 @@
-// splits[p, o, k] = sum over the samples n of split p, i, j of dy[n, o, i, j] * x[n, c, i SY + u - PY, j SX + v - PX]
+// splits[p, o, k] = sum over the samples n of split p, over i, j of
+//     dy[n, o, i, j] * x[n, c, i SY + u - PY, j SX + v - PX]
 //
-// The gradient for the weight of a convolution with any kernel and stride and one group, in `splits` splits of
-// ceil(batch / splits) samples that sum_splits.wgsl adds up (with one split it is the gradient). k = (c, u, v) counts the
-// elements of an output's weight; the sum is a product of matrices, dy with the patches of x.
+// k = (c, u, v) counts the elements of an output's weight. Any kernel and stride, one group: a product of matrices, dy
+// with the patches of x.
 //
-// Made for adapters where loads cost most: lanes of a subgroup stand for k and share 8 or 16 outputs o, of which lanes
-// 0 to 7 load four pixels of dy each; subgroupBroadcast hands them to all. One invocation computes OUTPUTS outputs of
-// TAPS_A_LANE elements k, one workgroup, at most one subgroup, WORKGROUP * TAPS_A_LANE elements. Every invocation runs
-// to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a buffer and not
-// from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
-// Grid: splits * ceil(out_channels / OUTPUTS) * ceil(elements / (WORKGROUP * TAPS_A_LANE)) workgroups, elements first,
-// folded into y past 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
-//
-// On lavapipe (2 cores, subgroups of 8; GFLOP/s by CPU time, backward_weight.wgsl in brackets): 1x1 64->16 24x24 batch 8
-// 21 to 26 (1.1), 3x3 stride 2 64->16 24x24 batch 8 17 (1.1).
+// Computes: TAPS_A_LANE elements k of OUTPUTS outputs, of one split, per invocation; a workgroup, at most one subgroup,
+//   computes WORKGROUP * TAPS_A_LANE elements. A split is ceil(batch / splits) samples.
+// Grid: splits * ceil(out_channels / OUTPUTS) * ceil(elements / (WORKGROUP * TAPS_A_LANE)) workgroups of WORKGROUP,
+//   elements first, folded into y past 65,535. Subgroups have 8 lanes or more; WORKGROUP is a multiple of 8 and at most
+//   a subgroup.
+// Memory: lanes stand for k and share their outputs: lane l of 0 to 7 loads four pixels of dy of output l, where
+//   OUTPUTS is 16 of output l + 8 too, and subgroupBroadcast hands them to all. A lane loads the four pixels of x that
+//   meet them at each of its taps. With DY_VEC4 and X_VEC4 those are vec4 loads.
+// Why: for CPU adapters, where loads cost most. Each row is summed on its own first, which keeps the rounding error of
+//   long sums small. sum_splits.wgsl adds the splits; a single one is the gradient. Every invocation runs to the end,
+//   for the broadcasts. The extents come from a buffer: one pipeline serves all shapes.
+// Measured: lavapipe, 2 cores, subgroups of 8; GFLOP/s by CPU time, backward_weight.wgsl in brackets: 1x1 64->16 24x24
+//   batch 8 21 to 26 (1.1), 3x3 stride 2 64->16 24x24 batch 8 17 (1.1).
 
 override OUTPUTS: u32;      // 8 or 16
 override TAPS_A_LANE: u32;  // 1, 2 or 4

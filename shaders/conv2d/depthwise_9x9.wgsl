@@ -4,16 +4,27 @@
 // Depthwise 9x9 kernels with stride 1. With INPUT_GRADIENT x is dy, y is dx, and tap [c, 8 - u, 8 - v] of the forward
 // weight is used: the gradient for the input.
 //
-// One invocation computes a tile of 8x8 outputs of one channel: it goes down the nine rows of the kernel with eight rows
-// of 16 inputs at hand, of which each step drops one and loads one. A workgroup computes WORKGROUP tiles of one channel;
-// lanes 0 to 7 of a subgroup load a row of taps once and subgroupBroadcast hands them to all, so every invocation runs
-// to the end; what is out of range is clamped and not stored. The extents come from a buffer and not from `override`
-// constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
-// Grid: channels * ceil(tiles / WORKGROUP) workgroups, channels first, folded into y past 65,535. Subgroups need 8 lanes
-// or more; WORKGROUP is a multiple of 8.
+// Computes: a tile of 8x8 outputs of one channel per invocation; a workgroup computes WORKGROUP tiles of one channel.
+// Grid: channels * ceil(tiles / WORKGROUP) workgroups of WORKGROUP, channels first, folded into y past 65,535.
+//   Subgroups have 8 lanes or more; WORKGROUP is a multiple of 8 and at most a subgroup.
+// Memory: an invocation goes down the nine rows of taps with eight rows of 16 inputs in registers, of which each step
+//   drops one and loads one. In step u output row k takes register r[k], which then holds row k + u of the tile's 16
+//   inputs:
 //
-// On lavapipe (2 cores, subgroups of 8; GFLOP/s by CPU time, forward.wgsl in brackets): 16 channels, 24x24 batch 8: 20 to
-// 26 (0.6 to 1.0).
+//     output row     0     1     2     3     4     5     6     7
+//     step u = 0    row 0   1     2     3     4     5     6     7      taps of row 0
+//     step u = 1    row 1   2     3     4     5     6     7     8      taps of row 1; row 8 is loaded
+//     ...
+//     step u = 8    row 8   9    10    11    12    13    14    15      taps of row 8; row 15 is loaded
+//
+//   A row is four vec4, a b c d: outputs 0 to 3 meet a b c, outputs 4 to 7 meet b c d, shifted by v. With VEC4 each is
+//   one load. Lanes 0 to 7 of a subgroup load eight taps of a row, and subgroupBroadcast hands them to all; the ninth
+//   every lane loads.
+// Why: for CPU adapters, where loads cost most: each input is loaded once per tile and serves up to 64 multiply-adds of
+//   its tile. Every invocation runs to the end, for the broadcasts. The extents come from a buffer: one pipeline serves
+//   all shapes.
+// Measured: lavapipe, 2 cores, subgroups of 8; GFLOP/s by CPU time, forward.wgsl in brackets: 16 channels, 24x24 batch
+//   8: 20 to 26 (0.6 to 1.0).
 
 override HAS_BIAS: bool;
 override RESIDUAL: bool;

@@ -1,9 +1,14 @@
-// y[n, o, i, j] = [relu] (bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, g C/G + c, i SY + u - PY, j SX + v - PX]
-//     [+ residual[n, o, i, j]])
+// y[n, o, i, j] = [relu] (bias[o] + sum over c, u, v of
+//     weight[o, c, u, v] * x[n, g C/G + c, i SY + u - PY, j SX + v - PX] [+ residual[n, o, i, j]])
 //
-// c runs over the CHANNELS / GROUPS channels of o's group g; x is 0 outside the picture. Any kernel, stride, padding
-// and groups. Each channel is summed on its own first, which keeps the rounding error of long sums small. One invocation
-// computes one output. Grid: ceil(outputs / 64) workgroups of 64, folded into y past 65,535.
+// c counts the C/G = CHANNELS / GROUPS channels of o's group g; x is 0 outside the picture. Any kernel, stride, padding
+// and groups.
+//
+// Computes: one output per invocation.
+// Grid: ceil(outputs / 64) workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring invocations read neighbouring x and the same weight, and write neighbouring y.
+// Why: the plain kernel. Each channel is summed on its own first, which keeps the rounding error of long sums small.
+// Measured: the others compare themselves with it.
 
 override BATCH: u32;
 override CHANNELS: u32;

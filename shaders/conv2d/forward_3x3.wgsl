@@ -1,22 +1,44 @@
 // y[n, o, i, j] = [relu] (bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, c, i + u - PY, j + v - PX]
 //     [+ residual[n, o, i, j]]), u, v in 0..3
 //
-// 3x3 kernels with stride 1. With INPUT_GRADIENT x is dy, y is dx, and tap [c, o, 2 - u, 2 - v] of the forward weight
-// is used: the gradient for the input.
+// 3x3 kernels with stride 1, one group. With INPUT_GRADIENT x is dy, y is dx, and tap [c, o, 2 - u, 2 - v] of the
+// forward weight is used: the gradient for the input.
 //
-// Made for adapters where loads cost most. Lanes of a subgroup stand for output channels and share their pixels: a tile
-// of 4x3 outputs needs 6x5 inputs, which lanes 0 to 7 load once, one element each, and which subgroupBroadcast hands to
-// all. One invocation computes 4 tiles (48 pixels) of OUTPUTS_A_LANE channels; one workgroup, at most one subgroup,
-// computes 4 tiles of WORKGROUP * OUTPUTS_A_LANE channels. A lane reads its 9 taps as 3 vec4 whatever their alignment.
-// Every invocation runs to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a
-// buffer and not from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a
-// second. With STATISTICS an invocation also writes the moments of its pixels of each channel, from which
-// batch_norm/statistics_of_splits.wgsl computes the mean and variance of y without reading it.
-// Grid: ceil(tiles / 4) * ceil(out_channels / (WORKGROUP * OUTPUTS_A_LANE)) workgroups, channels first, folded into y
-// past 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+// Computes: 4 tiles of 4x3 outputs (columns x rows), 48 pixels, of OUTPUTS_A_LANE channels per invocation; a workgroup,
+//   at most one subgroup, computes the same 4 tiles of WORKGROUP * OUTPUTS_A_LANE channels. With STATISTICS an
+//   invocation also writes the moments of its pixels of each channel.
+// Grid: ceil(tiles / 4) * ceil(out_channels / (WORKGROUP * OUTPUTS_A_LANE)) workgroups of WORKGROUP, channels first,
+//   folded into y past 65,535. Subgroups have 8 lanes or more; WORKGROUP is a multiple of 8 and at most a subgroup.
+// Memory: lanes stand for output channels and share their pixels. The 6x5 inputs of a tile, numbers 0 to 29 row by row,
+//   are loaded once: number s by lane s mod 8, as component x, y, z or w (s / 8) of its one vec4. subgroupBroadcast
+//   hands each to all lanes:
 //
-// On lavapipe (2 cores, subgroups of 8; GFLOP/s by CPU time, forward.wgsl in brackets): 64->64 64x64 batch 4 32 to 36
-// (0.7 to 1.0), 16->16 24x24 batch 8 32 (0.5 to 1.0), 64->64 3x3 batch 8 26 (1.2).
+//     column     0   1   2   3   4   5
+//     row 0     0x  1x  2x  3x  4x  5x       0x: lane 0, component x
+//     row 1     6x  7x  0y  1y  2y  3y
+//     row 2     4y  5y  6y  7y  0z  1z
+//     row 3     2z  3z  4z  5z  6z  7z
+//     row 4     0w  1w  2w  3w  4w  5w       6w and 7w are not used
+//
+//   Of a row, outputs 0 to 3 meet columns 0 to 3 (v = 0), 1 to 4 (v = 1) and 2 to 5 (v = 2).
+//
+//   The nine taps of an output and channel are 36 bytes, so that they begin at any of four places in a vec4. A lane
+//   reads the three vec4 that hold them and shifts by one element where the place is odd, then by two where it is 2 or
+//   3:
+//
+//     place 0    0 1 2 3 | 4 5 6 7 | 8 . . .
+//     place 1    . 0 1 2 | 3 4 5 6 | 7 8 . .
+//     place 2    . . 0 1 | 2 3 4 5 | 6 7 8 .
+//     place 3    . . . 0 | 1 2 3 4 | 5 6 7 8
+//
+// Why: for CPU adapters, where loads cost most: per channel c and output channel a lane loads 16 elements of x and 3
+//   vec4 of taps for 432 multiply-adds. The nine products of an output join the others as one sum, which keeps the
+//   rounding error of long sums small. From the moments batch_norm/statistics_of_splits.wgsl computes mean and variance
+//   of y without reading it. Every invocation runs to the end, for the broadcasts. The extents come from a buffer: one
+//   pipeline serves all shapes.
+// Measured: lavapipe, 2 cores, subgroups of 8; GFLOP/s by CPU time, forward.wgsl in brackets: 64->64 64x64 batch 4 32
+//   to 36 (0.7 to 1.0), 16->16 24x24 batch 8 32 (0.5 to 1.0), 64->64 3x3 batch 8 26 (1.2). x loaded as vec4: 1.5 times
+//   as fast at 8 output channels, the same or slower elsewhere, and not kept.
 
 override HAS_BIAS: bool;
 override RESIDUAL: bool;

@@ -1,13 +1,22 @@
 // y[n, o, i, j] = [relu] (bias[o] + sum over k of weight[o, k] * patches[k, (n, i, j)] [+ residual[n, o, i, j]])
 //
-// The same product of matrices as gemm.wgsl, from the same table, by cooperative matrices: the slices of 16 k are rounded to
-// f16 in workgroup memory and multiplied into f32 sums, matrices of SIZE x SIZE at a time. SIZE and the three types hold what
-// the adapter offers, 8 or 16; types cannot be `override` constants, so that this file says 8 and is changed for 16.
+// The same product of matrices as gemm.wgsl, from the same table, by cooperative matrices of SIZE x SIZE.
 //
-// A workgroup is four subgroups and computes 4 SIZE rows x 8 SIZE columns, a subgroup 2 x 4 matrices of them. The sums reach y
-// by way of workgroup memory, a matrix of each subgroup at a time.
-// Grid: classes * column_blocks * ceil(out_channels / (4 SIZE)) workgroups, rows first, classes last, folded into y past
-// 65,535. Not yet run on a GPU.
+// Computes: 4 SIZE rows x 8 SIZE columns per workgroup, which is four subgroups; 2 x 4 matrices per subgroup:
+//
+//     columns / SIZE    0  1  2  3    4  5  6  7
+//     rows / SIZE 0, 1  subgroup 0    subgroup 1
+//     rows / SIZE 2, 3  subgroup 2    subgroup 3
+//
+// Grid: class_count * column_blocks * ceil(out_channels / (4 SIZE)) workgroups of 4 SUBGROUP, rows first, classes last,
+//   folded into y past 65,535.
+// Memory: slices of 16 k, rounded to f16 in workgroup memory, multiplied into f32 sums. The k of a row lie side by
+//   side, and rows STRIDE = 24 elements apart, 12 banks of 4 bytes: the eight rows of a matrix of 8x8, 4 banks each,
+//   begin at banks 0 12 24 4 16 28 8 20 and touch each of 32 banks once. The sums reach y by way of workgroup memory, a
+//   matrix of each subgroup at a time.
+// Why: for GPUs with such matrices ("tensor cores"), where x is stored as f16 anyway. SIZE and the three types are what
+//   the adapter offers, 8 or 16; types cannot be `override` constants, so that this file says 8 and is changed for 16.
+// Measured: not measured; it has run on lavapipe of Mesa 26.1 (8x8) and on no GPU.
 
 enable f16;
 enable wgpu_cooperative_matrix;

@@ -1,19 +1,18 @@
-// y[n, o, i, j] = [relu] (bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, g C/G + c, i SY + u - PY, j SX + v - PX]
-//     [+ residual[n, o, i, j]])
+// y[n, o, i, j] = [relu] (bias[o] + sum over c, u, v of
+//     weight[o, c, u, v] * x[n, g C/G + c, i SY + u - PY, j SX + v - PX] [+ residual[n, o, i, j]])
 //
-// Any kernel, stride and groups; made for few channels c a group g. With INPUT_GRADIENT x is dy, y is dx, and weight is
-// [channels, out_channels / groups, ...]: the gradient for the input. There y falls into SY SX classes of pixels
-// (i mod SY, j mod SX); a class meets only every SY-th row and SX-th column of the kernel and is a convolution with
-// stride 1 of its own, so that nothing is multiplied by the zeros of a stretched dy.
+// Any kernel, stride and groups; made for few channels c per group g. With INPUT_GRADIENT x is dy, y is dx, and weight
+// is [channels, out_channels / groups, ...]: the gradient for the input. There y falls into SY SX classes of pixels (i
+// mod SY, j mod SX) that meet different taps; tiled.wgsl draws them.
 //
-// One invocation computes four pixels in a row of a class for OUTPUTS channels of one group; each load of x serves all
-// of these, each load of a tap four pixels. The extents come from a buffer and not from `override` constants: one
-// pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
-// Grid: classes * out_channels / OUTPUTS * ceil(vectors of the largest class / WORKGROUP) workgroups, channels first,
-// classes last, folded into y past 65,535.
-//
-// On lavapipe (2 cores; GFLOP/s by CPU time, the plain kernel in brackets): 3x3 stride 2 of 15 groups of 2->2 channels,
-// 24x24 batch 8: 1.0 to 1.5 (1.0), its input gradient 0.7 (0.3).
+// Computes: four pixels in a row of a class, for OUTPUTS channels of one group, per invocation.
+// Grid: classes * out_channels / OUTPUTS * ceil(vec4 of the largest class / WORKGROUP) workgroups of WORKGROUP,
+//   channels first, classes last, folded into y past 65,535.
+// Memory: x by single elements, which each serve OUTPUTS channels; a tap serves four pixels.
+// Why: fewer loads per multiply-add than the plain kernels; the classes leave out the zeros of a stretched dy. The
+//   extents come from a buffer: one pipeline serves all shapes.
+// Measured: lavapipe, 2 cores; GFLOP/s by CPU time, the plain kernel in brackets: 3x3 stride 2 of 15 groups of 2->2
+//   channels, 24x24 batch 8: 1.0 to 1.5 (1.0), its input gradient 0.7 (0.3).
 
 override HAS_BIAS: bool;
 override RESIDUAL: bool;

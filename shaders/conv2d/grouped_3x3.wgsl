@@ -1,18 +1,29 @@
 // y[n, o, i, j] = [relu] (bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, g C/G + c, i + u - PY, j + v - PX]
 //     [+ residual[n, o, i, j]]), u, v in 0..3
 //
-// 3x3 kernels with stride 1 and any number of groups; c runs over the few channels of o's group g. With INPUT_GRADIENT x
-// is dy, y is dx, and tap [g O/G + c, o - g C/G, 2 - u, 2 - v] of the forward weight is used: the gradient for the input.
+// 3x3 kernels with stride 1 and any number of groups; c counts the few channels of o's group g. With INPUT_GRADIENT x
+// is dy, y is dx, and tap [g O/G + c, o - g C/G, 2 - u, 2 - v] of the forward weight is used: the gradient for the
+// input.
 //
-// One invocation computes a tile of 8x4 outputs of OUTPUTS channels of one group, a workgroup WORKGROUP such tiles of the
-// same channels. Lanes 0 to 7 of a subgroup load eight taps once and subgroupBroadcast hands them to all, so every
-// invocation runs to the end; what is out of range is clamped and not stored. The extents come from a buffer and not from
-// `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
-// Grid: out_channels / OUTPUTS * ceil(tiles / WORKGROUP) workgroups, channels first, folded into y past 65,535.
-// Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+// Computes: a tile of 8x4 outputs (columns x rows) of OUTPUTS channels of one group per invocation; a workgroup
+//   computes WORKGROUP tiles of the same channels.
+// Grid: out_channels / OUTPUTS * ceil(tiles / WORKGROUP) workgroups of WORKGROUP, channels first, folded into y past
+//   65,535. Subgroups have 8 lanes or more; WORKGROUP is a multiple of 8 and at most a subgroup.
+// Memory: a tile needs 6 rows of 10 inputs, which stay in registers for all OUTPUTS. A row of inputs meets the three
+//   taps of a row like this, c the column of x for the tile's first output at v = 0:
 //
-// On lavapipe (2 cores, subgroups of 8; GFLOP/s by CPU time, grouped.wgsl and forward.wgsl in brackets): 15 groups of 2->2
-// channels, 24x24 batch 8: 9 (1.6, 1.0).
+//     before | left               | right              | after
+//     c      | c+1  c+2  c+3  c+4 | c+5  c+6  c+7  c+8 | c+9
+//
+//     outputs 0 .. 3  read  c .. c+3 (v = 0),  c+1 .. c+4 = left  (v = 1),  c+2 .. c+5 (v = 2)
+//     outputs 4 .. 7  read  c+4 .. c+7,        c+5 .. c+8 = right,          c+6 .. c+9
+//
+//   With VEC4 left and right are one vec4 load each. Lanes 0 to 7 of a subgroup load eight of the nine taps, and
+//   subgroupBroadcast hands them to all; the ninth every lane loads.
+// Why: for CPU adapters, where loads cost most. Every invocation runs to the end, for the broadcasts. The extents come
+//   from a buffer: one pipeline serves all shapes.
+// Measured: lavapipe, 2 cores, subgroups of 8; GFLOP/s by CPU time, grouped.wgsl and forward.wgsl in brackets: 15
+//   groups of 2->2 channels, 24x24 batch 8: 9 (1.6, 1.0).
 
 override HAS_BIAS: bool;
 override RESIDUAL: bool;

@@ -1,21 +1,29 @@
 // y[n, o, p] = [relu] (bias[o] + sum over c of weight[o, c] * x[n, c, p] [+ residual[n, o, p]])
 //
 // 1x1 kernels with stride 1, no padding and one group: a product of matrices. With INPUT_GRADIENT x is dy, y is dx, and
-// weight is [channels, out_channels]: the gradient for the input.
+// weight is [channels, out_channels]: the gradient for the input. height * width and channels are multiples of 4, with
+// INPUT_GRADIENT out_channels too.
 //
-// Made for adapters where loads cost most: lanes of a subgroup stand for output channels and share 32 pixels, of which
-// lanes 0 to 7 load a vec4 each; subgroupBroadcast hands them to all. One invocation computes 32 pixels of
-// OUTPUTS_A_LANE channels in a row, four channels c a step; one workgroup is at most one subgroup. Every invocation runs
-// to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a buffer and not
-// from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
-// With STATISTICS an invocation also writes the moments of its pixels of each channel, from which
-// batch_norm/statistics_of_splits.wgsl computes the mean and variance of y without reading it.
-// Grid: ceil(batch * height * width / 32) * ceil(out_channels / (WORKGROUP * OUTPUTS_A_LANE)) workgroups, channels
-// first, folded into y past 65,535. height * width and channels are multiples of 4, with INPUT_GRADIENT out_channels
-// too. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+// Computes: 32 pixels of OUTPUTS_A_LANE channels in a row per invocation; a workgroup, at most one subgroup, computes
+//   the same pixels of WORKGROUP * OUTPUTS_A_LANE channels. With STATISTICS an invocation also writes the moments of
+//   its pixels of each channel.
+// Grid: ceil(batch * height * width / 32) * ceil(out_channels / (WORKGROUP * OUTPUTS_A_LANE)) workgroups of WORKGROUP,
+//   channels first, folded into y past 65,535. Subgroups have 8 lanes or more; WORKGROUP is a multiple of 8 and at most
+//   a subgroup.
+// Memory: lanes stand for output channels and share their pixels, which lanes 0 to 7 load as one vec4 each and
+//   subgroupBroadcast hands to all:
 //
-// On lavapipe (2 cores, subgroups of 8; GFLOP/s by CPU time, tiled.wgsl and forward.wgsl in brackets): 256->64 64x64 batch
-// 4 28 to 31 (15, 0.6), 64->16 24x24 batch 8 13 to 17 (7 to 9, 0.5).
+//     lane       0         1         2       ...   7
+//     pixels     0 .. 3    4 .. 7    8 .. 11       28 .. 31
+//
+//   The four loads of a step are four channels c. A lane's taps of those are one vec4 per output; with INPUT_GRADIENT,
+//   where an output's taps lie apart, one vec4 per channel that holds the lane's outputs.
+// Why: for CPU adapters, where loads cost most. Four products join the others as one sum, which keeps the rounding
+//   error of long sums small. From the moments batch_norm/statistics_of_splits.wgsl computes mean and variance of y
+//   without reading it. Every invocation runs to the end, for the broadcasts. The extents come from a buffer: one
+//   pipeline serves all shapes.
+// Measured: lavapipe, 2 cores, subgroups of 8; GFLOP/s by CPU time, tiled.wgsl and forward.wgsl in brackets: 256->64
+//   64x64 batch 4 28 to 31 (15, 0.6), 64->16 24x24 batch 8 13 to 17 (7 to 9, 0.5).
 
 override HAS_BIAS: bool;
 override RESIDUAL: bool;

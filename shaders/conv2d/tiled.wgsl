@@ -1,23 +1,33 @@
 // y[n, o, i, j] = [relu] (bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, c, i SY + u - PY, j SX + v - PX]
 //     [+ residual[n, o, i, j]])
 //
-// Any kernel and stride, one group. With INPUT_GRADIENT x is dy, y is dx, and weight is [CHANNELS, OUT_CHANNELS, ...]:
+// Any kernel and stride, one group. With INPUT_GRADIENT x is dy, y is dx, and weight is [channels, out_channels, ...]:
 // the gradient for the input. There y falls into SY SX classes of pixels (i mod SY, j mod SX); a class meets only every
-// SY-th row and SX-th column of the kernel and is a convolution with stride 1 of its own, so that nothing is multiplied
-// by the zeros of a stretched dy.
+// SY-th row and SX-th column of the kernel and is a convolution with stride 1 of its own. For 3x3 kernels with stride 2
+// and padding 1 the classes meet these taps:
 //
-// Made for adapters where loads cost most: lanes of a subgroup stand for output channels and share their 64 pixels (in
-// the order sample, row, column of a class), which lanes 0 to 7 load once and subgroupBroadcast hands to all. One
-// invocation computes 64 pixels of OUTPUTS_A_LANE channels; one workgroup is at most one subgroup. Every invocation runs
-// to the end, for the broadcasts; what is out of range is clamped and not stored. The extents come from a buffer and not
-// from `override` constants: one pipeline serves all shapes, and compiling one takes a CPU adapter half a second.
-// With STATISTICS an invocation also writes the moments of its pixels of each channel, from which
-// batch_norm/statistics_of_splits.wgsl computes the mean and variance of y without reading it.
-// Grid: classes * ceil(pixels of the largest class / 64) * ceil(OUT_CHANNELS / (WORKGROUP * OUTPUTS_A_LANE)) workgroups,
-// channels first, classes last, folded into y past 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+//     (0, 0)   . . .     (0, 1)   . . .     (1, 0)   . # .     (1, 1)   # . #
+//              . # .              # . #              . . .              . . .
+//              . . .              . . .              . # .              # . #
 //
-// On lavapipe (2 cores, subgroups of 8; GFLOP/s by CPU time, forward.wgsl in brackets): 3x3 stride 2, 16->16 48x48 batch
-// 8 13 to 15 (0.7), its input gradient 6 to 11 (0.2).
+// Computes: 64 pixels of OUTPUTS_A_LANE channels per invocation, in the order sample, row, column of a class; a
+//   workgroup, at most one subgroup, computes the same pixels of WORKGROUP * OUTPUTS_A_LANE channels. With STATISTICS
+//   an invocation also writes the moments of its pixels of each channel.
+// Grid: classes * ceil(pixels of the largest class / 64) * ceil(out_channels / (WORKGROUP * OUTPUTS_A_LANE)) workgroups
+//   of WORKGROUP, channels first, classes last, folded into y past 65,535. Subgroups have 8 lanes or more; WORKGROUP is
+//   a multiple of 8 and at most a subgroup.
+// Memory: lanes stand for output channels and share their pixels, of which lane l of 0 to 7 loads l, l + 8, ..., l + 56
+//   in two vec4; subgroupBroadcast hands them to all:
+//
+//     near.x of lanes 0 .. 7 = pixels 0 .. 7,   near.y = 8 .. 15,   near.z = 16 .. 23,  near.w = 24 .. 31
+//     far.x                  = pixels 32 .. 39, far.y  = 40 .. 47,  far.z  = 48 .. 55,  far.w  = 56 .. 63
+//
+// Why: for CPU adapters, where loads cost most. The classes leave out the zeros of a stretched dy. Each tap is summed
+//   on its own first, which keeps the rounding error of long sums small. From the moments
+//   batch_norm/statistics_of_splits.wgsl computes mean and variance of y without reading it. Every invocation runs to
+//   the end, for the broadcasts. The extents come from a buffer: one pipeline serves all shapes.
+// Measured: lavapipe, 2 cores, subgroups of 8; GFLOP/s by CPU time, forward.wgsl in brackets: 3x3 stride 2, 16->16
+//   48x48 batch 8 13 to 15 (0.7), its input gradient 6 to 11 (0.2).
 
 override HAS_BIAS: bool;
 override RESIDUAL: bool;

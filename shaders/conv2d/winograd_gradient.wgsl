@@ -1,10 +1,16 @@
-// transformed = A x dy x A' for every tile of 4x4 outputs, with zeros past the edges of dy
+// transformed = A dy A^T for every tile of 4x4 outputs, with zeros past the edges of dy
 //
-// The transform of the output's gradient for the weight's gradient by Winograd F(4x4, 3x3): the transpose of
-// winograd_output.wgsl.
+// For the weight's gradient. y = A^T [(G g G^T) . (B^T d B)] A is linear in g, and its transpose is
 //
-// One invocation transforms four tiles of one channel. Width is a multiple of 4. Grid: ceil(batch * channels * blocks_y *
-// blocks_x / 64) workgroups of 64, folded into y past 65,535.
+//     dg = G^T [(A dy A^T) . (B^T d B)] G,   summed over tiles;
+//
+// winograd_output.wgsl has A^T, winograd_input.wgsl B^T, winograd_weight.wgsl G.
+//
+// Computes: the 36 frequencies of four tiles of one channel per invocation.
+// Grid: ceil(batch * channels * blocks_y * blocks_x / 64) workgroups of 64, folded into y past 65,535.
+// Memory: tiles and frequencies lie as in winograd_input.wgsl; dy is read as vec4, width is a multiple of 4.
+// Why: four tiles per invocation, so that every load and store is a vec4.
+// Measured: with the others, in winograd_product.wgsl.
 
 struct TileExtents {
     batch: u32,

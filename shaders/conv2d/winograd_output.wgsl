@@ -1,9 +1,22 @@
-// y = [relu] (bias + A' x product x A [+ residual]) for every tile of 4x4 outputs
+// y = [relu] (bias + A^T product A [+ residual]) for every tile of 4x4 outputs
 //
-// The output's transform of a Winograd convolution F(4x4, 3x3); see winograd_input.wgsl.
+// The output's transform of a convolution by Winograd F(4x4, 3x3); winograd_input.wgsl has the formula and its source.
+// With r = sqrt(2), h = sqrt(1/2):
 //
-// One invocation computes four tiles of one output channel. Width is a multiple of 4. Grid: ceil(batch * out_channels *
-// blocks_y * blocks_x / 64) workgroups of 64, folded into y past 65,535.
+//           1   1   1    1    1   0
+//     A^T = 0   r  -r    h   -h   0
+//           0   2   2   1/2  1/2  0
+//           0  2r -2r   h/2 -h/2  1
+//
+//     point 0   r  -r    h   -h   infinity
+//
+// A column holds the powers 0 to 3 of its point.
+//
+// Computes: the 16 outputs of four tiles of one channel per invocation.
+// Grid: ceil(batch * channels * blocks_y * blocks_x / 64) workgroups of 64, folded into y past 65,535.
+// Memory: tiles and frequencies lie as in winograd_input.wgsl; y and residual are vec4, width is a multiple of 4.
+// Why: four tiles per invocation, so that every load is a vec4.
+// Measured: with the others, in winograd_product.wgsl.
 
 override HAS_BIAS: bool;
 override RESIDUAL: bool;

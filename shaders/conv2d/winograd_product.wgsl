@@ -1,18 +1,28 @@
 // product[p, f, i, j] = sum over the k of split p of left[f, k, i] * right[f, k, j]
 //
-// The matrix products between the transforms of a Winograd convolution, one a frequency f, in `splits` splits of the k.
+// The products of matrices between the transforms of a convolution by Winograd, one per frequency f. The k are cut into
+// splits.
 //
-// Made for adapters where loads cost most: lanes of a subgroup stand for rows i and share 64 columns j, of which lanes 0
-// to 7 load 8 each; subgroupBroadcast hands them to all. One invocation computes 64 columns of 4 rows; one workgroup is
-// at most one subgroup. Four k are added up before they join the sum, whose error Winograd's transforms amplify. Every
-// invocation runs to the end, for the broadcasts; what is out of range is clamped and not stored.
-// Grid: splits * frequencies * ceil(columns / 64) * ceil(rows / (4 * WORKGROUP)) workgroups, rows first, folded into y past
-// 65,535. Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+// Computes: 64 columns j of 4 rows i per invocation; a workgroup, at most one subgroup, computes 4 * WORKGROUP rows.
+// Grid: splits * frequencies * ceil(columns / 64) * ceil(rows / (4 * WORKGROUP)) workgroups of WORKGROUP, rows first,
+//   folded into y past 65,535. Subgroups have 8 lanes or more; WORKGROUP is a multiple of 8 and at most a subgroup.
+// Memory: lanes stand for rows and share their columns, of which lanes 0 to 7 load 8 each, four k per step;
+//   subgroupBroadcast hands them to all:
 //
-// On lavapipe (2 cores, subgroups of 8; operations of the direct convolution in GFLOP/s by CPU time for y, dx, dw with
-// all transforms, the 3x3 kernels side by side in brackets): 64->64 64x64 batch 4 43, 36, 47 (25, 20, 30); 64->64 32x32
-// batch 4 68, 71, 75 (37, 38, 43); 128->128 16x16 batch 4 75, 78, 57 (36, 36, 40); 32->32 64x64 batch 4 49, 51, 45 (37,
-// 38, 43); 256->256 8x8 batch 4 25, 26, 30 (38, 31, 26); 16->16 24x24 batch 2 11, 12, 10 (21, 24, 22).
+//     lane     0         1          2          ...   7
+//     near     0 .. 3    8 .. 11    16 .. 19         56 .. 59
+//     far      4 .. 7    12 .. 15   20 .. 23         60 .. 63
+//
+//   A lane holds 256 sums. left and right lie as vec4 along i and j, or with DEPTH_VEC4 along k, which is then a
+//   multiple of 4.
+// Why: for CPU adapters, where loads cost most. Four k are added up before they join the sum, whose error Winograd's
+//   transforms amplify. Every invocation runs to the end, for the broadcasts.
+// Measured: lavapipe, 2 cores, subgroups of 8; operations of the direct convolution in GFLOP/s by CPU time for y, dx,
+//   dw with all transforms, the 3x3 kernels side by side in brackets: 64->64 64x64 batch 4 43, 36, 47 (25, 20, 30);
+//   64->64 32x32 batch 4 68, 71, 75 (37, 38, 43); 128->128 16x16 batch 4 75, 78, 57 (36, 36, 40); 32->32 64x64 batch 4
+//   49, 51, 45 (37, 38, 43); 256->256 8x8 batch 4 25, 26, 30 (38, 31, 26); 16->16 24x24 batch 2 11, 12, 10 (21, 24,
+//   22). With Mesa 26.1, 64->64 64x64 batch 4, the fastest kernels: 74, 62, 85 (y directly 42). 8 rows per lane: 20 %
+//   slower; one k per step: 30 % slower.
 
 override DEPTH_VEC4: bool;  // left and right lie as vec4 along k, which are then a multiple of 4; otherwise along i and j
 override WORKGROUP: u32;

@@ -1,13 +1,21 @@
 // product[f, i, j] = sum over k of left[f, k, i] * right[f, k, j]
 //
-// As winograd_product.wgsl for few columns j, which a tile of 64 would leave half empty: lanes of a subgroup stand for 16
-// rows i each and share 16 columns. Lanes 0 to 3 load the columns of one k, lanes 4 to 7 those of the next. The k come in
-// one split, and left and right lie as vec4 along i and j.
+// As winograd_product.wgsl for few columns j, in one split, with left and right as vec4 along i and j.
 //
-// On lavapipe (2 cores, subgroups of 8; operations of the direct convolution in GFLOP/s, the weights transformed beforehand,
-// forward_3x3.wgsl beside it in brackets): 128->128 16x16 batch 1 21 (8), batch 2 23 (8); 256->256 8x8 batch 2 14 (10).
-// Grid: frequencies * ceil(columns / 16) * ceil(rows / (16 * WORKGROUP)) workgroups, rows first, folded into y past 65,535.
-// Subgroups need 8 lanes or more; WORKGROUP is a multiple of 8.
+// Computes: 16 columns of 16 rows per invocation; a workgroup, at most one subgroup, computes 16 * WORKGROUP rows.
+// Grid: frequencies * ceil(columns / 16) * ceil(rows / (16 * WORKGROUP)) workgroups of WORKGROUP, rows first, folded
+//   into y past 65,535. Subgroups have 8 lanes or more; WORKGROUP is a multiple of 8 and at most a subgroup.
+// Memory: lanes stand for rows and share their columns; four k per step:
+//
+//     lane       0         1         2         3          4 .. 7
+//     columns    0 .. 3    4 .. 7    8 .. 11   12 .. 15   as 0 .. 3
+//     k          near: k, far: k + 2                      near: k + 1, far: k + 3
+//
+// Why: a tile of 64 columns would be less than half full. On large maps this one is half as fast, because it loads one
+//   and a half times as much for as many products. Every invocation runs to the end, for the broadcasts.
+// Measured: lavapipe, 2 cores, subgroups of 8; operations of the direct convolution in GFLOP/s, the weights transformed
+//   beforehand, forward_3x3.wgsl beside it in brackets: 128->128 16x16 batch 1 21 (8), batch 2 23 (8); 256->256 8x8
+//   batch 2 14 (10).
 
 override WORKGROUP: u32;
 

@@ -1,10 +1,24 @@
-// transformed = G x weight x G' for every output and channel
+// transformed = G g G^T for the 3x3 kernel g of every output and channel
 //
-// The weight's transform of a Winograd convolution F(4x4, 3x3); see winograd_input.wgsl. With INPUT_GRADIENT tap
-// [c, o, 2 - u, 2 - v] of the forward weight is used.
+// The weight's transform of a convolution by Winograd F(4x4, 3x3); winograd_input.wgsl has the formula and its source.
+// With r = sqrt(2), h = sqrt(1/2):
 //
-// One invocation transforms the weights of four outputs from one channel. Grid: ceil(channels * ceil(out_channels / 4) /
-// 64) workgroups of 64, folded into y past 65,535.
+//            1      0      0       point  0
+//           1/6    r/6    1/3             r
+//     G =   1/6   -r/6    1/3            -r
+//          -2/3  -2h/3   -1/3             h
+//          -2/3   2h/3   -1/3            -h
+//            0      0      1              infinity
+//
+// A row holds the powers 0, 1, 2 of its point p over the product of (p - q) over all other points q: 1, 6, 6, -3/2,
+// -3/2. With INPUT_GRADIENT tap [c, o, 2 - u, 2 - v] of the forward weight is used.
+//
+// Computes: the 36 frequencies of the kernels from one channel to four outputs per invocation.
+// Grid: ceil(channels * ceil(out_channels / 4) / 64) workgroups of 64, folded into y past 65,535.
+// Memory: one output per component of every vec4. Frequency (a, b), a down the columns of g and b along its rows, is
+//   number 6 a + b. Past the last output the last is repeated.
+// Why: at inference this runs once and not per picture, because the weight stays the same.
+// Measured: with the others, in winograd_product.wgsl.
 
 override INPUT_GRADIENT: bool;
 

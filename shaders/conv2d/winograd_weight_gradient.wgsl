@@ -1,9 +1,12 @@
-// dweight = G' x (sum over the splits of product) x G for every output and channel
+// dweight = G^T (sum over the splits of product) G for every output and channel
 //
-// The last step of the weight's gradient by Winograd F(4x4, 3x3): the transpose of winograd_weight.wgsl.
+// The last step of the weight's gradient; winograd_gradient.wgsl has its formula, winograd_weight.wgsl G.
 //
-// One invocation computes the weights of one output from four channels. Grid: ceil(out_channels * ceil(channels / 4) / 64)
-// workgroups of 64, folded into y past 65,535.
+// Computes: the kernels from four channels to one output per invocation.
+// Grid: ceil(out_channels * ceil(channels / 4) / 64) workgroups of 64, folded into y past 65,535.
+// Memory: one channel per component of every vec4; past the last channel product holds anything, and nothing is stored.
+// Why: the splits are added here, in ascending order, and need no kernel of their own.
+// Measured: with the others, in winograd_product.wgsl.
 
 struct WeightExtents {
     channels: u32,
