@@ -8,12 +8,10 @@ use crate::graph::Choices;
 use crate::verify::{Report, verify};
 
 const NOTES: &str = "\
-Dumps are made by tools/ditn_torch.py; tests/dumps/ holds small ones. The allowances come from each dump's own noise: what
-PyTorch's float32 errs against float64, summing in one order.
-
-Where `grad` alone exceeds its allowance, a ReLU may stand within rounding of zero: in another order of summation it passes
-what it stopped. `python tools/relu_ties.py DUMP.safetensors` says whether PyTorch's own gradients keep within the allowances
-when it sums otherwise.";
+Dumps are made by tools/ditn_torch.py; tests/dumps/ holds small ones. The allowances are multiples of each dump's noise plus
+a constant. The noise is the error of PyTorch's float32 against float64, the largest over several orders of summation: a ReLU
+whose input is within rounding of zero passes its gradient in one order and stops it in another. A gradient that is zero but
+for rounding (of a bias in front of a batch normalisation) is judged by its group alone.";
 
 /// What `ditn verify` takes.
 #[derive(Debug, clap::Args)]
@@ -70,7 +68,14 @@ fn table(report: &Report, adapter: &str) -> String {
         .collect();
     let verdict =
         if report.pass { "The network matches the reference." } else { "The network differs from the reference." };
-    format!("Relative errors ||a - b|| / ||b|| against PyTorch in float64, on {adapter}\n\n{rows}\n{verdict}\n")
+    let orders = match report.noise_orders {
+        1 => "one order of summation".to_string(),
+        orders => format!("{orders} orders of summation"),
+    };
+    format!(
+        "Relative errors ||a - b|| / ||b|| against PyTorch in float64, on {adapter}\n\
+         Allowances by the noise of {orders}\n\n{rows}\n{verdict}\n"
+    )
 }
 
 /// The allowance of one tensor; a dash where only the whole group counts.

@@ -45,6 +45,8 @@ pub struct Dump {
     pub steps: usize,
     /// True training steps whose losses are dumped.
     pub trajectory: usize,
+    /// The orders of summation that the noise is the largest of; 1 in dumps that do not say.
+    pub noise_orders: usize,
     tensors: BTreeMap<String, Tensor>,
 }
 
@@ -115,6 +117,7 @@ impl Dump {
             bone_weight: option(&metadata, "bone_weight")?,
         };
         let (steps, trajectory) = (option(&metadata, "steps")?, option(&metadata, "trajectory")?);
+        let noise_orders = if metadata.contains_key("noise_orders") { option(&metadata, "noise_orders")? } else { 1 };
         for name in ["input.image", "target.joints", "target.bones", "weight.joints", "weight.bones"] {
             match tensors.get(name) {
                 None => return Err(format!("it lacks tensor '{name}'")),
@@ -122,12 +125,12 @@ impl Dump {
                 Some(_) => {}
             }
         }
-        Ok(Self { model, objective, steps, trajectory, tensors })
+        Ok(Self { model, objective, steps, trajectory, noise_orders, tensors })
     }
 
     /// All tensors by name.
-    pub fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
+        &self.tensors
     }
 
     /// One of the tensors that [`Dump::open`] has seen to be there.
@@ -137,14 +140,9 @@ impl Dump {
 
     /// The tensors whose names start with `prefix`, without it.
     pub(super) fn with_prefix(&self, prefix: &str) -> BTreeMap<String, Tensor> {
-        let stripped = |(name, tensor): (&str, &Tensor)| Some((name.strip_prefix(prefix)?.to_string(), tensor.clone()));
-        self.tensors().filter_map(stripped).collect()
-    }
-
-    /// What PyTorch's float32 errs in this tensor; 0 where the dump does not say.
-    pub(super) fn noise(&self, name: &str) -> f64 {
-        let noise = self.tensors.get(&format!("noise.{name}"));
-        noise.and_then(|tensor| tensor.data.first()).map_or(0.0, |&noise| f64::from(noise))
+        let stripped =
+            |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_string(), tensor.clone()));
+        self.tensors.iter().filter_map(stripped).collect()
     }
 }
 

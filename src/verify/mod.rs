@@ -1,16 +1,16 @@
 //! Compares a network with a dump of the PyTorch reference: outputs, losses, gradients, running statistics, optimizer
 //! and the losses of true training steps.
 //!
-//! A dump (`reference/ditn_torch.py dump`) holds parameters, inputs and what a correct implementation makes of them,
-//! computed in float64, and beside each result the relative error of PyTorch's own float32: the noise. [`verify`]
-//! rebuilds the network from the dump's metadata, runs it on the adapter and compares whole groups of tensors and each
-//! tensor by ||a - b|| / ||b||.
+//! A dump (`tools/ditn_torch.py dump`) holds parameters, inputs and what a correct implementation makes of them,
+//! computed in float64, and beside each result the noise: the relative error of PyTorch's own float32, the largest over
+//! several orders of summation. [`verify`] rebuilds the network from the dump's metadata, runs it on the adapter and
+//! compares whole groups of tensors and each tensor by ||a - b|| / ||b||.
 
+mod compare;
 mod dump;
 pub mod operators;
 mod runs;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,8 +18,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::gpu::Gpu;
-use crate::graph::Choices;
-use crate::graph::{PlanError, SessionError, Tensor};
+use crate::graph::{Choices, PlanError, SessionError};
 use crate::ir::ShapeError;
 
 pub use dump::{Dump, DumpError};
@@ -41,27 +40,6 @@ pub enum VerifyError {
     Session(#[from] SessionError),
 }
 
-/// What a group of tensors may differ by, as multiples of PyTorch's noise plus a constant.
-struct Allowance {
-    group: &'static str,
-    whole: (f64, f64),
-    /// For one tensor; `None` where only the whole group counts.
-    tensor: Option<(f64, f64)>,
-}
-
-/// These allowances are the definition of "the same network"; an exceeding tensor is a finding.
-const ALLOWANCES: [Allowance; 7] = [
-    Allowance { group: "eval", whole: (3.0, 1e-5), tensor: Some((10.0, 1e-4)) },
-    Allowance { group: "train", whole: (3.0, 1e-5), tensor: Some((10.0, 1e-4)) },
-    Allowance { group: "loss", whole: (3.0, 1e-5), tensor: Some((10.0, 1e-4)) },
-    // A ReLU at a tie may flip.
-    Allowance { group: "grad", whole: (3.0, 5e-4), tensor: Some((10.0, 5e-3)) },
-    Allowance { group: "stats", whole: (3.0, 1e-5), tensor: Some((10.0, 1e-4)) },
-    // The optimizer on the dump's own gradients.
-    Allowance { group: "after", whole: (0.0, 1e-6), tensor: Some((0.0, 1e-5)) },
-    Allowance { group: "trajectory", whole: (10.0, 1e-3), tensor: None },
-];
-
 /// How a group of tensors compares.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Group {
@@ -71,7 +49,7 @@ pub struct Group {
     pub error: f64,
     /// What `error` may be.
     pub allowance: f64,
-    /// The tensor that comes nearest to its allowance, or goes furthest over it.
+    /// The tensor that comes nearest to its allowance, or goes furthest over it; empty if none is judged by itself.
     pub worst_tensor: String,
     /// Its error.
     pub worst_error: f64,
@@ -88,6 +66,8 @@ pub struct Group {
 pub struct Report {
     /// Whether every group passes.
     pub pass: bool,
+    /// The orders of summation that the dump's noise is the largest of.
+    pub noise_orders: usize,
     /// The groups, in the order of a training step.
     pub groups: Vec<Group>,
 }
@@ -99,75 +79,6 @@ pub struct Report {
 pub fn verify(gpu: &Arc<Gpu>, path: &Path, choices: &Choices) -> Result<Report, VerifyError> {
     let dump = Dump::open(path)?;
     let computed = runs::run_all(gpu, &dump, choices)?;
-    let groups: Vec<Group> = ALLOWANCES.iter().map(|allowance| compare(allowance, &dump, &computed)).collect();
-    Ok(Report { pass: groups.iter().all(|group| group.pass), groups })
-}
-
-/// Squared norms of a difference and of what it is relative to.
-#[derive(Clone, Copy, Default)]
-struct Norms {
-    difference: f64,
-    expected: f64,
-}
-
-impl Norms {
-    fn of(found: &[f32], expected: &[f32]) -> Self {
-        let mut norms = Self::default();
-        for (&a, &b) in found.iter().zip(expected) {
-            norms.difference += (f64::from(a) - f64::from(b)).powi(2);
-            norms.expected += f64::from(b).powi(2);
-        }
-        norms
-    }
-
-    fn relative(self) -> f64 {
-        self.difference.sqrt() / self.expected.sqrt().max(1e-30)
-    }
-}
-
-fn compare(allowance: &Allowance, dump: &Dump, computed: &BTreeMap<String, Tensor>) -> Group {
-    let prefix = format!("{}.", allowance.group);
-    let expected: BTreeMap<_, _> = dump.tensors().filter(|(name, _)| name.starts_with(&prefix)).collect();
-    let mut unmatched: Vec<String> = computed
-        .keys()
-        .filter(|name| name.starts_with(&prefix) && !expected.contains_key(name.as_str()))
-        .map(|name| format!("{name} is not in the dump"))
-        .collect();
-
-    let (mut whole, mut noise) = (Norms::default(), Norms::default());
-    let mut worst = (String::new(), 0.0_f64, f64::INFINITY);
-    let mut all_pass = true;
-    for (name, tensor) in expected {
-        let Some(found) = computed.get(name).filter(|found| found.shape == tensor.shape) else {
-            unmatched.push(format!("{name} {:?} was not computed", tensor.shape));
-            continue;
-        };
-        let norms = Norms::of(&found.data, &tensor.data);
-        let own_noise = dump.noise(name);
-        whole.difference += norms.difference;
-        whole.expected += norms.expected;
-        noise.difference += own_noise.powi(2) * norms.expected;
-        noise.expected += norms.expected;
-        let limit = allowance.tensor.map_or(f64::INFINITY, |(times, plus)| times * own_noise + plus);
-        let error = norms.relative();
-        // Written so that NaN fails.
-        all_pass &= error <= limit;
-        let share = |error: f64, limit: f64| if error.is_nan() { f64::INFINITY } else { error / limit };
-        if worst.0.is_empty() || share(error, limit) > share(worst.1, worst.2) {
-            worst = (name.to_string(), error, limit);
-        }
-    }
-    let (times, plus) = allowance.whole;
-    let limit = times * noise.relative() + plus;
-    let error = whole.relative();
-    Group {
-        name: allowance.group,
-        error,
-        allowance: limit,
-        pass: error <= limit && all_pass && unmatched.is_empty(),
-        worst_tensor: worst.0,
-        worst_error: worst.1,
-        worst_allowance: worst.2,
-        unmatched,
-    }
+    let groups = compare::groups(dump.tensors(), &computed);
+    Ok(Report { pass: groups.iter().all(|group| group.pass), noise_orders: dump.noise_orders, groups })
 }
