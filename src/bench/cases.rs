@@ -9,7 +9,7 @@ use crate::gpu::Gpu;
 use crate::graph::{Choices, Plan, Workload};
 use crate::ir::{Cost, Shape};
 use crate::models::ModelConfig;
-use crate::predict::NetworkError;
+use crate::nn::NetworkError;
 use crate::train::config::Config;
 use crate::train::memory::training_plan;
 use crate::train::step::StepConfig;

@@ -21,8 +21,8 @@ use crate::data::Size;
 use crate::gpu::{AdapterReport, Gpu};
 use crate::graph::{GraphError, Workload};
 use crate::ir::{Cost, Shape};
+use crate::nn::NetworkError;
 use crate::ops::ceiling::{Copy, MultiplyAdds};
-use crate::predict::NetworkError;
 use crate::train::step::Precision;
 
 pub use compare::{Comparison, compare};

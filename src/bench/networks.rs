@@ -8,11 +8,11 @@ use super::measure::seconds_a_run;
 use super::{BenchError, Ceiling, LEAST, NetworkTime, Settings};
 use crate::data::Size;
 use crate::gpu::Gpu;
-use crate::graph::{Choices, GraphError, Plan, Session, SessionError, Store, fuse};
+use crate::graph::{Choices, GraphError, Plan, Session, SessionError, Store};
 use crate::ir::{Capabilities, Cost};
 use crate::models::ModelConfig;
+use crate::nn::NetworkError;
 use crate::nn::{Mode, Network};
-use crate::predict::NetworkError;
 use crate::train::memory::training_plan;
 
 /// A kernel that reaches less of the binding ceiling is slow.
@@ -71,8 +71,7 @@ pub fn inference_plan(
     let [height, width] = size.extents();
     let image = net.graph.input("image", [batch, 3, height, width]);
     let outputs = [model.build(&mut net, image)?.joints];
-    fuse(&mut net.graph, &outputs);
-    Ok(Plan::with_choices(net.graph, &outputs, capabilities, choices)?)
+    net.plan(&outputs, capabilities, choices)
 }
 
 /// Share of a run's time that goes to slow kernels, by time stamps.

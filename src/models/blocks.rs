@@ -1,12 +1,12 @@
 //! The building blocks that both bodies share, named as in the public checkpoints.
 
 use crate::ir::{ShapeError, ValueId};
-use crate::nn::{Conv2dLayer, Network};
+use crate::nn::{BatchNormLayer, Conv2dLayer, Network};
 
 /// Convolution `0` and batch normalisation `1`, as in a PyTorch `Sequential`.
 pub(super) fn conv_bn(net: &mut Network, x: ValueId, layer: Conv2dLayer) -> Result<ValueId, ShapeError> {
     let x = net.conv2d(0, x, layer)?;
-    net.batch_norm(1, x, 1.0)
+    net.batch_norm(1, x, BatchNormLayer::new())
 }
 
 /// The same and ReLU.
@@ -23,7 +23,7 @@ pub(super) fn numbered_conv_bn_relu(
     layer: Conv2dLayer,
 ) -> Result<ValueId, ShapeError> {
     let x = net.conv2d(format!("conv{number}"), x, layer)?;
-    let x = net.batch_norm(format!("bn{number}"), x, 1.0)?;
+    let x = net.batch_norm(format!("bn{number}"), x, BatchNormLayer::new())?;
     net.relu(x)
 }
 
@@ -31,7 +31,7 @@ pub(super) fn numbered_conv_bn_relu(
 pub(super) fn basic_block(net: &mut Network, x: ValueId, channels: usize) -> Result<ValueId, ShapeError> {
     let y = numbered_conv_bn_relu(net, 1, x, Conv2dLayer::new(channels, 3))?;
     let y = net.conv2d("conv2", y, Conv2dLayer::new(channels, 3))?;
-    let y = net.batch_norm("bn2", y, 1.0)?;
+    let y = net.batch_norm("bn2", y, BatchNormLayer::new())?;
     let y = net.add(y, x)?;
     net.relu(y)
 }
@@ -48,7 +48,7 @@ pub(super) fn bottleneck(net: &mut Network, x: ValueId, channels: usize, stride:
     let y = numbered_conv_bn_relu(net, 1, x, Conv2dLayer::new(channels, 1))?;
     let y = numbered_conv_bn_relu(net, 2, y, Conv2dLayer::new(channels, 3).stride(stride))?;
     let y = net.conv2d("conv3", y, Conv2dLayer::new(4 * channels, 1))?;
-    let y = net.batch_norm("bn3", y, 1.0)?;
+    let y = net.batch_norm("bn3", y, BatchNormLayer::new())?;
     let y = net.add(y, skip)?;
     net.relu(y)
 }

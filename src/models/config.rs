@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Body, Depth, Ditn, Head, HrNet, ModelConfig, ResNet};
 use crate::data::skeleton::MPII;
 use crate::data::{InvalidValue, Skeleton};
-use crate::nn::Weights;
+use crate::nn::WeightInit;
 
 /// The networks that can be trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ pub struct NetworkConfig {
     pub spatial_attention: bool,
     /// Initial weights of the body: "public" as the public code, "kaiming-uniform" as PyTorch by itself, or
     /// "kaiming-normal".
-    pub weights: Weights,
+    pub weights: WeightInit,
     /// A file whose tensors replace the initial values wherever names and shapes agree: a PyTorch `.pth`, safetensors
     /// or a checkpoint of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,7 +101,7 @@ impl Default for NetworkConfig {
             transfer,
             channel_attention,
             spatial_attention,
-            weights: Weights::Public,
+            weights: WeightInit::Public,
             init: None,
         }
     }

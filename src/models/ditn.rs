@@ -5,7 +5,7 @@
 use super::maps::{AttentionGates, HeatMaps};
 use crate::data::Skeleton;
 use crate::ir::{ShapeError, ValueId};
-use crate::nn::{Conv2dLayer, Network, Weights};
+use crate::nn::{BatchNormLayer, Conv2dLayer, Network, WeightInit};
 use crate::ops::dynamic_conv::DynamicConv;
 use crate::ops::gate::Gate;
 use crate::ops::gather_channels::{GatherChannels, ScatterAdd};
@@ -109,7 +109,7 @@ fn spatial_attention(net: &mut Network, x: ValueId, joints: usize) -> Result<(Va
 
 /// A convolution of the heads, with the initial weights that the reference has.
 fn head_conv(channels: usize, kernel: usize) -> Conv2dLayer {
-    Conv2dLayer::new(channels, kernel).weights(Weights::KaimingUniform)
+    Conv2dLayer::new(channels, kernel).init(WeightInit::KaimingUniform)
 }
 
 /// Figure 3. C -> 2C by 1x1, 2C -> C by 3x3, plus the input, then 1x1 to `maps`.
@@ -131,7 +131,7 @@ fn conv_bn_relu(
 ) -> Result<ValueId, ShapeError> {
     net.scope(name, |net| {
         let x = net.conv2d("conv", x, layer)?;
-        let x = net.batch_norm("bn", x, weight)?;
+        let x = net.batch_norm("bn", x, BatchNormLayer::new().weight(weight))?;
         net.relu(x)
     })
 }

@@ -6,7 +6,7 @@ use super::maps::{AttentionGates, HeatMaps};
 use super::resnet::{Depth, ResNet};
 use crate::data::{Size, Skeleton};
 use crate::ir::{ShapeError, ValueId};
-use crate::nn::{Conv2dLayer, Mode, Network, Shapes, Weights};
+use crate::nn::{Conv2dLayer, Mode, Network, Shapes, WeightInit};
 
 /// What makes features of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct ModelConfig {
     /// What makes heat maps.
     pub head: Head,
     /// Initial weights of the body's convolutions.
-    pub body_weights: Weights,
+    pub body_weights: WeightInit,
 }
 
 /// The networks of the paper, by the names that [`ModelConfig::named`] takes.
@@ -66,7 +66,7 @@ impl ModelConfig {
             "ditn-resnet50" => (resnet(Depth::Fifty), Head::Ditn(Ditn::FULL)),
             _ => return None,
         };
-        Some(Self { skeleton, body, head, body_weights: Weights::Public })
+        Some(Self { skeleton, body, head, body_weights: WeightInit::Public })
     }
 
     /// Names and shapes of the network's parameters and running statistics, for an input of `size`.
@@ -86,14 +86,14 @@ impl ModelConfig {
     /// # Errors
     /// [`ShapeError`] where the input size does not suit the network.
     pub fn build(&self, net: &mut Network, image: ValueId) -> Result<HeatMaps, ShapeError> {
-        net.body_weights = self.body_weights;
+        net.weight_init = self.body_weights;
         let features = match self.body {
             Body::HrNet(body) => body.features(net, image)?,
             Body::ResNet(body) => body.features(net, image)?,
         };
         match self.head {
             Head::Convolution => {
-                let layer = Conv2dLayer::new(self.skeleton.joints.len(), 1).bias().weights(Weights::Public);
+                let layer = Conv2dLayer::new(self.skeleton.joints.len(), 1).bias().init(WeightInit::Public);
                 let joints = net.conv2d("final_layer", features, layer)?;
                 Ok(HeatMaps { joints, bones: None, gates: AttentionGates::default() })
             }

@@ -6,7 +6,7 @@
 use super::blocks::{bottlenecks, numbered_conv_bn_relu};
 use super::maps::check_input_size;
 use crate::ir::{ShapeError, ValueId};
-use crate::nn::{Conv2dLayer, Network};
+use crate::nn::{BatchNormLayer, Conv2dLayer, Network};
 use crate::ops::max_pool::MaxPool;
 
 /// How many bottlenecks a [`ResNet`] has.
@@ -77,7 +77,7 @@ impl ResNet {
             // In PyTorch's `Sequential`, each of the three takes three numbers: convolution, batch norm, ReLU.
             (0..3).try_fold(x, |x, k| {
                 let x = net.conv_transpose2d(3 * k, x, Conv2dLayer::new(4 * self.stem, 4).stride(2).padding(1))?;
-                let x = net.batch_norm(3 * k + 1, x, 1.0)?;
+                let x = net.batch_norm(3 * k + 1, x, BatchNormLayer::new())?;
                 net.relu(x)
             })
         })

@@ -17,21 +17,21 @@ pub enum Initial {
     Uniform(f32),
 }
 
-/// How the weights of a convolution start.
+/// How the weights of a layer start: the initialisation scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Weights {
+pub enum WeightInit {
     /// Normal with deviation 0.001: the public code's pose bodies and final layers. Batch normalisation makes up for
     /// the scale; AdamW's first steps at a high rate are larger than such weights and start them over.
     #[default]
     Public,
     /// Normal with deviation sqrt(2 / fan_in) (He et al. 2015).
     KaimingNormal,
-    /// Uniform within 1 / sqrt(fan_in): what PyTorch gives a convolution that nobody initialises.
+    /// Uniform within 1 / sqrt(fan_in): what PyTorch gives a layer that nobody initialises.
     KaimingUniform,
 }
 
-impl Weights {
+impl WeightInit {
     /// For weights of which each output sees `fan_in` inputs.
     pub(super) fn initial(self, fan_in: usize) -> Initial {
         let fan_in = fan_in as f64;

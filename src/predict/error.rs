@@ -2,9 +2,9 @@
 
 use thiserror::Error;
 
-use super::network::NetworkError;
 use crate::data::DataError;
 use crate::graph::SessionError;
+use crate::nn::NetworkError;
 use crate::nn::checkpoint::CheckpointError;
 
 /// Why there are no poses.

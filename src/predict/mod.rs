@@ -18,7 +18,7 @@ mod trained;
 
 pub use boxes::PersonBox;
 pub use error::PredictError;
-pub use network::{DecodeOptions, Explanation, NetworkError, PoseNetwork};
+pub use network::{DecodeOptions, Explanation, PoseNetwork};
 pub use pose::{Keypoint, Pose, places, poses_in_pictures};
 pub use predictor::Predictor;
 pub use queue::{PersonPose, PictureQueue, Receiver};

@@ -4,48 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::pose::{Pose, poses_in_pictures};
 use crate::data::{Batch, Size, Skeleton};
 use crate::gpu::Gpu;
-use crate::graph::{Choices, ChoicesError, Plan, PlanError, Session, SessionError, Store, Tensor, fuse};
-use crate::ir::{ShapeError, ValueId};
+use crate::graph::{Choices, Session, SessionError, Store, Tensor};
+use crate::ir::ValueId;
 use crate::models::{HeatMaps, ModelConfig};
-use crate::nn::{Mode, Network, PictureInputs};
+use crate::nn::{Mode, Network, NetworkError, PictureInputs};
 use crate::ops::decode::Decode;
 use crate::ops::flip::{FlipHorizontal, FlipMerge};
-
-/// An error of building, planning or running a network.
-#[derive(Debug, Error)]
-pub enum NetworkError {
-    /// The network does not fit the input size.
-    #[error(transparent)]
-    Shape(#[from] ShapeError),
-    /// A tensor does not fit the adapter.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The device failed, or tensors do not fit.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    /// The file of kernel choices cannot be read.
-    #[error(transparent)]
-    Choices(#[from] ChoicesError),
-    /// A batch of another size than was planned.
-    #[error("a batch of {given} pictures came to a network planned for {expected}")]
-    Batch {
-        /// Pictures planned for.
-        expected: usize,
-        /// Pictures that came.
-        given: usize,
-    },
-    /// Precision f16 on an adapter that does not have it.
-    #[error("the adapter has no 16-bit floats in shaders; use precision \"f32\"")]
-    NoF16,
-    /// A state that lacks a tensor of this network.
-    #[error("the state lacks tensor '{0}'")]
-    Missing(String),
-}
 
 /// How joints are read from a network's heat maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,8 +99,7 @@ impl PoseNetwork {
         let decoded = net.graph.apply_one(options.decode, &[maps.joints])?;
         let kept = [Some(decoded), Some(maps.joints), maps.bones, maps.gates.channel, maps.gates.spatial];
         let outputs: Vec<ValueId> = kept.into_iter().flatten().collect();
-        fuse(&mut net.graph, &outputs);
-        let plan = Plan::with_choices(net.graph, &outputs, gpu.capabilities(), &Choices::of(gpu)?)?;
+        let plan = net.plan(&outputs, gpu.capabilities(), &Choices::of(gpu)?)?;
         let session = Session::new(gpu, plan, store)?;
         Ok(Self { session, store: None, pictures, decoded, maps, batch, input: size, skeleton: model.skeleton })
     }

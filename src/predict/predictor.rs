@@ -7,12 +7,13 @@ use image::RgbImage;
 
 use super::boxes::PersonBox;
 use super::error::PredictError;
-use super::network::{NetworkError, PoseNetwork};
+use super::network::PoseNetwork;
 use super::pose::Pose;
 use super::queue::{PersonPose, PictureQueue, Receiver};
 use super::trained::TrainedNetwork;
 use crate::data::Skeleton;
 use crate::gpu::Gpu;
+use crate::nn::NetworkError;
 use crate::nn::checkpoint::network_of;
 
 /// People that [`Predictor::open`] lets the network look at together.

@@ -7,8 +7,8 @@ use super::folder::FolderError;
 use super::init::InitError;
 use crate::data::DataError;
 use crate::metrics::ScoreError;
+use crate::nn::NetworkError;
 use crate::nn::checkpoint::CheckpointError;
-use crate::predict::NetworkError;
 
 /// Why a run ended before its end.
 #[derive(Debug, thiserror::Error)]

@@ -13,8 +13,9 @@ use super::watcher::Watcher;
 use crate::data::augmentation::Placement;
 use crate::data::{Batch, BatchPerson, Skeleton};
 use crate::gpu::Gpu;
+use crate::nn::NetworkError;
 use crate::nn::checkpoint::{self, State};
-use crate::predict::{NetworkError, Pose, PoseNetwork, places, sheet};
+use crate::predict::{Pose, PoseNetwork, places, sheet};
 
 /// People on a sheet, and how many cells a row has: prediction and truth of four people.
 const SHEET: (usize, usize) = (24, 8);

@@ -6,7 +6,7 @@ use super::step::{StepConfig, StepGraph};
 use crate::graph::{Choices, Plan};
 use crate::ir::{Capabilities, Role};
 use crate::models::ModelConfig;
-use crate::predict::NetworkError;
+use crate::nn::NetworkError;
 
 /// Bytes on the device, by what they are for. Pictures are left out: they are as large as the files are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -45,5 +45,7 @@ pub fn training_plan(
     capabilities: &Capabilities,
     choices: &Choices,
 ) -> Result<Plan, NetworkError> {
-    StepGraph::new(model, config)?.plan(config.precision, capabilities, choices)
+    // Initial values have no part in a plan.
+    let StepGraph { step, .. } = StepGraph::new(model, config, 0)?;
+    step.plan(capabilities, choices)
 }

@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::data::Skeleton;
 use crate::graph::Tensor;
 use crate::models::{Body, Depth, Ditn, Head, HrNet, ModelConfig, ResNet};
-use crate::nn::Weights;
+use crate::nn::WeightInit;
 use crate::ops::loss::LossKind;
 use crate::train::objective::Objective;
 
@@ -109,7 +109,7 @@ impl Dump {
             skeleton: Skeleton::by_name(&skeleton).ok_or_else(|| format!("its skeleton '{skeleton}' is unknown"))?,
             body,
             head,
-            body_weights: Weights::default(),
+            body_weights: WeightInit::default(),
         };
         let objective = Objective {
             loss: loss(&option::<String>(&metadata, "loss")?)?,

@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::gpu::Gpu;
 use crate::graph::{Choices, PlanError, SessionError};
 use crate::ir::ShapeError;
+use crate::nn::NetworkError;
 
 pub use dump::{Dump, DumpError};
 
@@ -38,6 +39,9 @@ pub enum VerifyError {
     /// The device failed, or the dump lacks a parameter.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The network cannot be planned or trained.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
 }
 
 /// How a group of tensors compares.

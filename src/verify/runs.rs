@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use super::{Dump, VerifyError};
 use crate::gpu::Gpu;
-use crate::graph::Choices;
-use crate::graph::{Plan, Session, SessionError, Store, Tensor, fuse};
+use crate::graph::{Choices, Plan, Session, SessionError, Store, Tensor};
 use crate::ir::{Graph, Role, ValueId};
 use crate::models::HeatMaps;
-use crate::nn::{Mode, Network};
-use crate::ops::adamw::AdamWSettings;
-use crate::train::objective::{Losses, Targets, append_gradients, append_optimizer};
+use crate::nn::{Gradients, Mode, Network, Optimizer, Trainer, TrainingStep};
+use crate::train::objective::{Losses, Targets};
 
 /// The learning rate of the steps that all use the dump's gradients.
 const AFTER_RATE: f64 = 1e-3;
@@ -39,9 +37,8 @@ fn inference(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<
     let image = net.graph.input("image", dump.required("input.image").shape());
     let maps = dump.model.build(&mut net, image)?;
     let outputs: Vec<ValueId> = [Some(maps.joints), maps.bones].into_iter().flatten().collect();
-    fuse(&mut net.graph, &outputs);
     let mut store = Store::new(gpu);
-    let session = Session::new(gpu, Plan::with_choices(net.graph, &outputs, gpu.capabilities(), choices)?, &mut store)?;
+    let session = Session::new(gpu, net.plan(&outputs, gpu.capabilities(), choices)?, &mut store)?;
     store.load(&dump.with_prefix("param."))?;
     session.write(image, &dump.required("input.image").data)?;
     session.run()?;
@@ -80,61 +77,44 @@ fn training_graph(dump: &Dump) -> Result<TrainingGraph, VerifyError> {
     let losses = dump.objective.append(graph, maps, joints, |graph| {
         Ok(Targets { maps: input(graph, "target.bones"), weights: input(graph, "weight.bones") })
     })?;
-    let keep: Vec<ValueId> = [Some(maps.joints), maps.bones].into_iter().flatten().chain(losses.values()).collect();
-    fuse(graph, &keep);
     Ok(TrainingGraph { net, maps, losses, inputs })
 }
 
-/// A session of the graph at the dump's parameters, inputs uploaded.
-fn start(
-    gpu: &Arc<Gpu>,
-    dump: &Dump,
-    training: &TrainingGraph,
-    outputs: &[ValueId],
-    choices: &Choices,
-) -> Result<(Session, Store), VerifyError> {
-    let mut store = Store::new(gpu);
-    let plan = Plan::with_choices(training.net.graph.clone(), outputs, gpu.capabilities(), choices)?;
-    let session = Session::new(gpu, plan, &mut store)?;
-    // The optimizer's moments stay zero: the dump has none.
-    for (name, tensor) in dump.with_prefix("param.") {
-        store.write(&name, &tensor.data)?;
-    }
-    for &(value, name) in &training.inputs {
-        session.write(value, &dump.required(name).data)?;
-    }
-    for (seed, share) in training.losses.shares(&dump.objective) {
-        session.write(seed, &[share])?;
-    }
-    Ok((session, store))
-}
-
-/// The losses of the last run: joints, bones, total.
-fn losses_of(dump: &Dump, session: &Session, losses: &Losses) -> Result<[f32; 3], VerifyError> {
-    let joints = session.read(losses.joints)?[0];
-    let bones = match losses.bones {
-        Some(bones) => session.read(bones)?[0],
-        None => 0.0,
-    };
-    Ok([joints, bones, dump.objective.total(joints, bones)])
+/// The losses of a run: joints, bones, total.
+fn losses_of(dump: &Dump, joints: &[f32], bones: Option<&[f32]>) -> [f32; 3] {
+    let (joints, bones) = (joints[0], bones.map_or(0.0, |bones| bones[0]));
+    [joints, bones, dump.objective.total(joints, bones)]
 }
 
 /// train.*, loss.*, grad.* and stats.*: one training step without its update.
 fn training(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<String, Tensor>, VerifyError> {
-    let mut training = training_graph(dump)?;
-    let gradients = append_gradients(&mut training.net.graph, &training.losses, None)?;
-    let mut outputs = training.losses.values();
-    outputs.extend([Some(training.maps.joints), training.maps.bones].into_iter().flatten());
-    outputs.extend(gradients.iter().map(|&(_, gradient)| gradient));
-    let (session, store) = start(gpu, dump, &training, &outputs, choices)?;
+    let TrainingGraph { net, maps, losses, inputs } = training_graph(dump)?;
+    let mut graph = net.graph;
+    let kept: Vec<ValueId> = [Some(maps.joints), maps.bones].into_iter().flatten().collect();
+    let training = dump.objective.training(&losses).keep(&kept);
+    let Gradients { pairs, seeds } = Gradients::append(&mut graph, training.losses(), &kept, None)?;
+    let mut outputs = training.outputs();
+    outputs.extend(pairs.iter().map(|&(_, gradient)| gradient));
+    let mut store = Store::new(gpu);
+    let session = Session::new(gpu, Plan::with_choices(graph, &outputs, gpu.capabilities(), choices)?, &mut store)?;
+    for (name, tensor) in dump.with_prefix("param.") {
+        store.write(&name, &tensor.data)?;
+    }
+    for (value, name) in inputs {
+        session.write(value, &dump.required(name).data)?;
+    }
+    for (seed, weight) in seeds {
+        session.write(seed, &[weight])?;
+    }
     session.run()?;
 
-    let mut found = heat_maps(&session, "train", training.maps)?;
-    for (name, loss) in ["joints", "bones", "total"].into_iter().zip(losses_of(dump, &session, &training.losses)?) {
+    let mut found = heat_maps(&session, "train", maps)?;
+    let (joints, bones) = (session.read(losses.joints)?, losses.bones.map(|loss| session.read(loss)).transpose()?);
+    for (name, loss) in ["joints", "bones", "total"].into_iter().zip(losses_of(dump, &joints, bones.as_deref())) {
         found.insert(format!("loss.{name}"), Tensor { shape: Vec::new(), data: vec![loss] });
     }
     let graph = &session.plan().graph;
-    for (parameter, gradient) in gradients {
+    for (parameter, gradient) in pairs {
         found.insert(format!("grad.{}", graph.value(parameter).name), tensor(&session, gradient)?);
     }
     for value in graph.values().iter().filter(|value| value.role == Role::State) {
@@ -154,7 +134,8 @@ fn optimizer(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<
         pairs.push((parameter, input));
         uploads.push((input, gradient));
     }
-    let hyper = append_optimizer(&mut graph, &pairs, None)?;
+    let optimizer = Optimizer::default();
+    let hyper = optimizer.append(&mut graph, &pairs, None)?;
     let mut store = Store::new(gpu);
     let session = Session::new(gpu, Plan::with_choices(graph, &[], gpu.capabilities(), choices)?, &mut store)?;
     let parameters = dump.with_prefix("param.");
@@ -167,7 +148,7 @@ fn optimizer(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<
         session.write(input, &gradient.data)?;
     }
     for step in 1..=dump.steps as u64 {
-        session.write(hyper, &AdamWSettings::default().hyper(step, AFTER_RATE))?;
+        session.write(hyper, &optimizer.hyper(step, AFTER_RATE))?;
         session.run()?;
     }
     let graph = &session.plan().graph;
@@ -182,15 +163,20 @@ fn optimizer(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<
 
 /// trajectory.loss: the loss before each true training step.
 fn trajectory(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<String, Tensor>, VerifyError> {
-    let mut training = training_graph(dump)?;
-    let gradients = append_gradients(&mut training.net.graph, &training.losses, None)?;
-    let hyper = append_optimizer(&mut training.net.graph, &gradients, None)?;
-    let (session, _store) = start(gpu, dump, &training, &training.losses.values(), choices)?;
+    let TrainingGraph { net, losses, inputs, .. } = training_graph(dump)?;
+    let step = TrainingStep::new(net, dump.objective.training(&losses))?;
+    let mut trainer = Trainer::with_choices(gpu, step, choices)?;
+    // The optimizer's moments stay zero: the dump has none.
+    for (name, tensor) in dump.with_prefix("param.") {
+        trainer.store().write(&name, &tensor.data)?;
+    }
+    for (value, name) in inputs {
+        trainer.write(value, &dump.required(name).data)?;
+    }
     let mut totals = Vec::with_capacity(dump.trajectory);
-    for step in 1..=dump.trajectory as u64 {
-        session.write(hyper, &AdamWSettings::default().hyper(step, TRAJECTORY_RATE))?;
-        session.run()?;
-        totals.push(losses_of(dump, &session, &training.losses)?[2]);
+    for _ in 0..dump.trajectory {
+        let losses = trainer.submit(TRAJECTORY_RATE)?.wait()?;
+        totals.push(losses_of(dump, &losses[0], losses.get(1).map(Vec::as_slice))[2]);
     }
     let shape = vec![totals.len()];
     Ok(BTreeMap::from([("trajectory.loss".to_string(), Tensor { shape, data: totals })]))

@@ -1,0 +1,85 @@
+//! Optimizers as a choice.
+
+use crate::ir::{Graph, ShapeError, ValueId};
+use crate::ops::adamw::{AdamW, AdamWSettings};
+use crate::ops::loss_scale::{NonFinite, UnscaledHyper, UpdateLossScale};
+
+/// How parameters follow their gradients. The learning rate is given at each step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Optimizer {
+    /// Adam with decoupled weight decay.
+    AdamW(AdamWSettings),
+}
+
+impl Default for Optimizer {
+    fn default() -> Self {
+        Self::AdamW(AdamWSettings::default())
+    }
+}
+
+impl From<AdamWSettings> for Optimizer {
+    fn from(settings: AdamWSettings) -> Self {
+        Self::AdamW(settings)
+    }
+}
+
+impl Optimizer {
+    /// What to upload to the input of [`Optimizer::append`] before step number `step`, counted from 1.
+    pub fn hyper(&self, step: u64, learning_rate: f64) -> [f32; 8] {
+        match self {
+            Self::AdamW(settings) => settings.hyper(step, learning_rate),
+        }
+    }
+
+    /// Appends the update of each (parameter, gradient) and returns the input of [`Optimizer::hyper`]. The optimizer's
+    /// state is named after the parameter: `optimizer.m.NAME` and `optimizer.v.NAME` for AdamW.
+    ///
+    /// With the state of a [loss scale](crate::ops::loss_scale) the gradients are divided by it, and where one has
+    /// overflowed nothing is updated but the scale.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where a gradient does not match its parameter.
+    pub fn append(
+        &self,
+        graph: &mut Graph,
+        gradients: &[(ValueId, ValueId)],
+        loss_scale: Option<ValueId>,
+    ) -> Result<ValueId, ShapeError> {
+        let input = graph.input("hyper", [8]);
+        let hyper = match loss_scale {
+            None => input,
+            Some(state) => graph.scoped_as("loss scale", |graph| {
+                let overflow = append_overflow(graph, gradients.iter().map(|&(_, gradient)| gradient).collect())?;
+                graph.apply(UpdateLossScale, &[state, overflow])?;
+                graph.apply_one(UnscaledHyper, &[input, state, overflow])
+            })?,
+        };
+        for &(parameter, gradient) in gradients {
+            let (name, shape) = (graph.value(parameter).name.clone(), graph.shape(parameter).clone());
+            let mut state = |kind: &str| graph.state(&format!("optimizer.{kind}.{name}"), shape.clone());
+            match self {
+                Self::AdamW(_) => {
+                    let inputs = [parameter, gradient, state("m"), state("v"), hyper];
+                    graph.scoped_as(&name, |graph| graph.apply(AdamW, &inputs))?;
+                }
+            }
+        }
+        Ok(input)
+    }
+}
+
+/// Appends whether an element of `tensors` is not finite, `[1]`: of a few at a time, then of what that gave, to the last.
+fn append_overflow(graph: &mut Graph, mut tensors: Vec<ValueId>) -> Result<ValueId, ShapeError> {
+    let mut flags = false;
+    loop {
+        let found: Result<Vec<_>, _> =
+            tensors.chunks(NonFinite::TENSORS).map(|some| graph.apply_one(NonFinite { flags }, some)).collect();
+        tensors = found?;
+        flags = true;
+        if let &[only] = &tensors[..]
+            && graph.shape(only).elements() == 1
+        {
+            return Ok(only);
+        }
+    }
+}
