@@ -29,8 +29,10 @@ pub struct Placement {
 pub struct Memory {
     /// 4-byte words of each slot.
     pub slots: Vec<usize>,
-    /// Where each computed value lies.
+    /// Where each computed value lies that is no view.
     pub values: HashMap<ValueId, Placement>,
+    /// The value whose memory each [view](crate::ir::Variant::view) has.
+    pub views: HashMap<ValueId, ValueId>,
     /// Where the scratch tensors of each step lie.
     pub scratch: Vec<Vec<Placement>>,
 }
@@ -57,7 +59,8 @@ enum Tensor {
 /// The largest come first, so that no slot ever grows; each goes into the narrowest gap that is free while it lives
 /// ("greedy by size for offset calculation", Pisarchyk and Lee 2020, with several slots instead of one).
 pub(super) fn allocate(graph: &Graph, steps: &[Step], outputs: &[ValueId]) -> Memory {
-    let ranges = live_ranges(graph, steps, outputs);
+    let views = views(steps);
+    let ranges = live_ranges(graph, steps, outputs, &views);
     let mut order: Vec<usize> = (0..ranges.len()).collect();
     order.sort_by_key(|&number| (Reverse(ranges[number].words), ranges[number].first_step));
     let mut slots: Vec<usize> = Vec::new();
@@ -81,7 +84,7 @@ pub(super) fn allocate(graph: &Graph, steps: &[Step], outputs: &[ValueId]) -> Me
         in_slot[slot].push(number);
         placements[number] = Some(Placement { slot, offset, words: range.words });
     }
-    let mut memory = Memory { slots, values: HashMap::new(), scratch: vec![Vec::new(); steps.len()] };
+    let mut memory = Memory { slots, values: HashMap::new(), views, scratch: vec![Vec::new(); steps.len()] };
     for (range, placement) in ranges.iter().zip(placements) {
         match (range.tensor, placement) {
             (Tensor::Value(value), Some(placement)) => {
@@ -116,15 +119,31 @@ fn narrowest_gap(slot: usize, mut taken: Vec<(usize, usize)>, size: usize) -> Op
     narrowest
 }
 
+/// The value that each view, or view of a view, shows.
+fn views(steps: &[Step]) -> HashMap<ValueId, ValueId> {
+    let mut views = HashMap::new();
+    for Step { node, .. } in steps.iter().filter(|step| step.variant.is_view()) {
+        let shown = views.get(&node.inputs[0]).copied().unwrap_or(node.inputs[0]);
+        views.insert(node.outputs[0], shown);
+    }
+    views
+}
+
 /// Everything that needs memory, in the order of the steps.
-fn live_ranges(graph: &Graph, steps: &[Step], outputs: &[ValueId]) -> Vec<LiveRange> {
+fn live_ranges(
+    graph: &Graph,
+    steps: &[Step],
+    outputs: &[ValueId],
+    views: &HashMap<ValueId, ValueId>,
+) -> Vec<LiveRange> {
+    let shown = |value: ValueId| views.get(&value).copied().unwrap_or(value);
     let mut last_use: HashMap<ValueId, usize> = HashMap::new();
     for (index, step) in steps.iter().enumerate() {
         for &value in step.node.inputs.iter().chain(&step.node.outputs) {
-            last_use.insert(value, index);
+            last_use.insert(shown(value), index);
         }
     }
-    last_use.extend(outputs.iter().map(|&output| (output, usize::MAX)));
+    last_use.extend(outputs.iter().map(|&output| (shown(output), usize::MAX)));
 
     let mut ranges: Vec<LiveRange> = Vec::new();
     let mut numbers: HashMap<Tensor, usize> = HashMap::new();
@@ -132,7 +151,7 @@ fn live_ranges(graph: &Graph, steps: &[Step], outputs: &[ValueId]) -> Vec<LiveRa
     for (step, planned) in steps.iter().enumerate() {
         let Step { node, variant, once, .. } = planned;
         let constant = planned.is_constant();
-        let values = node.outputs.iter().map(|&value| {
+        let values = node.outputs.iter().filter(|value| !views.contains_key(value)).map(|&value| {
             let life = if constant { ALWAYS } else { (step, last_use[&value]) };
             (graph.value(value).words(), life, Tensor::Value(value))
         });
@@ -146,7 +165,7 @@ fn live_ranges(graph: &Graph, steps: &[Step], outputs: &[ValueId]) -> Vec<LiveRa
             numbers.insert(tensor, ranges.len());
             ranges.push(LiveRange { words, first_step, last_step, tensor, conflicts: Vec::new() });
         }
-        let range_of = |input: &ValueId| numbers.get(&Tensor::Value(*input)).copied();
+        let range_of = |input: &ValueId| numbers.get(&Tensor::Value(shown(*input))).copied();
         let read: Vec<usize> = node.inputs.iter().filter_map(range_of).collect();
         written.extend(node.operator.overwrites().iter().filter_map(|&number| range_of(&node.inputs[number])));
         for &one in &written {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::memory::{Memory, allocate};
-use super::{Choices, Step, Workload};
+use super::{Choices, Source, Step, Workload};
 use crate::ir::{Capabilities, Case, Cost, DType, Graph, Node, Role, ShapeError, ValueId, Variant};
 
 /// A graph that cannot be planned.
@@ -96,6 +96,7 @@ impl Plan {
         check_sizes(&graph, capabilities)?;
         let nodes = updates_early(&graph, live_nodes(&graph, outputs));
         let mut constants = constants(&graph, &nodes);
+        let overwritten: HashSet<ValueId> = nodes.iter().flat_map(overwritten_by).collect();
         let mut steps = Vec::with_capacity(nodes.len());
         for node in nodes {
             let (inputs, results) = (graph.shapes(&node.inputs), graph.shapes(&node.outputs));
@@ -105,7 +106,8 @@ impl Plan {
             let mut cost = node.operator.cost(&inputs, &results);
             cost.bytes -= bytes_saved(&graph, &node);
             let mut variants = node.operator.variants(&case);
-            variants.retain(|variant| variant.accepts(&dtypes));
+            let may_be_view = node.inputs.iter().all(|input| !overwritten.contains(input));
+            variants.retain(|variant| variant.accepts(&dtypes) && (may_be_view || !variant.is_view()));
             if variants.is_empty() {
                 return Err(ShapeError::new(node.operator.name(), NO_F16_KERNEL).within(&node.name).into());
             }
@@ -168,7 +170,11 @@ impl Plan {
                 .iter()
                 .map(|id| {
                     let f16 = if self.graph.value(*id).dtype == DType::F16 { " f16" } else { "" };
-                    format!("{}{f16} slot {}", self.graph.shape(*id), self.memory.values[id].slot)
+                    let place = match self.value_binding(*id).source {
+                        Source::Slot(slot) => format!("slot {slot}"),
+                        _ => "as given".to_string(),
+                    };
+                    format!("{}{f16} {place}", self.graph.shape(*id))
                 })
                 .collect();
             // Writing to a String cannot fail.
@@ -232,18 +238,20 @@ fn live_nodes(graph: &Graph, outputs: &[ValueId]) -> Vec<Node> {
     live
 }
 
+/// The values that a node overwrites.
+fn overwritten_by(node: &Node) -> Vec<ValueId> {
+    node.operator.overwrites().iter().map(|&number| node.inputs[number]).collect()
+}
+
 /// Moves each node that overwrites state up to where its inputs are there and every other reader has run.
 fn updates_early(graph: &Graph, nodes: Vec<Node>) -> Vec<Node> {
-    let overwritten = |node: &Node| -> Vec<ValueId> {
-        node.operator.overwrites().iter().map(|&number| node.inputs[number]).collect()
-    };
     let mut position: HashMap<ValueId, usize> = HashMap::new();
     let mut last_reader: HashMap<ValueId, usize> = HashMap::new();
     for (index, node) in nodes.iter().enumerate() {
         for &output in &node.outputs {
             position.insert(output, index);
         }
-        let own = overwritten(node);
+        let own = overwritten_by(node);
         for &input in node.inputs.iter().filter(|input| !own.contains(input)) {
             last_reader.insert(input, index);
         }
@@ -251,7 +259,7 @@ fn updates_early(graph: &Graph, nodes: Vec<Node>) -> Vec<Node> {
     // Sorting by (place after which it can run, original place) keeps every other node where it was.
     let mut order: Vec<(usize, usize, Node)> = Vec::with_capacity(nodes.len());
     for (index, node) in nodes.into_iter().enumerate() {
-        let own = overwritten(&node);
+        let own = overwritten_by(&node);
         let after = if own.is_empty() || own.iter().any(|&id| graph.value(id).role == Role::Computed) {
             index
         } else {

@@ -206,7 +206,7 @@ impl Session {
     /// # Errors
     /// As [`Session::read`].
     pub fn read_later(&self, value: ValueId) -> Result<Readback, SessionError> {
-        if self.plan.memory.values.contains_key(&value) && !self.plan.outputs.contains(&value) {
+        if self.plan.graph.value(value).role == Role::Computed && !self.plan.outputs.contains(&value) {
             return Err(SessionError::NotAnOutput(self.plan.graph.value(value).name.clone()));
         }
         Ok(Readback::start(&self.gpu, self.view(value)?)?)

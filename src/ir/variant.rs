@@ -70,6 +70,17 @@ impl Variant {
         }
     }
 
+    /// Nothing runs: the one output is the one input in place, of as many elements and the same dtype. A plan leaves it out
+    /// where the input is overwritten.
+    pub fn view() -> Self {
+        Self::new("view", Vec::new())
+    }
+
+    /// Whether it is [`Variant::view`].
+    pub fn is_view(&self) -> bool {
+        self.dispatches.is_empty()
+    }
+
     /// Whether its kernels take tensors of these dtypes.
     pub fn accepts(&self, dtypes: &DTypes) -> bool {
         self.dispatches.iter().all(|dispatch| dispatch.kernel.accepts(dispatch.f16_bindings(dtypes)))

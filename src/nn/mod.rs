@@ -23,7 +23,7 @@ mod weight_file;
 pub use error::NetworkError;
 pub use initial::{Initial, WeightInit};
 pub use input::PictureInputs;
-pub use layers::{BatchNormLayer, Conv2dLayer};
+pub use layers::{BatchNormLayer, Conv2dLayer, LinearLayer, Pool2d};
 pub use matching::{Matching, OPTIMIZER, OtherShape, Shapes};
 pub use network::{Mode, Network};
 pub use optimizer::Optimizer;

@@ -3,12 +3,15 @@
 use crate::ir::{Graph, ShapeError, ValueId};
 use crate::ops::adamw::{AdamW, AdamWSettings};
 use crate::ops::loss_scale::{NonFinite, UnscaledHyper, UpdateLossScale};
+use crate::ops::sgd::{Sgd, SgdSettings};
 
 /// How parameters follow their gradients. The learning rate is given at each step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Optimizer {
     /// Adam with decoupled weight decay.
     AdamW(AdamWSettings),
+    /// Stochastic gradient descent with momentum.
+    Sgd(SgdSettings),
 }
 
 impl Default for Optimizer {
@@ -23,16 +26,24 @@ impl From<AdamWSettings> for Optimizer {
     }
 }
 
+impl From<SgdSettings> for Optimizer {
+    fn from(settings: SgdSettings) -> Self {
+        Self::Sgd(settings)
+    }
+}
+
 impl Optimizer {
     /// What to upload to the input of [`Optimizer::append`] before step number `step`, counted from 1.
     pub fn hyper(&self, step: u64, learning_rate: f64) -> [f32; 8] {
         match self {
             Self::AdamW(settings) => settings.hyper(step, learning_rate),
+            Self::Sgd(settings) => settings.hyper(learning_rate),
         }
     }
 
     /// Appends the update of each (parameter, gradient) and returns the input of [`Optimizer::hyper`]. The optimizer's
-    /// state is named after the parameter: `optimizer.m.NAME` and `optimizer.v.NAME` for AdamW.
+    /// state is named after the parameter: `optimizer.m.NAME` and `optimizer.v.NAME` for AdamW, `optimizer.momentum.NAME`
+    /// for SGD.
     ///
     /// With the state of a [loss scale](crate::ops::loss_scale) the gradients are divided by it, and where one has
     /// overflowed nothing is updated but the scale.
@@ -61,6 +72,10 @@ impl Optimizer {
                 Self::AdamW(_) => {
                     let inputs = [parameter, gradient, state("m"), state("v"), hyper];
                     graph.scoped_as(&name, |graph| graph.apply(AdamW, &inputs))?;
+                }
+                Self::Sgd(_) => {
+                    let inputs = [parameter, gradient, state("momentum"), hyper];
+                    graph.scoped_as(&name, |graph| graph.apply(Sgd, &inputs))?;
                 }
             }
         }

@@ -5,6 +5,7 @@
 
 pub mod adamw;
 pub mod add;
+pub mod avg_pool;
 pub mod batch_norm;
 mod case;
 pub mod ceiling;
@@ -17,12 +18,16 @@ pub mod flip;
 pub mod gate;
 pub mod gather_channels;
 pub mod global_average_pool;
+pub mod linear;
 pub mod loss;
 pub mod loss_scale;
 pub mod max_pool;
 pub mod relu;
+pub mod reshape;
 pub mod scale;
+pub mod sgd;
 mod shaders;
+pub mod softmax_cross_entropy;
 mod table;
 pub mod targets;
 pub mod upsample;
@@ -39,6 +44,7 @@ type Family = (fn() -> Vec<OperatorCase>, fn() -> Vec<&'static Kernel>);
 const FAMILIES: &[Family] = &[
     (adamw::cases, adamw::kernels),
     (add::cases, add::kernels),
+    (avg_pool::cases, avg_pool::kernels),
     (batch_norm::cases, batch_norm::kernels),
     (ceiling::cases, ceiling::kernels),
     (conv2d::cases, conv2d::kernels),
@@ -49,11 +55,15 @@ const FAMILIES: &[Family] = &[
     (gate::cases, gate::kernels),
     (gather_channels::cases, gather_channels::kernels),
     (global_average_pool::cases, global_average_pool::kernels),
+    (linear::cases, linear::kernels),
     (loss::cases, loss::kernels),
     (loss_scale::cases, loss_scale::kernels),
     (max_pool::cases, max_pool::kernels),
     (relu::cases, relu::kernels),
+    (reshape::cases, reshape::kernels),
     (scale::cases, scale::kernels),
+    (sgd::cases, sgd::kernels),
+    (softmax_cross_entropy::cases, softmax_cross_entropy::kernels),
     (targets::cases, targets::kernels),
     (upsample::cases, upsample::kernels),
 ];

@@ -5,8 +5,13 @@
 
 mod convolution;
 mod elementwise;
+mod linear;
+mod loss;
 mod normalization;
 mod pooling;
+mod shape;
 
 pub use convolution::Conv2dLayer;
+pub use linear::LinearLayer;
 pub use normalization::BatchNormLayer;
+pub use pooling::Pool2d;
