@@ -1,6 +1,7 @@
 //! DITN: human pose estimation on an autodiff tensor engine of hand-written WGSL kernels.
 
 pub mod bench;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod data;
 pub mod files;
