@@ -19,18 +19,19 @@ pub(super) const LOSS_SCALE: &str = "optimizer.loss_scale";
 /// Runs training steps: uploads, forward pass, backward pass and updates.
 ///
 /// ```no_run
-/// use ditn::gpu::{AdapterChoice, Gpu};
-/// use ditn::nn::{Conv2dLayer, Mode, Network, Trainer, Training};
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let gpu = Gpu::open(&AdapterChoice::default())?;
-/// let mut net = Network::new(Mode::Training);
-/// let x = net.input("x", [8, 3, 32, 32]);
-/// let y = net.conv2d("conv", x, Conv2dLayer::new(1, 3))?;
-/// # let loss = y;
-/// let mut trainer = Trainer::new(&gpu, net, Training::minimize(loss))?;
-/// trainer.write(x, &vec![0.5; 8 * 3 * 32 * 32])?;
-/// let loss = trainer.step(1e-3)?;
+/// # use ditn::gpu::Gpu;
+/// # use ditn::ir::ValueId;
+/// # use ditn::nn::{Network, NetworkError, Trainer, Training};
+/// # use ditn::ops::sgd::SgdSettings;
+/// # fn example(
+/// #     gpu: &std::sync::Arc<Gpu>, net: Network, loss: ValueId, pictures: ValueId, batches: &[Vec<f32>],
+/// # ) -> Result<(), NetworkError> {
+/// let training = Training::minimize(loss).optimizer(SgdSettings { momentum: 0.9, weight_decay: 1e-4 });
+/// let mut trainer = Trainer::new(gpu, net, training)?;
+/// for batch in batches {
+///     trainer.write(pictures, batch)?;
+///     println!("{}", trainer.step(0.1)?);
+/// }
 /// # Ok(())
 /// # }
 /// ```
@@ -108,6 +109,14 @@ impl Trainer {
     /// [`SessionError`] where there are more words than the input has.
     pub fn write<T: bytemuck::NoUninit>(&self, input: ValueId, words: &[T]) -> Result<(), NetworkError> {
         Ok(self.session.write(input, words)?)
+    }
+
+    /// Waits for submitted steps and copies a parameter, state or one of [`Training::outputs`] to the host, row-major.
+    ///
+    /// # Errors
+    /// [`SessionError::NotAnOutput`] for what is not kept; device errors.
+    pub fn read(&self, value: ValueId) -> Result<Vec<f32>, NetworkError> {
+        Ok(self.session.read(value)?)
     }
 
     /// Runs a step and waits for it: the weighted sum of its losses, before its update.
