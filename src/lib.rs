@@ -62,8 +62,8 @@
 //! | [`bench`] | what adapter, kernels and networks reach, tuning: is it fast? |
 //! | `cli` | the commands, with the default feature `cli` |
 //!
-//! [`files`] (writing that survives a crash) and [`plot`] (curves as SVG) know none of them. Parsing of arguments, progress bars and signals come with the feature
-//! `cli` alone: `default-features = false` leaves the library.
+//! [`files`] (writing that survives a crash) and [`plot`] (curves as SVG) know none of them. What parses arguments, draws
+//! progress bars and catches signals comes with the feature `cli`: `default-features = false` leaves the library alone.
 
 pub mod bench;
 #[cfg(feature = "cli")]

@@ -1,4 +1,5 @@
-//! Benchmarks: what the adapter can do, what each kernel does of it, and what whole networks take.
+//! Benchmarks: what the adapter can do, what each kernel does of it, and what whole networks take. Commands call it; it
+//! measures through the same plans and sessions as everybody else, and nothing else of the crate depends on it.
 //!
 //! Everything is measured in one run, the adapter's ceilings first, so that ratios between figures hold where the
 //! figures themselves depend on the machine and what else it does. The kernels' cases are taken from the training steps

@@ -1,4 +1,5 @@
-//! The command line: one file a subcommand, each of which parses, calls the library and prints.
+//! The command line: one file a subcommand, each of which parses, calls the library and prints. The binary calls it and
+//! nothing else may; what another program could want is in the library below.
 //!
 //! Exit status: 0 done; 1 the check failed (a mismatch, numbers that are not finite); 2 the input, the arguments or the
 //! machine are at fault; 130 stopped by Ctrl-C, with everything saved.

@@ -1,5 +1,6 @@
 //! People with their joints: data sets, the crop and augmentation of the public HRNet protocol, and the loader that
-//! prepares batches ahead of the training step.
+//! prepares batches ahead of the training step. Training, prediction and the command line read people through it; it
+//! prepares numbers on the host and runs nothing on a device.
 //!
 //! The host decodes pictures, draws the augmentation and works out each person's affine transform; sampling the
 //! crop, normalising it and drawing the target maps are operators that read a [`Batch`].

@@ -1,4 +1,5 @@
-//! From a graph of operators to replayed runs: differentiate, fuse, plan, run.
+//! From a graph of operators to replayed runs: differentiate, fuse, plan, run. [`nn`](crate::nn) and whoever runs a
+//! network call it; it reads no file and no environment behind a caller's back, and only a session meets a device.
 //!
 //! [`differentiate`], [`fuse`], [`recompute`] and [`store_activations_as_f16`] rewrite a [`Graph`](crate::ir::Graph);
 //! [`Plan`] orders it, chooses its kernels and finds memory for it, all without a device; a [`Session`] runs a plan on one,

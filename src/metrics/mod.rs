@@ -1,4 +1,6 @@
-//! Scores of predicted poses.
+//! Scores of predicted poses: PCKh, OKS and PCK, the mean pose to compare with, and the files of other tools.
+//! [`train`](crate::train) and the command line call it with joints and annotations on the host; it runs no network and
+//! knows [`data`](crate::data) alone.
 
 pub mod baseline;
 pub mod files;

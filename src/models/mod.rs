@@ -1,4 +1,6 @@
-//! The networks, each to be read beside its paper's figures.
+//! The pose networks, each to be read beside its paper's figures. Training, prediction and verification build them into
+//! a [`Network`](crate::nn::Network); a model adds layers and says what it predicts, and knows no device, loss or
+//! optimizer.
 //!
 //! A network is a body (features at a quarter of the input's size) with a head (heat maps). [`ModelConfig::named`] knows
 //! those of the papers.

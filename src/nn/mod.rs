@@ -1,4 +1,5 @@
-//! Networks from operators, and their training: what a user of this crate builds with.
+//! Networks from operators, and their training: what a user of this crate builds with, as [`models`](crate::models) and
+//! [`train`](crate::train) do. It knows the engine below it, and nothing of poses, pictures' files or configurations.
 //!
 //! A [`Network`] is a graph under construction. [`layers`] give operators their parameters, names and initial values.
 //! Names nest by [`Network::scope`] into those of the public PyTorch checkpoints

@@ -1,4 +1,5 @@
-//! The operators: one file each, with shape rule, gradient rule, float64 twin, cost and the choice of kernels.
+//! The operators: one file each, with shape rule, gradient rule, float64 reference, cost and the choice of kernels.
+//! Layers and [`graph`](crate::graph) apply them; an operator says what to dispatch, as data, and never meets a device.
 //!
 //! The WGSL of operator `x` is in `shaders/x/`, its tests in `kernels-tests/x.rs`. [`cases`] lists every operator at
 //! telling shapes; [`kernels`] lists every shader.

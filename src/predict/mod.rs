@@ -1,4 +1,5 @@
-//! Poses from pictures, and pictures from poses.
+//! Poses from pictures, and pictures from poses: what a program that uses a trained network calls, as `eval` and
+//! `predict` of the command line do. It never changes weights, and knows nothing of training.
 //!
 //! [`Predictor`] is the way in: it opens a checkpoint and finds the joints of people in pictures; a [`PictureQueue`] does
 //! so for more pictures than memory holds. Below them [`PoseNetwork`] runs a network on one batch of people. Where the

@@ -1,4 +1,5 @@
-//! Training: from a configuration to a network, a log and a score.
+//! Pose training: from a configuration to a network, a log and a score. The command line calls it, and so can a program
+//! with a configuration of its own; it never prints: a [`watcher`] is told what happens.
 //!
 //! [`run()`] is the loop and the place to begin reading. [`config`] says what a run is made of, [`schedule`] how fast it
 //! learns, [`step`] what one step does on the adapter and [`memory`] what it takes there, [`people`] who is trained on

@@ -1,5 +1,6 @@
 //! Compares a network with a dump of the PyTorch reference: outputs, losses, gradients, running statistics, optimizer
-//! and the losses of true training steps.
+//! and the losses of true training steps; and operators with their references. Commands and tests call it; it judges,
+//! and nothing else of the crate depends on it.
 //!
 //! A dump (`tools/ditn_torch.py dump`) holds parameters, inputs and what a correct implementation makes of them,
 //! computed in float64, and beside each result the noise: the relative error of PyTorch's own float32, the largest over
