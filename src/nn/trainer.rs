@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::training::LOSS_SCALE;
 use super::{Network, NetworkError, Precision, Training, TrainingStep};
 use crate::gpu::{Gpu, Readback};
 use crate::graph::{Choices, Plan, Session, SessionError, Store, Tensor};
@@ -13,8 +14,6 @@ use crate::ops::loss_scale;
 
 /// The tensor of a checkpoint that counts the optimizer's steps.
 const STEP: &str = "optimizer.step";
-/// The tensor of a checkpoint that holds the state of the loss scale.
-pub(super) const LOSS_SCALE: &str = "optimizer.loss_scale";
 
 /// Runs training steps: uploads, forward pass, backward pass and updates.
 ///

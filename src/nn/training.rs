@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::trainer::LOSS_SCALE;
 use super::{Initial, Network, NetworkError, Optimizer};
 use crate::graph::{Choices, Plan, differentiate, fuse, recompute, store_activations_as_f16};
 use crate::ir::{Capabilities, Graph, ShapeError, ValueId};
 use crate::ops::loss_scale::{self, ScaledSeed};
+
+/// The tensor of a checkpoint that holds the state of the loss scale.
+pub(super) const LOSS_SCALE: &str = "optimizer.loss_scale";
 
 /// How a training step stores feature maps and their gradients. Kernels compute in float32 either way; parameters, sums
 /// and losses are always float32.
