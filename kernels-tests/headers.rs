@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const PARTS: [&str; 5] = ["Computes", "Grid", "Memory", "Why", "Measured"];
 
 /// Words in capitals that are not constants.
-const WORDS: [&str; 6] = ["CPU", "GPU", "CVPR", "DITN", "GFLOP", "NCHW"];
+const WORDS: [&str; 6] = ["CPU", "GPU", "CVPR", "DITN", "GFLOP", "SGD"];
 
 fn shaders() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
