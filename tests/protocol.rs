@@ -4,7 +4,8 @@
 //! People of MPII and COCO need their pictures: the environment variable DITN_DATA names the folder with `mpii/` and
 //! `coco/`, and without it these tests say that they are skipped. DITN_PROTOCOL may name another folder of such files.
 
-use std::io::Write;
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ use ditn::ops::targets::JointTargets;
 use ditn::predict::poses_in_pictures;
 use image::{Rgb, RgbImage};
 use serde::Deserialize;
+
+use common::data;
 
 /// What OpenCV and NumPy make of some people.
 #[derive(Deserialize)]
@@ -57,15 +60,6 @@ fn expected(name: &str) -> Option<Expected> {
     let folder = std::env::var_os("DITN_PROTOCOL").map_or(own, PathBuf::from);
     let text = std::fs::read_to_string(folder.join(name)).ok()?;
     Some(serde_json::from_str(&text).expect("the script's file is whole"))
-}
-
-fn data(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("DITN_DATA");
-    if root.is_none() {
-        // Past what the tests' harness holds back.
-        let _ = writeln!(std::io::stderr(), "skipped: DITN_DATA does not name a folder with the data sets");
-    }
-    root.map(|root| PathBuf::from(root).join(name))
 }
 
 /// Numbers from 0 to 1 that are exact in float32, as the script draws them.

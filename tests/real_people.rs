@@ -1,27 +1,22 @@
 //! What must hold on the released data sets. The folder that holds them (`lsp/`, `lspet/`, `mpii/`, `coco/`) is named by
 //! the environment variable DITN_DATA; without it these tests say that they are skipped.
 
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+
 use ditn::data::{Coco, Dataset, Joined, Leeds, LeedsSplit, Loader, LoaderOptions, Size};
 use ditn::metrics::MeanPose;
 use ditn::metrics::files::{score_coco, score_lsp, score_mpii};
 use ditn::predict::{Keypoint, Pose};
 use ditn::train::config::{Config, with_overrides};
 use ditn::train::people::People;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-fn folder(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("DITN_DATA");
-    if root.is_none() {
-        // Past what the tests' harness holds back.
-        let _ = writeln!(std::io::stderr(), "skipped: DITN_DATA does not name a folder with the data sets");
-    }
-    root.map(|root| PathBuf::from(root).join(name))
-}
+use common::data;
 
 fn leeds(name: &str, split: LeedsSplit) -> Option<Arc<dyn Dataset>> {
-    let leeds = Leeds::open(&folder(name)?, split).expect("the release is whole");
+    let leeds = Leeds::open(&data(name)?, split).expect("the release is whole");
     Some(Arc::new(leeds))
 }
 
@@ -76,7 +71,7 @@ fn every_person_of_a_real_set_comes_out_of_the_loader() {
 
 #[test]
 fn published_predictions_on_mpii_score_what_their_authors_code_says() {
-    let Some(mpii) = folder("mpii") else { return };
+    let Some(mpii) = data("mpii") else { return };
     for name in ["hg_s1_b1", "tompson"] {
         let results = mpii.join(format!("results/{name}.json"));
         let scores = score_mpii(&mpii.join("annot/gt_valid.mat"), &results, None).expect("the files are whole");
@@ -103,7 +98,7 @@ fn published_predictions_on_mpii_score_what_their_authors_code_says() {
 
 #[test]
 fn published_results_on_coco_score_what_pycocotools_says() {
-    let Some(coco) = folder("coco") else { return };
+    let Some(coco) = data("coco") else { return };
     let results = coco.join("results/simplepose_train2017.json");
     let scores = score_coco(&coco.join("annotations/person_keypoints_train2017.json"), &results);
     let ours = serde_json::to_value(scores.expect("the files are whole")).expect("scores are numbers");
@@ -143,7 +138,7 @@ fn written_results(overrides: &[&str], path: &Path) -> (f64, usize) {
 
 #[test]
 fn results_written_after_an_evaluation_score_the_same_from_their_file() {
-    let (Some(mpii), Some(coco), Some(lsp)) = (folder("mpii"), folder("coco"), folder("lsp")) else { return };
+    let (Some(mpii), Some(coco), Some(lsp)) = (data("mpii"), data("coco"), data("lsp")) else { return };
     let path = std::env::temp_dir().join(format!("ditn-results-of-{}.json", std::process::id()));
     let same = |ours: f64, from_file: f64| {
         assert!(ours > 10.0 && ours < 95.0, "{ours} shows nothing");
@@ -175,7 +170,7 @@ fn results_written_after_an_evaluation_score_the_same_from_their_file() {
 
 #[test]
 fn detected_people_of_coco_are_those_of_the_file_of_boxes() {
-    let Some(coco) = folder("coco") else { return };
+    let Some(coco) = data("coco") else { return };
     let annotations = Path::new("annotations/person_keypoints_val2017.json");
     let open = |boxes: Option<&Path>| Coco::open(&coco, annotations, boxes).expect("the files are whole");
     let boxes = std::fs::read_to_string(coco.join("results/person_boxes_val2017.json")).expect("the file is there");

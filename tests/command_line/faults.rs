@@ -1,22 +1,9 @@
 //! What is wrong with the input ends with exit status 2, one clear message, and nothing lost.
 
 use std::path::Path;
-use std::process::Command;
 
-use super::{Folder, bits, ditn, errors, run, skipped, status, succeed, train};
-
-/// Runs and expects status 2 with all of `parts` in a message of one paragraph.
-pub(super) fn refused(command: &mut Command, parts: &[&str]) {
-    let output = run(command);
-    let message = errors(&output);
-    assert_eq!(status(&output), 2, "{message}");
-    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert_eq!(message.matches("error:").count(), 1, "{message}");
-    assert!(!message.contains("panicked"), "{message}");
-    for part in parts {
-        assert!(message.contains(part), "no `{part}` in: {message}");
-    }
-}
+use crate::common::skipped;
+use crate::harness::{Folder, bits, ditn, refused, succeed, train};
 
 #[test]
 fn an_unknown_key_is_refused_with_the_nearest_one() {

@@ -1,36 +1,30 @@
 //! Training with feature maps stored as F16.
 
-use std::path::Path;
-
 use ditn::gpu::{AdapterChoice, Gpu};
 use ditn::train::checkpoint;
 
-use super::faults::refused;
-use super::{Folder, bits, ditn, log, succeed, train};
+use crate::common::skipped;
+use crate::harness::{Folder, bits, ditn, log, refused, succeed, tensor, train};
 
 const F16: [&str; 2] = ["--set", "train.precision=f16"];
 /// With the public code's tiny initial weights two runs part within a few steps, whatever makes them differ.
 const KAIMING: [&str; 2] = ["--set", "model.weights=kaiming-uniform"];
 
 /// Whether the adapter has F16; where it has not, that `ditn train` says so.
-fn has_half(folder: &Folder) -> bool {
+fn has_f16(folder: &Folder) -> bool {
     let gpu = Gpu::open(&AdapterChoice::default()).unwrap_or_else(|error| panic!("{error}"));
-    let half = gpu.capabilities().shader_f16;
-    if !half {
+    let has_f16 = gpu.capabilities().shader_f16;
+    if !has_f16 {
+        skipped("the adapter has no F16");
         refused(train(folder, &["--out", "refused"]).args(F16), &["no 16-bit floats", "precision \"f32\""]);
     }
-    half
-}
-
-/// A tensor of a checkpoint.
-fn tensor(path: &Path, name: &str) -> Vec<f32> {
-    checkpoint::load(path).unwrap_or_else(|error| panic!("{error}")).state[name].data.clone()
+    has_f16
 }
 
 #[test]
 fn the_first_gradients_are_as_near_to_those_of_float32_as_pytorchs_autocast_comes() {
     let folder = Folder::new("half-gradients");
-    if !has_half(&folder) {
+    if !has_f16(&folder) {
         return;
     }
     #[rustfmt::skip]
@@ -66,7 +60,7 @@ fn the_first_gradients_are_as_near_to_those_of_float32_as_pytorchs_autocast_come
 #[test]
 fn a_run_in_half_precision_learns_like_one_in_float32_and_repeats_to_the_bit() {
     let folder = Folder::new("half-run");
-    if !has_half(&folder) {
+    if !has_f16(&folder) {
         return;
     }
     succeed(train(&folder, &["--out", "whole"]).args(KAIMING));
@@ -82,7 +76,7 @@ fn a_run_in_half_precision_learns_like_one_in_float32_and_repeats_to_the_bit() {
 #[test]
 fn a_gradient_that_overflows_halves_the_scale_and_changes_no_parameter() {
     let folder = Folder::new("half-overflow");
-    if !has_half(&folder) {
+    if !has_f16(&folder) {
         return;
     }
     let rate = ["--set", "schedule.milestones=[]"];

@@ -1,6 +1,6 @@
 //! The pictures of `ditn plot`, `ditn eval --sheet`, `ditn compare`, `ditn predict --explain` and TensorBoard.
 
-use super::{Folder, ditn, errors, run, status, succeed, train};
+use crate::harness::{Folder, ditn, errors, run, status, succeed, train};
 
 /// A log line as runs write it; every second epoch is scored, and its training pictures are counted.
 fn line(epoch: u32, score: f64) -> String {

@@ -3,7 +3,7 @@
 use ditn::gpu::{AdapterChoice, Gpu};
 use ditn::predict::{PersonBox, Pose, PredictError, Predictor};
 
-use super::{Folder, ditn, errors, run, status, succeed, train};
+use crate::harness::{Folder, ditn, errors, run, status, succeed, train};
 
 #[test]
 fn predict_writes_a_pose_for_each_box_and_a_drawn_picture() {

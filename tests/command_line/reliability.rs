@@ -1,22 +1,11 @@
 //! What goes wrong around a run, a full disk, a picture that vanishes, another run in its folder, loses nothing.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use super::faults::refused;
-use super::runs::wait_for_a_checkpoint;
-use super::{Folder, bits, ditn, errors, run, skipped, status, succeed, train};
-
-/// `ditn` that may not write a file of more than `kibibytes`: what a full disk does to a large one.
-#[cfg(unix)]
-fn ditn_on_a_full_disk(folder: &Folder, kibibytes: usize, arguments: &[&str]) -> Command {
-    let whole = ditn(folder, &[]);
-    let mut command = Command::new("sh");
-    // An ignored signal stays ignored in the program: it then sees the write fail.
-    command.args(["-c", &format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", 2 * kibibytes)]);
-    command.arg(whole.get_program()).args(arguments).current_dir(folder.join(""));
-    command.env_remove("DITN_DATA").env("XDG_RUNTIME_DIR", folder.join(""));
-    command
-}
+use crate::common::skipped;
+use crate::harness::{
+    Folder, bits, ditn, ditn_on_a_full_disk, errors, refused, run, status, succeed, train, wait_for_a_checkpoint,
+};
 
 #[cfg(unix)]
 #[test]

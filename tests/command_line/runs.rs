@@ -1,33 +1,15 @@
 //! Runs that end, stop, die and go on.
 
-use std::path::Path;
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
-use super::{Folder, bits, ditn, errors, log, run, status, succeed, train};
 use ditn::train::checkpoint;
+
+use crate::harness::{
+    Folder, bits, ditn, errors, json, log, run, status, step_of, succeed, train, wait_for_a_checkpoint,
+};
 
 /// Steps of the small configuration.
 const STEPS: u64 = 30;
-
-fn json(path: &Path) -> serde_json::Value {
-    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn step_of(checkpoint: &Path) -> Option<u64> {
-    checkpoint::load(checkpoint).ok().map(|checkpoint| checkpoint.header.progress.step)
-}
-
-/// Waits until the run in `out` has saved itself inside an epoch, but lets a run that never does end the test.
-pub(super) fn wait_for_a_checkpoint(out: &Path, child: &mut Child) {
-    let start = Instant::now();
-    while step_of(&out.join("last.safetensors")).is_none_or(|step| step < 4) {
-        assert!(start.elapsed() < Duration::from_secs(300), "no checkpoint after five minutes");
-        assert!(child.try_wait().expect("it is our child").is_none(), "it ended before its first checkpoint");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
 
 #[test]
 fn a_run_leaves_log_summary_sheets_and_checkpoints() {

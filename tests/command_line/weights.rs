@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::faults::refused;
-use super::{Folder, bits, ditn, errors, succeed, train};
+use crate::harness::{Folder, bits, ditn, errors, printed_json, refused, succeed, train};
 
 /// A file that `tools/make_weights.py` made.
 fn made(name: &str) -> String {
@@ -24,21 +23,17 @@ const TINY: [&str; 10] = [
     "train.size=[64,64]",
 ];
 
-fn json(text: &[u8]) -> serde_json::Value {
-    serde_json::from_slice(text).expect("one JSON document")
-}
-
 #[test]
 fn the_files_of_both_pytorch_containers_become_the_same_checkpoint() {
     let folder = Folder::new("import");
     for (name, prefix) in [("hrnet_zip", ""), ("hrnet_legacy_wrapped", "state_dict.module.")] {
         let (file, out) = (made(&format!("{name}.pth")), format!("{name}.safetensors"));
         let import = &mut ditn(&folder, &["import", &file, "--model", "hrnet-w32", &out, "--json"]);
-        let report = json(&succeed(import.args(TINY)).stdout);
+        let report = printed_json(&succeed(import.args(TINY)).stdout);
         assert_eq!((&report["skeleton"], &report["complete"]), (&"coco".into(), &true.into()), "{report}");
         image::RgbImage::new(64, 64).save(folder.join("000000000785.png")).unwrap();
         let picture = ["predict", "--checkpoint", &out, "000000000785.png", "--format", "coco", "--json"];
-        let results = json(&succeed(&mut ditn(&folder, &picture)).stdout);
+        let results = printed_json(&succeed(&mut ditn(&folder, &picture)).stdout);
         assert_eq!((&results[0]["image_id"], &results[0]["category_id"]), (&785.into(), &1.into()), "{results}");
         assert_eq!(results[0]["keypoints"].as_array().map(Vec::len), Some(51), "{results}");
         assert_eq!((&report["prefix"], &report["extra"]), (&prefix.into(), &serde_json::json!([])), "{report}");
@@ -61,13 +56,13 @@ fn an_exported_network_comes_back_to_the_bit_and_predicts_and_scores() {
 
     let poses = |checkpoint: &str| {
         let arguments = ["predict", "--checkpoint", checkpoint, "one.png", "--json"];
-        json(&succeed(&mut ditn(&folder, &arguments)).stdout)["people"].clone()
+        printed_json(&succeed(&mut ditn(&folder, &arguments)).stdout)["people"].clone()
     };
     image::RgbImage::from_fn(70, 90, |x, y| image::Rgb([x as u8, y as u8, 9])).save(folder.join("one.png")).unwrap();
     assert_eq!(poses("again.safetensors"), poses("run/last.safetensors"));
     let score = |checkpoint: &str| {
         let arguments = ["eval", "--checkpoint", checkpoint, "--set", "evaluate.people=4", "--json"];
-        json(&succeed(&mut ditn(&folder, &arguments)).stdout)["metric"].clone()
+        printed_json(&succeed(&mut ditn(&folder, &arguments)).stdout)["metric"].clone()
     };
     assert_eq!(score("weights.safetensors"), score("run/last.safetensors"));
 }
@@ -90,7 +85,7 @@ fn a_body_alone_starts_a_training_but_does_not_predict() {
         let options = ["--out", out, "--set", &init, "--set", "model.width=2", "--set", "train.epochs=1"];
         let output = succeed(train(&folder, &options).args(["--set", "optimizer.learning_rate=1e-9"]));
         assert!(errors(&output).contains("loaded"), "{}", errors(&output));
-        let record = json(&std::fs::read(folder.join(out).join("init.json")).unwrap());
+        let record = printed_json(&std::fs::read(folder.join(out).join("init.json")).unwrap());
         let loaded = record["loaded"].as_array().expect("a list");
         assert!(loaded.contains(&"conv1.weight".into()) && record["missing"].as_array().is_some_and(|m| m.len() > 200));
         let trained = bits(&folder.join(out).join("last.safetensors"));
