@@ -18,6 +18,8 @@ mod people;
 mod plot;
 mod predict;
 mod progress;
+#[cfg(test)]
+mod readme;
 mod score;
 mod summary;
 mod train;
