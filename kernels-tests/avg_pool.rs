@@ -7,7 +7,7 @@ use crate::harness::{adjoint_holds, folded_values_agree, table_agrees, values_ag
 
 #[test]
 fn the_table_of_cases_agrees_with_the_reference_and_numeric_gradients() {
-    table_agrees(&avg_pool::cases());
+    table_agrees(&avg_pool::cases(), &[]);
 }
 
 /// The pooling of `[n, c, h, w]` and its gradient.

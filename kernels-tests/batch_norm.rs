@@ -8,7 +8,7 @@ use crate::harness::{table_agrees, values_agree};
 
 #[test]
 fn the_table_of_cases_agrees_with_the_twin_and_numeric_gradients() {
-    table_agrees(&batch_norm::cases());
+    table_agrees(&batch_norm::cases(), &["batch_norm_fold", "batch_norm_running_statistics"]);
 }
 
 #[test]
@@ -16,8 +16,7 @@ fn the_variance_survives_a_mean_a_thousand_deviations_away() {
     let operator = BatchNorm { eps: 1e-5, epilogue: Epilogue::NONE };
     for x in [[4, 3, 20, 21], [2, 3, 17, 7]] {
         let shapes: [Shape; 3] = [x.into(), [3].into(), [3].into()];
-        // Inputs near 1000 carry 6e-5 of rounding of their own against a deviation of 0.58.
-        let case = OperatorCase::new(operator, &shapes).fill(0, Fill::Uniform(999.0, 1001.0)).tolerance(5e-4);
+        let case = OperatorCase::new(operator, &shapes).fill(0, Fill::Uniform(999.0, 1001.0));
         values_agree(&case, 1);
     }
 }
@@ -48,8 +47,7 @@ proptest! {
     #[test]
     fn channels_of_few_elements_agree_with_the_twin(c in 1_usize..70, h in 1_usize..4, w in 2_usize..4, seed: u64) {
         let shapes: [Shape; 3] = [[1, c, h, w].into(), [c].into(), [c].into()];
-        // Nearly equal elements are divided by a small deviation, and so is their rounding.
-        let case = OperatorCase::new(BatchNorm { eps: 1e-5, epilogue: Epilogue::NONE }, &shapes).tolerance(1e-4);
+        let case = OperatorCase::new(BatchNorm { eps: 1e-5, epilogue: Epilogue::NONE }, &shapes);
         values_agree(&case, seed);
     }
 }

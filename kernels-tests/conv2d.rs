@@ -5,6 +5,7 @@ use ditn::ops::conv2d::{
 use ditn::ops::{Epilogue, Fill, OperatorCase};
 use proptest::prelude::*;
 
+use crate::common::skipped;
 use crate::harness::{adjoint_holds, f16_values_agree, folded_values_agree, gpus, table_agrees, values_agree};
 
 /// Extents of a convolution.
@@ -81,7 +82,7 @@ impl Extents {
 
 #[test]
 fn the_table_of_cases_agrees_with_the_twin_and_numeric_gradients() {
-    table_agrees(&conv2d::cases());
+    table_agrees(&conv2d::cases(), &[]);
 }
 
 #[test]
@@ -115,11 +116,17 @@ fn the_shapes_of_the_networks_agree_with_the_twin() {
     }
 }
 
+#[test]
+fn a_long_sum_that_cancels_agrees_with_the_twin() {
+    // The only element of dw adds up 560 products and comes out 200 times smaller than they are.
+    Extents::square([2, 1, 10, 28], 1, 1, 0, 1).agree(false, 11_627_201_631_831_640_211);
+}
+
 /// On adapters with cooperative matrices, where `DITN_COOPERATIVE_MATRIX` is 1.
 #[test]
 fn cooperative_matrices_agree_with_the_twin_within_the_rounding_of_f16() {
     if gpus().iter().all(|gpu| gpu.capabilities().cooperative_matrix.is_none()) {
-        println!("skipped: DITN_COOPERATIVE_MATRIX is not 1, or no adapter has cooperative matrices");
+        skipped("DITN_COOPERATIVE_MATRIX is not 1, or no adapter has cooperative matrices");
         return;
     }
     for (number, extents) in [
@@ -248,8 +255,7 @@ proptest! {
         seed: u64,
     ) {
         let extents = Extents::square([n, 4 * channels, h, w], outputs, kernel, kernel / 2, 1);
-        // The variance of nearly equal pixels is rounding.
-        values_agree(&extents.statistics(false).tolerance(1e-4), seed);
+        values_agree(&extents.statistics(false), seed);
     }
 }
 
@@ -272,8 +278,7 @@ fn statistics_survive_a_mean_a_thousand_deviations_away() {
         Extents::square([2, 4, 10, 14], 6, 1, 0, 1),
         Extents::square([2, 4, 17, 14], 6, 2, 0, 1).with_stride(2),
     ] {
-        // Sums near 1000 carry 6e-5 of rounding of their own against a deviation of about 0.5.
-        let case = extents.statistics(true).fill(2, Fill::Uniform(999.0, 1001.0)).tolerance(5e-4);
+        let case = extents.statistics(true).fill(2, Fill::Uniform(999.0, 1001.0));
         values_agree(&case, 1);
     }
 }

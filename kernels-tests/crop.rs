@@ -9,7 +9,7 @@ use ditn::ops::{Fill, OperatorCase};
 use image::{Rgb, RgbImage};
 use proptest::prelude::*;
 
-use crate::harness::{gpus, table_agrees, values_agree};
+use crate::harness::{folded_values_agree, gpus, table_agrees, values_agree};
 
 /// The lattices of some maps as words.
 fn lattices(maps: &[[f64; 6]], height: usize, width: usize) -> Fill {
@@ -19,7 +19,7 @@ fn lattices(maps: &[[f64; 6]], height: usize, width: usize) -> Fill {
 
 #[test]
 fn the_table_of_cases_agrees_with_the_twin() {
-    table_agrees(&crop::cases());
+    table_agrees(&crop::cases(), &[]);
 }
 
 proptest! {
@@ -92,7 +92,7 @@ fn more_than_65535_workgroups_fold_into_y() {
         .fill(0, Fill::Words((0..12).map(|word| word * 0x0015_1107).collect()))
         .fill(1, Fill::Words(vec![0, 4, 3, 0]))
         .fill(2, lattices(&[[1.0 / 1024.0, 0.0, 0.5, 0.0, 1.0 / 1024.0, 0.25]], height, width));
-    values_agree(&case, 0);
+    folded_values_agree(&case, 0);
 }
 
 /// A picture whose every pixel differs from its neighbours.

@@ -1,16 +1,21 @@
 //! What the tests of all operators share.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ditn::gpu::{AdapterChoice, Gpu, list_adapters};
 use ditn::graph::{GraphError, Plan, Session, Store, differentiate};
-use ditn::ir::{Graph, ValueId, Variant};
+use ditn::ir::{DType, Graph, ValueId, Variant};
 use ditn::ops::{Fill, OperatorCase};
 use ditn::verify::operators::{
     GRADIENT_TOLERANCE, VariantError, check_f16_values, check_gradients, check_values, check_variants,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+
+use crate::common::skipped;
 
 /// The adapters of this machine, opened once; `WGPU_BACKEND` says of which interfaces, and GL is asked only there or where
 /// there is no other.
@@ -24,10 +29,12 @@ pub fn gpus() -> &'static [Arc<Gpu>] {
     })
 }
 
-/// Every variant of the case gives the twin's values on every adapter, and writes nowhere else.
+/// Every variant of the case gives the reference's values on every adapter, and writes nowhere else.
 pub fn values_agree(case: &OperatorCase, seed: u64) {
     for gpu in gpus() {
-        within(case, case.tolerance, gpu, check_values(gpu, case, seed));
+        for filling in 0..fillings() {
+            within(case, DType::F32, gpu, check_values(gpu, case, seed.wrapping_add(filling)));
+        }
     }
 }
 
@@ -35,27 +42,61 @@ pub fn values_agree(case: &OperatorCase, seed: u64) {
 pub fn folded_values_agree(case: &OperatorCase, seed: u64) {
     for gpu in gpus() {
         let folds = |variant: &Variant| variant.dispatches.iter().any(|dispatch| dispatch.workgroups[1] > 1);
-        let results = check_variants(gpu, case, seed, folds);
-        assert!(results.as_ref().is_ok_and(|results| !results.is_empty()), "nothing folds: {}", case.describe());
-        within(case, case.tolerance, gpu, results);
+        let found = within(case, DType::F32, gpu, check_variants(gpu, case, seed, folds));
+        assert!(found > 0, "nothing folds: {}", case.describe());
     }
 }
 
-/// The same with all tensors stored as F16 that a variant can take so, on every adapter that has F16.
-pub fn f16_values_agree(case: &OperatorCase, seed: u64) {
-    for gpu in gpus().iter().filter(|gpu| gpu.capabilities().shader_f16) {
-        within(case, case.f16_tolerance, gpu, check_f16_values(gpu, case, seed));
+/// The same with all tensors stored as F16 that a variant can take so, on every adapter that has F16. How many variants took
+/// some so, on all adapters together.
+pub fn f16_values_agree(case: &OperatorCase, seed: u64) -> usize {
+    let gpus = gpus().iter().filter(|gpu| gpu.capabilities().shader_f16);
+    let check = |gpu: &Arc<Gpu>, filling| {
+        within(case, DType::F16, gpu, check_f16_values(gpu, case, seed.wrapping_add(filling)))
+    };
+    gpus.map(|gpu| (0..fillings()).map(|filling| check(gpu, filling)).sum::<usize>()).sum()
+}
+
+/// Asserts that all results are within the case's tolerance, and says how many there are.
+fn within(case: &OperatorCase, dtype: DType, gpu: &Gpu, results: Result<Vec<VariantError>, GraphError>) -> usize {
+    let results = results.unwrap_or_else(|error| panic!("{}: {error}", case.describe()));
+    for VariantError { variant, accuracy, error } in &results {
+        let allowed = accuracy.tolerance(if dtype == DType::F16 { case.f16_tolerance } else { case.tolerance });
+        let name = &gpu.report().name;
+        record(case, (variant, dtype), [*error, allowed], name);
+        assert!(
+            *error <= allowed,
+            "{} ({variant}, {dtype:?}) on {name}: error {error:.2} units of 2^-24, allowed {allowed}",
+            case.describe()
+        );
+    }
+    results.len()
+}
+
+/// Adds a line to the file that `DITN_ERRORS` names, if any: operator, variant, dtype, error and tolerance in units of
+/// 2^-24, case and adapter, apart by tabs; only where the error is larger than any before of the same operator, variant and dtype.
+fn record(case: &OperatorCase, (variant, dtype): (&str, DType), [error, allowed]: [f64; 2], adapter: &str) {
+    static LARGEST: Mutex<BTreeMap<String, f64>> = Mutex::new(BTreeMap::new());
+    let Some(file) = std::env::var_os("DITN_ERRORS") else { return };
+    let key = format!("{}\t{variant}\t{dtype:?}", case.operator.name());
+    let mut largest = LARGEST.lock().unwrap_or_else(PoisonError::into_inner);
+    if largest.get(&key).is_none_or(|before| error > *before) {
+        let line = format!("{key}\t{error:.3}\t{allowed}\t{}\t{adapter}\n", case.describe());
+        let mut file = File::options().create(true).append(true).open(file).expect("DITN_ERRORS names a file");
+        file.write_all(line.as_bytes()).expect("room for a line");
+        largest.insert(key, error);
     }
 }
 
-fn within(case: &OperatorCase, allowed: f64, gpu: &Gpu, results: Result<Vec<VariantError>, GraphError>) {
-    for VariantError { variant, accuracy, error } in
-        results.unwrap_or_else(|error| panic!("{}: {error}", case.describe()))
-    {
-        let allowed = accuracy.tolerance(allowed);
-        let (case, name) = (case.describe(), &gpu.report().name);
-        assert!(error <= allowed, "{case} ({variant}) on {name}: error {error:e}, allowed {allowed:e}");
-    }
+/// Random contents to check each case with: `DITN_FILLINGS`, or 1. More of them are cheap beside more shapes, each of which
+/// compiles its own kernels.
+fn fillings() -> u64 {
+    std::env::var("DITN_FILLINGS").ok().and_then(|number| number.parse().ok()).unwrap_or(1)
+}
+
+/// Seed of what the tables of cases are filled with: that of the random shapes.
+fn table_seed() -> u64 {
+    std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0)
 }
 
 /// The case's gradients agree with numeric ones on every adapter.
@@ -67,15 +108,25 @@ pub fn gradients_agree(case: &OperatorCase, seed: u64) {
     }
 }
 
-/// The cases of an operator's own table: values of all, in F16 too, and gradients where the case asks for them.
-pub fn table_agrees(cases: &[OperatorCase]) {
+/// The cases of an operator's own table: values of all, in F16 too, and gradients where the case asks for them. Every
+/// operator must have a variant that takes F16 but those of `f32_only`, which must have none.
+pub fn table_agrees(cases: &[OperatorCase], f32_only: &[&str]) {
+    let mut f16: BTreeMap<&str, usize> = BTreeMap::new();
     for (number, case) in cases.iter().enumerate() {
-        values_agree(case, number as u64);
-        f16_values_agree(case, number as u64);
+        let seed = table_seed().wrapping_mul(1_000_003).wrapping_add(number as u64);
+        values_agree(case, seed);
+        *f16.entry(case.operator.name()).or_default() += f16_values_agree(case, seed);
+        // Filled as ever: an element within a step of a kink would fail by chance.
         if !case.differentiable.is_empty() {
             gradients_agree(case, number as u64);
         }
     }
+    if gpus().iter().all(|gpu| !gpu.capabilities().shader_f16) {
+        skipped("F16: no adapter has it");
+        return;
+    }
+    let found: Vec<&str> = f16.iter().filter(|(_, variants)| **variants == 0).map(|(name, _)| *name).collect();
+    assert_eq!(found, f32_only, "operators without a variant that takes F16");
 }
 
 /// <A x, w> = <x, transpose of A w> on every adapter for an operator A that is linear in `inputs` taken together and

@@ -1,5 +1,7 @@
 //! Every operator on every adapter of this machine: values against the float64 twin, gradients against numeric ones.
 
+#[path = "../tests/common/mod.rs"]
+mod common;
 mod harness;
 
 mod adamw;
@@ -20,6 +22,7 @@ mod headers;
 mod linear;
 mod loss;
 mod loss_scale;
+mod magnitudes;
 mod max_pool;
 mod portability;
 mod recompute;

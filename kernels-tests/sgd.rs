@@ -12,7 +12,7 @@ fn case(elements: usize, settings: SgdSettings) -> OperatorCase {
 
 #[test]
 fn the_table_of_cases_agrees_with_the_reference() {
-    table_agrees(&sgd::cases());
+    table_agrees(&sgd::cases(), &["sgd"]);
 }
 
 proptest! {

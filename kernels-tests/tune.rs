@@ -31,6 +31,7 @@ fn what_is_fastest_is_chosen_once_and_then_used() {
         let plan = Plan::new(graph.clone(), &outputs, gpu.capabilities()).expect("it fits");
         let mut choices = Choices::default();
         let measured = tune(gpu, &[&plan], &mut choices, Duration::from_secs(60), |_, _, _| {}).expect("a device");
+        assert!(!measured.is_empty(), "nothing was measured");
         assert_eq!(measured.len(), choices.variants.len());
         for case in &measured {
             let own = case.seconds[0].1;

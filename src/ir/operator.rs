@@ -37,6 +37,14 @@ pub struct Case<'a> {
     pub capabilities: &'a Capabilities,
 }
 
+/// The largest relative error of rounding to float32: 2^-24.
+pub const UNIT_ROUNDOFF: f64 = 1.0 / 16_777_216.0;
+
+/// The absolute values of these numbers.
+pub fn absolute(numbers: &[f64]) -> Vec<f64> {
+    numbers.iter().map(|number| number.abs()).collect()
+}
+
 /// An operator of the graph: shape rule, gradient rule, kernels, float64 reference and cost.
 ///
 /// Operators are values that hold their attributes (stride, padding, ...). The methods that take shapes or data may
@@ -96,6 +104,17 @@ pub trait Operator: Any + Debug + Send + Sync {
     /// The float64 reference: the outputs from the inputs, in plain loops. For an operator that overwrites inputs, the
     /// new contents of those (in the order of [`Operator::overwrites`]) instead.
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>>;
+
+    /// What the rounding of float32 is relative to in each element of the outputs: the sum of the absolute values of the
+    /// terms that the element is computed from. Never less than the size of the element; where it is 0, so is the element.
+    ///
+    /// The default, the reference of the inputs' absolute values, is right for sums of products. What subtracts, divides,
+    /// selects or has a constant term overrides it.
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let inputs: Vec<Vec<f64>> = inputs.iter().map(|input| absolute(input)).collect();
+        let outputs = self.reference(shapes, &inputs.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        outputs.iter().map(|output| absolute(output)).collect()
+    }
 
     /// What it costs: one operation for each element of the outputs, and each tensor read or written once, unless it says
     /// otherwise.

@@ -18,6 +18,9 @@ pub struct Variant {
     pub prepacking: Prepacking,
     /// How exactly it computes.
     pub accuracy: Accuracy,
+    /// Whether its rounding is relative to the largest magnitude of an output and not to each element's own: an algorithm
+    /// such as Winograd's, which computes neighbouring elements from sums that they share.
+    pub normwise: bool,
 }
 
 /// How exactly a variant computes, beyond the rounding of what it reads and writes.
@@ -34,13 +37,13 @@ pub enum Accuracy {
 }
 
 impl Accuracy {
-    /// The tolerance of a result, where `tolerance` is that of [`Accuracy::Full`], relative to the same scale.
+    /// The tolerance of a result in units of 2^-24 of its magnitude, where `tolerance` is that of [`Accuracy::Full`].
     ///
-    /// Rounding a factor to f16 errs by 2^-11 of each product at most.
+    /// Rounding a factor to f16 changes it by 2^-11 at most, and a product of two by 2^-10: 2^14 units.
     pub fn tolerance(self, tolerance: f64) -> f64 {
         match self {
             Self::Full | Self::Reduced => tolerance,
-            Self::F16Products => tolerance.max(2e-3),
+            Self::F16Products => tolerance + 16_384.0,
         }
     }
 }
@@ -67,6 +70,7 @@ impl Variant {
             dispatches,
             prepacking: Prepacking::default(),
             accuracy: Accuracy::default(),
+            normwise: false,
         }
     }
 
@@ -122,6 +126,13 @@ impl Variant {
     #[must_use]
     pub fn with_accuracy(mut self, accuracy: Accuracy) -> Self {
         self.accuracy = accuracy;
+        self
+    }
+
+    /// The same with rounding that is relative to the largest magnitude.
+    #[must_use]
+    pub fn with_normwise_rounding(mut self) -> Self {
+        self.normwise = true;
         self
     }
 

@@ -121,6 +121,22 @@ impl Operator for AdamW {
         vec![parameter, first, second]
     }
 
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let hyper = inputs[4];
+        let (one_minus_beta1, root_of_correction2, eps, step_size) = (hyper[1], hyper[4], hyper[5], hyper[6]);
+        let gradient_scale = hyper[7];
+        let mut magnitudes = self.reference(shapes, inputs);
+        for (index, g) in inputs[1].iter().enumerate() {
+            let g = if gradient_scale == 0.0 { 0.0 } else { (g * gradient_scale).abs() };
+            // The second moment is a sum of squares: no element of it is less exact than its own size.
+            let divisor = magnitudes[2][index].sqrt() / root_of_correction2 + eps;
+            let first = inputs[2][index].abs();
+            magnitudes[1][index] = first + one_minus_beta1 * (g + first);
+            magnitudes[0][index] = (inputs[0][index] * hyper[0]).abs() + step_size * magnitudes[1][index] / divisor;
+        }
+        magnitudes
+    }
+
     fn cost(&self, inputs: &[&Shape], _: &[&Shape]) -> Cost {
         // Parameter and moments are written as well as read.
         Cost::new(15.0 * inputs[0].elements() as f64, inputs, &[inputs[0], inputs[2], inputs[3]])

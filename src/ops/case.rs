@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::tolerances;
 use crate::ir::{Operator, Shape};
 
 /// How the elements of a case's input are drawn.
@@ -57,7 +58,8 @@ pub struct OperatorCase {
     pub operator: Arc<dyn Operator>,
     /// Shape and contents of each input.
     pub inputs: Vec<(Shape, Fill)>,
-    /// Most that an output element may differ from the twin, relative to the twin's largest element.
+    /// Most that an element of the outputs may differ from the reference, in units of 2^-24 of its magnitude
+    /// ([`Operator::magnitudes`]).
     pub tolerance: f64,
     /// The same where tensors are stored as F16, beyond the rounding of outputs that are.
     pub f16_tolerance: f64,
@@ -71,11 +73,12 @@ impl OperatorCase {
     /// A case with inputs uniform in [-1, 1] that is not differentiated.
     pub fn new<S: Into<Shape> + Clone>(operator: impl Operator, shapes: &[S]) -> Self {
         let inputs = shapes.iter().map(|shape| (shape.clone().into(), Fill::Uniform(-1.0, 1.0))).collect();
+        let tolerance = tolerances::of(operator.name());
         Self {
             operator: Arc::new(operator),
             inputs,
-            tolerance: 2e-6,
-            f16_tolerance: 2e-6,
+            tolerance: tolerance.f32,
+            f16_tolerance: tolerance.f16,
             differentiable: Vec::new(),
             differentiable_outputs: usize::MAX,
         }
@@ -99,20 +102,6 @@ impl OperatorCase {
     #[must_use]
     pub fn differentiate_outputs(mut self, outputs: usize) -> Self {
         self.differentiable_outputs = outputs;
-        self
-    }
-
-    /// The same with another tolerance; say at the call why.
-    #[must_use]
-    pub fn tolerance(mut self, tolerance: f64) -> Self {
-        (self.tolerance, self.f16_tolerance) = (tolerance, tolerance);
-        self
-    }
-
-    /// The same with another tolerance where tensors are stored as F16; say at the call why.
-    #[must_use]
-    pub fn f16_tolerance(mut self, tolerance: f64) -> Self {
-        self.f16_tolerance = tolerance;
         self
     }
 

@@ -98,6 +98,17 @@ impl Operator for AffineCrop {
         vec![image]
     }
 
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        // The mean is subtracted: (level - mean) / deviation has the terms of (level + mean) / deviation.
+        let area = self.height * self.width;
+        let mut image = self.reference(shapes, inputs).remove(0);
+        for (plane, values) in image.chunks_exact_mut(area.max(1)).enumerate() {
+            let channel = plane % 3;
+            values.iter_mut().for_each(|value| *value += 2.0 * MEAN[channel] / DEVIATION[channel]);
+        }
+        vec![image]
+    }
+
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
         Cost::new(14.0 * outputs[0].elements() as f64, inputs, outputs)
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute, folded};
 
 use super::OperatorCase;
 use super::shaders::kernels;
@@ -96,6 +96,22 @@ impl Operator for Decode {
         vec![points]
     }
 
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let (height, width) = (shapes[0].extents()[2], shapes[0].extents()[3]);
+        let mut points = absolute(&self.reference(shapes, inputs)[0]);
+        if *self == Self::Dark {
+            for (map, point) in inputs[0].chunks_exact(height * width).zip(points.chunks_exact_mut(3)) {
+                // Nothing was found where the largest value is not above 0.
+                if let Some(place) = map.iter().position(|value| *value == point[2] && point[2] > 0.0) {
+                    let step = dark_step_magnitude(map, width, [place % width, place / width]);
+                    point[0] = (place % width) as f64 + step[0];
+                    point[1] = (place / width) as f64 + step[1];
+                }
+            }
+        }
+        vec![points]
+    }
+
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
         let smoothing = match self {
             Self::Quarter => 0,
@@ -145,6 +161,49 @@ fn dark_step(map: &[f64], width: usize, [x, y]: [usize; 2]) -> [f64; 2] {
         return [0.0; 2];
     }
     [(xy * gradient[1] - yy * gradient[0]) / determinant, (xy * gradient[0] - xx * gradient[1]) / determinant]
+}
+
+/// The sums of the absolute terms of [`dark_step`]: what the rounding of the logarithms does to gradient and Hessian, and
+/// these to the step.
+fn dark_step_magnitude(map: &[f64], width: usize, [x, y]: [usize; 2]) -> [f64; 2] {
+    let height = map.len() / width;
+    if !(1 < x && x + 2 < width && 1 < y && y + 2 < height) {
+        return [0.0; 2];
+    }
+    let step = dark_step(map, width, [x, y]);
+    let absolute_map = absolute(map);
+    // The smoothed value and the magnitude of its logarithm.
+    let log = |dx: isize, dy: isize| {
+        let (x, y) = (x as isize + dx, y as isize + dy);
+        let value = smoothed(map, width, x, y).max(1e-10);
+        (value.ln(), smoothed(&absolute_map, width, x, y) / value + value.ln().abs())
+    };
+    let difference = |terms: &[(f64, isize, isize)]| {
+        let logs = terms.iter().map(|&(factor, dx, dy)| (factor, log(dx, dy)));
+        logs.fold((0.0, 0.0), |sum, (factor, (log, magnitude))| {
+            (sum.0 + factor * log, sum.1 + f64::abs(factor) * magnitude)
+        })
+    };
+    let along = [difference(&[(0.5, 1, 0), (-0.5, -1, 0)]), difference(&[(0.5, 0, 1), (-0.5, 0, -1)])];
+    let xx = difference(&[(0.25, 2, 0), (-0.5, 0, 0), (0.25, -2, 0)]);
+    let yy = difference(&[(0.25, 0, 2), (-0.5, 0, 0), (0.25, 0, -2)]);
+    let xy = difference(&[(0.25, 1, 1), (-0.25, -1, 1), (-0.25, 1, -1), (0.25, -1, -1)]);
+    let determinant = xx.0 * yy.0 - xy.0 * xy.0;
+    if determinant == 0.0 {
+        return [0.0; 2];
+    }
+    // H step = -gradient: an error of either side goes through the inverse of H.
+    let residue = [
+        along[0].1 + xx.1 * step[0].abs() + xy.1 * step[1].abs(),
+        along[1].1 + xy.1 * step[0].abs() + yy.1 * step[1].abs(),
+    ];
+    let products = ((xx.0 * yy.0).abs() + xy.0 * xy.0) / determinant.abs();
+    let through = |diagonal: f64, own: usize| {
+        let other = 1 - own;
+        let inverse = [diagonal.abs(), xy.0.abs()].map(|entry| entry / determinant.abs());
+        inverse[0] * residue[own] + inverse[1] * residue[other] + products * step[own].abs()
+    };
+    [through(yy.0, 0), through(xx.0, 1)]
 }
 
 /// The map convolved with a Gaussian of sum 1, at one pixel.

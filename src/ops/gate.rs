@@ -1,7 +1,7 @@
 //! The attention gate of DITN (Equations 4 and 5): y = (1 + sigmoid(g)) r.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute};
 
 use super::shaders::kernels;
 use super::{OperatorCase, one_invocation_an_item, one_workgroup_an_item};
@@ -56,6 +56,10 @@ impl Operator for Gate {
         vec![r.iter().enumerate().map(|(index, r)| (1.0 + sigmoid(g[index / area])) * r).collect()]
     }
 
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        self.reference(shapes, &[&absolute(inputs[0]), inputs[1]])
+    }
+
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
         // Negation, exponential, two additions and a division for 1 + sigmoid(g); one multiplication.
         Cost::new(6.0 * outputs[0].elements() as f64, inputs, outputs)
@@ -99,6 +103,19 @@ impl Operator for GateGradient {
         for (index, (dy, r)) in dy.iter().zip(r).enumerate() {
             let s = sigmoid(g[index / area]);
             dg[index / area] += dy * r * s * (1.0 - s);
+        }
+        vec![dr, dg]
+    }
+
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let (dy, r, g) = (absolute(inputs[0]), absolute(inputs[1]), inputs[2]);
+        let area = area(shapes[1], shapes[2]);
+        let dr = dy.iter().enumerate().map(|(index, dy)| (1.0 + sigmoid(g[index / area])) * dy).collect();
+        let mut dg = vec![0.0; g.len()];
+        for (index, (dy, r)) in dy.iter().zip(&r).enumerate() {
+            let (g, s) = (g[index / area], sigmoid(g[index / area]));
+            // s + s^2 for s (1 - s), and what the rounding of g does to the exponential.
+            dg[index / area] += dy * r * (s * (1.0 + s) + s * (1.0 - s) * g.abs());
         }
         vec![dr, dg]
     }

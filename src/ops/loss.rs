@@ -1,7 +1,7 @@
 //! Losses between maps: mean squared error, focal L2, smooth L1 and online hard keypoint mining.
 
 use crate::ir::Argument::{self, Input, Output, Scratch};
-use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute, folded};
 
 use super::OperatorCase;
 use super::shaders::kernels;
@@ -101,7 +101,18 @@ impl LossKind {
         }
     }
 
-    /// The twin of [`MAP_LOSSES`].
+    /// The sum of the absolute terms of [`LossKind::derivative`].
+    fn derivative_magnitude(self, p: f64, t: f64) -> f64 {
+        match self {
+            Self::SmoothL1 => self.derivative(p, t).abs(),
+            _ => {
+                let (error, (factor, slope)) = (p - t, self.focal_factor(p, t));
+                2.0 * (error * factor).abs() * (factor.abs() + (error * slope).abs())
+            }
+        }
+    }
+
+    /// The reference of [`MAP_LOSSES`].
     fn map_losses(self, pixels: usize, prediction: &[f64], target: &[f64], weight: &[f64]) -> Vec<f64> {
         let mut losses = Vec::with_capacity(weight.len());
         for (map, weight) in weight.iter().enumerate() {
@@ -198,6 +209,11 @@ impl Operator for MapLoss {
         vec![vec![kept.iter().sum::<f64>() / (samples * self.kind.counted(maps)) as f64]]
     }
 
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        // Differences of inputs are exact but for their own rounding, and no pixel's loss is negative.
+        self.reference(shapes, &[inputs[0], inputs[1], &absolute(inputs[2])])
+    }
+
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
         Cost::new(6.0 * inputs[0].elements() as f64, inputs, outputs)
     }
@@ -210,6 +226,31 @@ impl Operator for MapLoss {
 pub struct MapLossPredictionGradient {
     /// What a pixel costs.
     pub kind: LossKind,
+}
+
+impl MapLossPredictionGradient {
+    /// The reference, with `derivative` of each pixel's prediction and target.
+    fn of_derivatives(
+        &self,
+        shapes: &[&Shape],
+        inputs: &[&[f64]],
+        derivative: impl Fn(LossKind, f64, f64) -> f64,
+    ) -> Vec<f64> {
+        let [samples, maps, height, width] = extents(shapes[1]);
+        let pixels = height * width;
+        let (dloss, prediction, target) = (inputs[0][0], inputs[1], inputs[2]);
+        let losses = self.kind.map_losses(pixels, prediction, target, inputs[3]);
+        let weight = self.kind.keep_counted(maps, &losses, inputs[3]);
+        let counted = samples * self.kind.counted(maps) * pixels;
+        let mut dprediction = vec![0.0; prediction.len()];
+        for (map, weight) in weight.iter().enumerate() {
+            let scale = dloss * weight / counted as f64;
+            for index in map * pixels..(map + 1) * pixels {
+                dprediction[index] = scale * derivative(self.kind, prediction[index], target[index]);
+            }
+        }
+        dprediction
+    }
 }
 
 impl Operator for MapLossPredictionGradient {
@@ -255,20 +296,11 @@ impl Operator for MapLossPredictionGradient {
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let [samples, maps, height, width] = extents(shapes[1]);
-        let pixels = height * width;
-        let (dloss, prediction, target) = (inputs[0][0], inputs[1], inputs[2]);
-        let losses = self.kind.map_losses(pixels, prediction, target, inputs[3]);
-        let weight = self.kind.keep_counted(maps, &losses, inputs[3]);
-        let counted = samples * self.kind.counted(maps) * pixels;
-        let mut dprediction = vec![0.0; prediction.len()];
-        for (map, weight) in weight.iter().enumerate() {
-            let scale = dloss * weight / counted as f64;
-            for index in map * pixels..(map + 1) * pixels {
-                dprediction[index] = scale * self.kind.derivative(prediction[index], target[index]);
-            }
-        }
-        vec![dprediction]
+        vec![self.of_derivatives(shapes, inputs, LossKind::derivative)]
+    }
+
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![absolute(&self.of_derivatives(shapes, inputs, LossKind::derivative_magnitude))]
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {

@@ -1,7 +1,7 @@
 //! Max-pooling over square windows.
 
 use crate::ir::Argument::{Input, Output, Scratch};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute};
 
 use super::shaders::kernels;
 use super::{OperatorCase, one_invocation_an_item};
@@ -118,6 +118,10 @@ impl Operator for MaxPool {
         vec![windows.iter().map(|window| window.iter().fold(f64::NEG_INFINITY, |y, &at| y.max(x[at]))).collect()]
     }
 
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![absolute(&self.reference(shapes, inputs)[0])]
+    }
+
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
         Cost::new((self.kernel * self.kernel * outputs[0].elements()) as f64, inputs, outputs)
     }
@@ -169,6 +173,10 @@ impl Operator for MaxPoolInputGradient {
             }
         }
         vec![dx]
+    }
+
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        self.reference(shapes, &[&absolute(inputs[0]), inputs[1]])
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {

@@ -31,6 +31,7 @@ mod shaders;
 pub mod softmax_cross_entropy;
 mod table;
 pub mod targets;
+mod tolerances;
 pub mod upsample;
 
 pub use case::{Fill, OperatorCase};

@@ -1,7 +1,7 @@
 //! Rectified linear unit: y = max(x, 0).
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute};
 
 use super::OperatorCase;
 use super::elementwise;
@@ -70,6 +70,10 @@ impl Operator for ReluInputGradient {
     fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let (dy, y) = (inputs[0], inputs[1]);
         vec![dy.iter().zip(y).map(|(dy, y)| if *y > 0.0 { *dy } else { 0.0 }).collect()]
+    }
+
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        self.reference(shapes, &[&absolute(inputs[0]), inputs[1]])
     }
 }
 

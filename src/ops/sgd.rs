@@ -1,7 +1,7 @@
 //! Stochastic gradient descent with momentum, as an operator that updates in place.
 
 use crate::ir::Argument::Input;
-use crate::ir::{Case, Cost, Operator, Shape, ShapeError, Variant};
+use crate::ir::{Case, Cost, Operator, Shape, ShapeError, Variant, absolute};
 
 use super::shaders::kernels;
 use super::{OperatorCase, one_invocation_an_item};
@@ -76,6 +76,13 @@ impl Operator for Sgd {
             *p -= learning_rate * *b;
         }
         vec![parameter, direction]
+    }
+
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let [parameter, gradient, direction, mut hyper] = [0, 1, 2, 3].map(|number| absolute(inputs[number]));
+        // With a learning rate below zero the terms of p add up.
+        hyper[6] = -hyper[6];
+        self.reference(shapes, &[&parameter, &gradient, &direction, &hyper])
     }
 
     fn cost(&self, inputs: &[&Shape], _: &[&Shape]) -> Cost {

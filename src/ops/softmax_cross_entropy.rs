@@ -40,6 +40,14 @@ fn log_sum(row: &[f64]) -> f64 {
     largest + row.iter().map(|x| (x - largest).exp()).sum::<f64>().ln()
 }
 
+/// The sum of the absolute terms of [`log_sum`]: the largest, the logarithm, and what the rounding of the sum (1) and of each
+/// exponent does to that.
+fn log_sum_magnitude(row: &[f64]) -> f64 {
+    let (largest, log_sum) = (row.iter().copied().fold(f64::NEG_INFINITY, f64::max), log_sum(row));
+    let of_exponents: f64 = row.iter().map(|x| (x - log_sum).exp() * (x - largest).abs()).sum();
+    largest.abs() + (log_sum - largest).abs() + 1.0 + of_exponents
+}
+
 impl Operator for SoftmaxCrossEntropy {
     fn name(&self) -> &'static str {
         "softmax_cross_entropy"
@@ -82,6 +90,14 @@ impl Operator for SoftmaxCrossEntropy {
         vec![vec![losses.sum::<f64>() / shapes[0].extents()[0] as f64]]
     }
 
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let classes = shapes[0].extents()[1];
+        let rows = inputs[0].chunks(classes).zip(inputs[1]);
+        let losses =
+            rows.map(|(row, &label)| row.get(label as usize).map_or(0.0, |own| log_sum_magnitude(row) + own.abs()));
+        vec![vec![losses.sum::<f64>() / shapes[0].extents()[0] as f64]]
+    }
+
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
         Cost::new(4.0 * inputs[0].elements() as f64, inputs, outputs)
     }
@@ -113,6 +129,21 @@ impl Operator for SoftmaxCrossEntropyGradient {
         let of_row = |(row, &label): (&[f64], &f64)| -> Vec<f64> {
             let (label, sum) = (label as usize, log_sum(row));
             let gradient = |(class, x): (usize, &f64)| (x - sum).exp() - if class == label { 1.0 } else { 0.0 };
+            let scale = if label < classes { scale } else { 0.0 };
+            row.iter().enumerate().map(|element| scale * gradient(element)).collect()
+        };
+        vec![inputs[1].chunks(classes).zip(inputs[2]).flat_map(of_row).collect()]
+    }
+
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let &[rows, classes] = shapes[1].extents() else { unreachable!("output_shapes accepts matrices only") };
+        let scale = inputs[0][0].abs() / rows as f64;
+        let of_row = |(row, &label): (&[f64], &f64)| -> Vec<f64> {
+            let (label, sum, magnitude) = (label as usize, log_sum(row), log_sum_magnitude(row));
+            let gradient = |(class, x): (usize, &f64)| {
+                // The exponential carries the rounding of its argument.
+                (x - sum).exp() * (1.0 + x.abs() + magnitude) + if class == label { 1.0 } else { 0.0 }
+            };
             let scale = if label < classes { scale } else { 0.0 };
             row.iter().enumerate().map(|element| scale * gradient(element)).collect()
         };

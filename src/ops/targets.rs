@@ -83,6 +83,13 @@ impl Operator for JointTargets {
         vec![maps, weights]
     }
 
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let mut outputs = self.reference(shapes, inputs);
+        // An exponential of -a carries the rounding of a.
+        outputs[0].iter_mut().filter(|value| **value > 0.0).for_each(|value| *value *= 1.0 - value.ln());
+        outputs
+    }
+
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
         Cost::new(8.0 * outputs[0].elements() as f64, inputs, outputs)
     }
@@ -103,6 +110,43 @@ pub struct BoneTargets {
     pub sigma: f32,
     /// The two joints of each bone.
     pub bones: Vec<(usize, usize)>,
+}
+
+impl BoneTargets {
+    /// The maps and weights, where a pixel's element is `of_pixel` of its value and of the ways from the first joint to the
+    /// pixel and to the place of the bone nearest to it.
+    fn maps(
+        &self,
+        shapes: &[&Shape],
+        inputs: &[&[f64]],
+        of_pixel: impl Fn(f64, [f64; 2], [f64; 2]) -> f64,
+    ) -> (Vec<f64>, Vec<f64>) {
+        let (mut maps, mut weights) = (Vec::new(), Vec::new());
+        let sigma = f64::from(self.sigma);
+        for joints in inputs[0].chunks_exact(3 * shapes[0].extents()[1]) {
+            for &(start, end) in &self.bones {
+                let (start, end) = (&joints[3 * start..3 * start + 3], &joints[3 * end..3 * end + 3]);
+                let counts = start[2] > 0.0 && end[2] > 0.0;
+                let along = [end[0] - start[0], end[1] - start[1]];
+                let squared_length = along[0] * along[0] + along[1] * along[1];
+                for y in 0..self.height {
+                    for x in 0..self.width {
+                        let here = [x as f64 - start[0], y as f64 - start[1]];
+                        let share = match squared_length {
+                            0.0 => 0.0,
+                            _ => ((here[0] * along[0] + here[1] * along[1]) / squared_length).clamp(0.0, 1.0),
+                        };
+                        let nearest = [share * along[0], share * along[1]];
+                        let (dx, dy) = (here[0] - nearest[0], here[1] - nearest[1]);
+                        let value = (-(dx * dx + dy * dy) / (2.0 * sigma * sigma)).exp();
+                        maps.push(if counts { of_pixel(value, here, nearest) } else { 0.0 });
+                    }
+                }
+                weights.push(if counts { 1.0 } else { 0.0 });
+            }
+        }
+        (maps, weights)
+    }
 }
 
 impl Operator for BoneTargets {
@@ -152,29 +196,20 @@ impl Operator for BoneTargets {
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let (mut maps, mut weights) = (Vec::new(), Vec::new());
-        let sigma = f64::from(self.sigma);
-        for joints in inputs[0].chunks_exact(3 * shapes[0].extents()[1]) {
-            for &(start, end) in &self.bones {
-                let (start, end) = (&joints[3 * start..3 * start + 3], &joints[3 * end..3 * end + 3]);
-                let counts = start[2] > 0.0 && end[2] > 0.0;
-                let along = [end[0] - start[0], end[1] - start[1]];
-                let squared_length = along[0] * along[0] + along[1] * along[1];
-                for y in 0..self.height {
-                    for x in 0..self.width {
-                        let here = [x as f64 - start[0], y as f64 - start[1]];
-                        let share = match squared_length {
-                            0.0 => 0.0,
-                            _ => ((here[0] * along[0] + here[1] * along[1]) / squared_length).clamp(0.0, 1.0),
-                        };
-                        let (dx, dy) = (here[0] - share * along[0], here[1] - share * along[1]);
-                        let value = (-(dx * dx + dy * dy) / (2.0 * sigma * sigma)).exp();
-                        maps.push(if counts { value } else { 0.0 });
-                    }
-                }
-                weights.push(if counts { 1.0 } else { 0.0 });
-            }
-        }
+        let (maps, weights) = self.maps(shapes, inputs, |value, _, _| value);
+        vec![maps, weights]
+    }
+
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let (maps, weights) = self.maps(shapes, inputs, |value, here, along| {
+            // The exponent is a sum of squares of differences, d = here - along, which are as exact as what they are of.
+            let term = |axis: usize| {
+                let distance = (here[axis] - along[axis]).abs();
+                distance * (here[axis].abs() + along[axis].abs()) + 0.5 * distance * distance
+            };
+            let sigma = f64::from(self.sigma);
+            value * (1.0 + (term(0) + term(1)) / (sigma * sigma))
+        });
         vec![maps, weights]
     }
 

@@ -1,7 +1,9 @@
 //! Nearest up-sampling by a whole factor, alone and fused with the addition (and ReLU) of HRNet's fuse layers.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Argument, Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{
+    Argument, Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute,
+};
 
 use super::shaders::kernels;
 use super::{OperatorCase, one_invocation_an_item};
@@ -200,6 +202,10 @@ impl Operator for UpsampleAddGradient {
         let da: Vec<f64> = inputs[0].iter().zip(inputs[1]).map(|(dy, y)| if *y > 0.0 { *dy } else { 0.0 }).collect();
         let db = sum_blocks(self.factor, width(shapes[0]), &da);
         vec![da, db]
+    }
+
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        self.reference(shapes, &[&absolute(inputs[0]), inputs[1]])
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {

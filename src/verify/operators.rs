@@ -1,5 +1,8 @@
 //! Checks an operator on an adapter: its kernels against the float64 reference, its gradient rule against numeric
 //! gradients of the reference.
+//!
+//! An element's error is judged against what float32 can know of it: 2^-24 of its magnitude, the sum of the absolute values
+//! of the terms that it is computed from. A long sum that cancels is then as exact as one that does not, whatever the seed.
 
 use std::sync::Arc;
 
@@ -8,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::gpu::Gpu;
 use crate::graph::{GraphError, Plan, Session, Store, Workload, differentiate};
-use crate::ir::{Accuracy, DType, DTypes, Graph, Shape, ValueId, Variant};
+use crate::ir::{Accuracy, DType, DTypes, Graph, Shape, UNIT_ROUNDOFF, ValueId, Variant};
 use crate::ops::{Fill, OperatorCase};
 
 /// Most that a gradient may differ from the numeric one, relative to the largest: float32 sums against central
@@ -22,8 +25,10 @@ pub struct VariantError {
     pub variant: &'static str,
     /// How exactly it computes.
     pub accuracy: Accuracy,
-    /// Largest |kernel - reference| of all outputs, relative to the largest |reference| of that output; NaN if any element is. The
-    /// rounding of an output that is stored as F16 does not count.
+    /// Largest |kernel - reference| of all elements, in units of 2^-24 of the element's magnitude
+    /// ([`Operator::magnitudes`](crate::ir::Operator::magnitudes)), or of the largest for a variant with
+    /// [`normwise`](Variant::normwise) rounding; NaN if any element is, infinite where an element of
+    /// magnitude 0 is not 0. The rounding of an output that is stored as F16 does not count.
     pub error: f64,
 }
 
@@ -92,14 +97,21 @@ fn check_variant(
     for (&dtype, &value) in dtypes.outputs.iter().zip(&outputs) {
         graph.set_dtype(value, dtype);
     }
-    let expected = reference_of(case, &case.exact(&data));
+    let exact = case.exact(&data);
+    let (expected, mut magnitudes) = (reference_of(case, &exact), magnitudes_of(case, &exact));
     let overwritten: Vec<ValueId> = case.operator.overwrites().iter().map(|&input| inputs[input]).collect();
     let results = if overwritten.is_empty() { outputs.clone() } else { overwritten };
     let plan = Plan::with_variants(graph, &outputs, gpu.capabilities(), |_, _, mut variants| {
         let number = variants.iter().position(|other| other.name == variant).unwrap_or(0);
         variants.swap_remove(number)
     })?;
-    let accuracy = plan.steps[0].variant.accuracy;
+    let (accuracy, normwise) = (plan.steps[0].variant.accuracy, plan.steps[0].variant.normwise);
+    if normwise {
+        for magnitudes in &mut magnitudes {
+            let largest = magnitudes.iter().copied().fold(0.0, f64::max);
+            magnitudes.fill(largest);
+        }
+    }
     let are_f16: Vec<bool> = results.iter().map(|&id| plan.graph.value(id).dtype == DType::F16).collect();
     let session = Session::guarded(gpu, plan, &mut Store::new(gpu))?;
     session.poison()?;
@@ -108,10 +120,8 @@ fn check_variant(
     }
     session.run()?;
     let mut error: f64 = 0.0;
-    for ((&output, expected), is_f16) in results.iter().zip(&expected).zip(are_f16) {
-        let found = session.read(output)?;
-        let rounding = |b: f64| if is_f16 { b.abs() * F16_ROUNDING + F16_STEP } else { 0.0 };
-        error = worst(error, error_beyond(&found, expected, rounding));
+    for (((&output, expected), magnitudes), is_f16) in results.iter().zip(&expected).zip(&magnitudes).zip(are_f16) {
+        error = worst(error, rounding_error(&session.read(output)?, expected, magnitudes, is_f16));
     }
     session.check_guards()?;
     Ok(VariantError { variant, accuracy, error })
@@ -121,6 +131,26 @@ fn check_variant(
 const F16_ROUNDING: f64 = 1.0 / 2048.0;
 /// Half the distance between the smallest F16 numbers; drivers may flush those to zero.
 const F16_STEP: f64 = 6.2e-5;
+/// The smallest normal number of float32; drivers may flush those below to zero.
+const F32_STEP: f64 = f32::MIN_POSITIVE as f64;
+
+/// Largest |found - expected| in units of 2^-24 of the element's magnitude, as of [`VariantError::error`].
+fn rounding_error(found: &[f32], expected: &[f64], magnitudes: &[f64], is_f16: bool) -> f64 {
+    if found.len() != expected.len() || magnitudes.len() != expected.len() {
+        return f64::INFINITY;
+    }
+    let of_element = |((&found, &expected), &magnitude): ((&f32, &f64), &f64)| {
+        let found = f64::from(found);
+        if found.is_nan() || found == expected {
+            return if found.is_nan() { f64::NAN } else { 0.0 };
+        }
+        let stored = if is_f16 { expected.abs() * F16_ROUNDING + F16_STEP } else { F32_STEP };
+        let beyond = (found - expected).abs() - stored;
+        // Less than nothing over no magnitude is no error; more is an infinite one.
+        if beyond <= 0.0 { 0.0 } else { beyond / (UNIT_ROUNDOFF * magnitude) }
+    };
+    found.iter().zip(expected).zip(magnitudes).map(of_element).fold(0.0, worst)
+}
 
 /// Compares the gradients that autodiff and the kernels give for a random linear function of the outputs with
 /// central differences of the float64 reference: the worst relative error over the case's differentiable inputs.
@@ -160,15 +190,9 @@ pub fn check_gradients(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result
 }
 
 /// Largest |a - b| relative to the largest |b|; NaN if any of `a` is.
-pub fn relative_error(a: &[f32], b: &[f64]) -> f64 {
-    error_beyond(a, b, |_| 0.0)
-}
-
-/// As [`relative_error`], of what |a - b| has more than `allowed` of b.
-fn error_beyond(a: &[f32], b: &[f64], allowed: impl Fn(f64) -> f64) -> f64 {
+fn relative_error(a: &[f32], b: &[f64]) -> f64 {
     let scale = b.iter().fold(0.0_f64, |largest, b| largest.max(b.abs())).max(1e-30);
-    let beyond = |a: f32, b: f64| ((f64::from(a) - b).abs() - allowed(b)).max(0.0);
-    let difference = |(&a, &b): (&f32, &f64)| if a.is_nan() { f64::NAN } else { beyond(a, b) };
+    let difference = |(&a, &b): (&f32, &f64)| (f64::from(a) - b).abs();
     let largest = a.iter().zip(b).map(difference).fold(0.0, worst);
     if a.len() == b.len() { largest / scale } else { f64::INFINITY }
 }
@@ -193,6 +217,12 @@ fn reference_of(case: &OperatorCase, data: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let shapes: Vec<_> = case.inputs.iter().map(|(shape, _)| shape).collect();
     let inputs: Vec<&[f64]> = data.iter().map(Vec::as_slice).collect();
     case.operator.reference(&shapes, &inputs)
+}
+
+fn magnitudes_of(case: &OperatorCase, data: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let shapes: Vec<_> = case.inputs.iter().map(|(shape, _)| shape).collect();
+    let inputs: Vec<&[f64]> = data.iter().map(Vec::as_slice).collect();
+    case.operator.magnitudes(&shapes, &inputs)
 }
 
 /// d/dx of sum over outputs of <weights, output>, by central differences of the reference.

@@ -2,7 +2,7 @@
 
 use super::{kernels, twin};
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute};
 use crate::ops::{Fill, OperatorCase, one_invocation_an_item};
 
 /// (weight `[O, C / groups, KH, KW]`, gamma, beta, running_mean, running_var `[O]`\[, bias `[O]`\]) -> (weight of the same
@@ -64,6 +64,14 @@ impl Operator for FoldBatchNorm {
     fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let statistics = [inputs[1], inputs[2], inputs[3], inputs[4]];
         twin::fold(inputs[0], statistics, inputs.get(5).copied(), self.eps).into()
+    }
+
+    fn magnitudes(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let [weight, gamma, beta, mean] = [0, 1, 2, 3].map(|number| absolute(inputs[number]));
+        // With a mean below zero the terms of the bias add up.
+        let mean: Vec<f64> = mean.iter().map(|mean| -mean).collect();
+        let bias = inputs.get(5).map(|bias| absolute(bias));
+        twin::fold(&weight, [&gamma, &beta, &mean, inputs[4]], bias.as_deref(), self.eps).into()
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {

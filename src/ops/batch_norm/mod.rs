@@ -20,7 +20,7 @@ pub use with_statistics::BatchNormWithStatistics;
 
 use super::{Epilogue, Fill, OperatorCase, take};
 use crate::ir::Argument::{Input, Output, Scratch};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute};
 
 const NAME: &str = "batch_norm";
 
@@ -121,6 +121,14 @@ impl Operator for BatchNorm {
         vec![self.epilogue.reference(y, inputs.get(3).copied()), mean, variance]
     }
 
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let absolute_x = absolute(inputs[0]);
+        let [mean, variance] = twin::statistics_magnitudes(shapes[0], inputs[0], &absolute_x);
+        let y = twin::normalise_magnitudes(shapes[0], inputs[0], [inputs[1], inputs[2], &mean, &variance], self.eps);
+        let residual = inputs.get(3).map(|residual| absolute(residual));
+        vec![self.epilogue.reference(y, residual.as_deref()), mean, variance]
+    }
+
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
         // Three operations for the statistics, two to normalise, one each for what follows.
         Cost::new((5.0 + self.epilogue.operations()) * inputs[0].elements() as f64, inputs, outputs)
@@ -163,6 +171,15 @@ impl Operator for BatchNormInference {
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let y = twin::normalise(shapes[0], inputs[0], [inputs[1], inputs[2], inputs[3], inputs[4]], self.eps);
         vec![self.epilogue.reference(y, inputs.get(5).copied())]
+    }
+
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let [x, gamma, beta, mean] = [0, 1, 2, 3].map(|number| absolute(inputs[number]));
+        // With a mean below zero the terms add up.
+        let mean: Vec<f64> = mean.iter().map(|mean| -mean).collect();
+        let y = twin::normalise(shapes[0], &x, [&gamma, &beta, &mean, inputs[4]], self.eps);
+        let residual = inputs.get(5).map(|residual| absolute(residual));
+        vec![self.epilogue.reference(y, residual.as_deref())]
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
@@ -216,6 +233,14 @@ impl Operator for BatchNormGradient {
         let y = self.epilogue.relu.then(|| inputs[5]);
         let [dy, x, gamma, mean, variance] = [inputs[0], inputs[1], inputs[2], inputs[3], inputs[4]];
         let mut outputs = twin::gradient(shapes[1], dy, x, gamma, mean, variance, y, self.eps);
+        outputs.truncate(if self.epilogue.residual { 4 } else { 3 });
+        outputs
+    }
+
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let y = self.epilogue.relu.then(|| inputs[5]);
+        let [dy, x, gamma, mean, variance] = [inputs[0], inputs[1], inputs[2], inputs[3], inputs[4]];
+        let mut outputs = twin::gradient_magnitudes(shapes[1], dy, x, gamma, mean, variance, y, self.eps);
         outputs.truncate(if self.epilogue.residual { 4 } else { 3 });
         outputs
     }

@@ -1,6 +1,6 @@
 //! The float64 twins, in the order of the shaders.
 
-use crate::ir::Shape;
+use crate::ir::{Shape, UNIT_ROUNDOFF, absolute};
 
 /// Index of element (n, c, p) and the extents (N, C, H W) of an accepted shape.
 fn planes(shape: &Shape) -> (usize, usize, usize) {
@@ -88,4 +88,66 @@ pub(super) fn gradient(
         })
         .collect();
     vec![dx, dgamma, dbeta, g]
+}
+
+/// The magnitudes of [`statistics`], where `magnitudes` are those of x. Those of the variance are what a deviation d that
+/// errs as the mean m does adds to it: (d + u m)^2 - d^2 = u (2 d m + u m^2) with u the unit roundoff, besides d^2 itself.
+pub(in crate::ops) fn statistics_magnitudes(shape: &Shape, x: &[f64], magnitudes: &[f64]) -> [Vec<f64>; 2] {
+    let (mean, _) = statistics(shape, magnitudes);
+    let (_, variance) = statistics(shape, x);
+    let terms =
+        |(&variance, &mean): (&f64, &f64)| variance + 2.0 * f64::sqrt(variance) * mean + UNIT_ROUNDOFF * mean * mean;
+    let variance = variance.iter().zip(&mean).map(terms).collect();
+    [mean, variance]
+}
+
+/// The magnitudes of [`normalise`] by the statistics of x itself, whose own magnitudes are `mean` and `variance`.
+pub(super) fn normalise_magnitudes(
+    shape: &Shape,
+    x: &[f64],
+    [gamma, beta, mean, variance]: [&[f64]; 4],
+    eps: f32,
+) -> Vec<f64> {
+    let (_, channels, area) = planes(shape);
+    let (middle, spread) = statistics(shape, x);
+    x.iter()
+        .enumerate()
+        .map(|(index, value)| {
+            let c = (index / area) % channels;
+            let scale = scale(gamma[c], spread[c], eps).abs();
+            // An error of the variance changes the scale by half its share of the variance.
+            let of_scale = 0.5 * variance[c] / (spread[c] + f64::from(eps));
+            scale * (value.abs() + mean[c] + (value - middle[c]).abs() * of_scale) + beta[c].abs()
+        })
+        .collect()
+}
+
+/// The magnitudes of [`gradient`].
+#[allow(clippy::too_many_arguments)]
+pub(super) fn gradient_magnitudes(
+    shape: &Shape,
+    dy: &[f64],
+    x: &[f64],
+    gamma: &[f64],
+    mean: &[f64],
+    variance: &[f64],
+    y: Option<&[f64]>,
+    eps: f32,
+) -> Vec<Vec<f64>> {
+    let (batch, channels, area) = planes(shape);
+    let count = (batch * area) as f64;
+    let [dy, x, gamma] = [dy, x, gamma].map(absolute);
+    // With a mean below zero the terms of the sums add up.
+    let mean: Vec<f64> = mean.iter().map(|mean| -mean.abs()).collect();
+    let mut outputs = gradient(shape, &dy, &x, &gamma, &mean, variance, y, eps);
+    outputs[0] = (0..x.len())
+        .map(|index| {
+            let c = (index / area) % channels;
+            let inverse = 1.0 / (variance[c] + f64::from(eps)).sqrt();
+            let normalised = (x[index] - mean[c]) * inverse;
+            let [dgamma, dbeta] = [outputs[1][c], outputs[2][c]];
+            gamma[c] * inverse * (outputs[3][index] + dbeta / count + normalised * dgamma / count)
+        })
+        .collect();
+    outputs
 }

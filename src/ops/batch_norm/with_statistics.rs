@@ -59,6 +59,10 @@ impl Operator for BatchNormWithStatistics {
         self.forward().reference(shapes, inputs)
     }
 
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        self.forward().magnitudes(shapes, inputs)
+    }
+
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
         self.forward().cost(inputs, outputs)
     }

@@ -61,6 +61,14 @@ impl Operator for Conv2dStatistics {
         outputs
     }
 
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let y = self.convolution.reference(shapes, inputs).remove(0);
+        let mut outputs = self.convolution.magnitudes(shapes, inputs);
+        let shape = Geometry::of(self.convolution.geometry(shapes)).output();
+        outputs.extend(twin::statistics_magnitudes(&shape, &y, &outputs[0]));
+        outputs
+    }
+
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
         let convolution = self.convolution.cost(inputs, &outputs[..1]);
         // Three operations an element for the statistics.

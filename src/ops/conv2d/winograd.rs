@@ -164,7 +164,8 @@ impl Product {
     ) -> Option<Variant> {
         let limit = capabilities.max_binding_bytes.min(capabilities.max_buffer_bytes);
         let fits = self.scratch().into_iter().all(|elements| 4 * elements as u64 <= limit);
-        fits.then(|| Variant::new(NAME, dispatches).with_scratch(self.scratch()).with_tables(tables))
+        let variant = Variant::new(NAME, dispatches).with_scratch(self.scratch()).with_tables(tables);
+        fits.then(|| variant.with_normwise_rounding())
     }
 }
 
