@@ -37,6 +37,18 @@ pub struct Memory {
     pub scratch: Vec<Vec<Placement>>,
 }
 
+impl Memory {
+    /// The value whose memory a value is: of a view, that which it shows; otherwise itself.
+    pub fn shown(&self, id: ValueId) -> ValueId {
+        self.views.get(&id).copied().unwrap_or(id)
+    }
+
+    /// Where a computed value lies, by way of what it shows; None of inputs, parameters and state.
+    pub fn placement(&self, id: ValueId) -> Option<Placement> {
+        self.values.get(&self.shown(id)).copied()
+    }
+}
+
 /// A tensor that must stay in memory from one step to another, both included.
 struct LiveRange {
     words: usize,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::memory::{Memory, allocate};
-use super::{Choices, Source, Step, Workload};
+use super::{Choices, Step, Workload};
 use crate::ir::{Capabilities, Case, Cost, DType, Graph, Node, Role, ShapeError, ValueId, Variant};
 
 /// A graph that cannot be planned.
@@ -170,10 +170,8 @@ impl Plan {
                 .iter()
                 .map(|id| {
                     let f16 = if self.graph.value(*id).dtype == DType::F16 { " f16" } else { "" };
-                    let place = match self.value_binding(*id).source {
-                        Source::Slot(slot) => format!("slot {slot}"),
-                        _ => "as given".to_string(),
-                    };
+                    let place = self.memory.placement(*id);
+                    let place = place.map_or("as given".to_string(), |place| format!("slot {}", place.slot));
                     format!("{}{f16} {place}", self.graph.shape(*id))
                 })
                 .collect();

@@ -81,10 +81,10 @@ impl Plan {
     /// The memory of a value: its place in a slot where it is computed, a buffer of its own otherwise; of a view, that of
     /// the value that it shows.
     pub fn value_binding(&self, id: ValueId) -> Binding {
-        let id = self.memory.views.get(&id).copied().unwrap_or(id);
-        match self.memory.values.get(&id) {
-            Some(&placement) => placed(placement),
-            None => Binding { source: Source::Kept(id), offset: 0, words: self.graph.value(id).words() },
+        let shown = self.memory.shown(id);
+        match self.memory.placement(shown) {
+            Some(placement) => placed(placement),
+            None => Binding { source: Source::Kept(shown), offset: 0, words: self.graph.value(shown).words() },
         }
     }
 }
