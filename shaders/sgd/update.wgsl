@@ -14,10 +14,10 @@
 @group(0) @binding(0) var<storage, read_write> parameter: array<f32>;  // [elements] p
 @group(0) @binding(1) var<storage, read> gradient: array<f32>;         // [elements]
 @group(0) @binding(2) var<storage, read_write> momentum: array<f32>;   // [elements] b
-@group(0) @binding(3) var<storage, read> hyper: Hyper;                 // [8]
+@group(0) @binding(3) var<storage, read> hyper: SgdHyper;              // [8]
 
 // The places of what has to be 0 or 1 in a step that changes nothing are those of adamw/update.wgsl.
-struct Hyper {
+struct SgdHyper {
     unused_0: f32,
     weight_decay: f32,
     momentum: f32,

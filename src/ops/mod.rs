@@ -71,7 +71,7 @@ const FAMILIES: &[Family] = &[
 ];
 
 /// The tables of each file that has any.
-const TABLES: &[&[TableLayout]] = &[adamw::TABLES, batch_norm::kernels::TABLES, conv2d::TABLES];
+const TABLES: &[&[TableLayout]] = &[adamw::TABLES, batch_norm::kernels::TABLES, conv2d::TABLES, sgd::TABLES];
 
 /// Every operator at telling shapes.
 pub fn cases() -> Vec<OperatorCase> {

@@ -4,7 +4,8 @@ use crate::ir::Argument::Input;
 use crate::ir::{Case, Cost, Operator, Shape, ShapeError, Variant, absolute};
 
 use super::shaders::kernels;
-use super::{OperatorCase, one_invocation_an_item};
+use super::table::table;
+use super::{OperatorCase, TableLayout, one_invocation_an_item};
 
 kernels! { "sgd":
     UPDATE, "update", "p, b = SGD(p, g, b), in place";
@@ -30,9 +31,35 @@ impl SgdSettings {
     /// of the gradient is number 7. Of the numbers with which [`AdamW`](super::adamw::AdamW) changes nothing,
     /// `[1, 0, 1, 0, 1, 1, 0, 0]`, this operator changes nothing either.
     pub fn hyper(&self, learning_rate: f64) -> [f32; 8] {
-        [0.0, self.weight_decay, self.momentum, 0.0, 0.0, 0.0, learning_rate, 1.0].map(|number| number as f32)
+        bytemuck::cast(SgdHyper {
+            unused_0: 0.0,
+            weight_decay: self.weight_decay as f32,
+            momentum: self.momentum as f32,
+            unused_3: 0.0,
+            unused_4: 0.0,
+            unused_5: 0.0,
+            learning_rate: learning_rate as f32,
+            gradient_scale: 1.0,
+        })
     }
 }
+
+table! {
+    /// The contents of [`Sgd`]'s input `hyper`.
+    struct SgdHyper {
+        unused_0: f32,
+        weight_decay: f32,
+        momentum: f32,
+        unused_3: f32,
+        unused_4: f32,
+        unused_5: f32,
+        learning_rate: f32,
+        gradient_scale: f32,
+    }
+}
+
+/// The layouts of this file.
+pub(super) const TABLES: &[TableLayout] = &[SgdHyper::LAYOUT];
 
 /// (parameter, gradient, momentum, hyper \[8\]) -> nothing: overwrites the parameter and its momentum with those of the next
 /// step. The first three have one shape; `hyper` is of [`SgdSettings::hyper`].

@@ -6,7 +6,7 @@ use crate::ops::Epilogue;
 /// `[N, O, OH, OW]` with OH = floor((H + 2 padding - KH) / stride) + 1. With an epilogue it is not differentiated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2d {
-    /// Step between outputs.
+    /// Pixels of x from the window of an output to that of the next.
     pub stride: [usize; 2],
     /// Zeros on each side of the input.
     pub padding: [usize; 2],
