@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use ditn::bench::probe;
 use ditn::graph::differentiate;
 use ditn::ir::{Capabilities, Case, DType, DTypes, Dispatch, F16Bindings, Graph, ValueId};
 use ditn::ops;
@@ -39,7 +40,7 @@ fn dispatches() -> Vec<Dispatch> {
     let mut found = Vec::new();
     let settings = [(DType::F32, None), (DType::F16, Some(8)), (DType::F16, Some(16))];
     for ((element, matrices), case) in
-        settings.into_iter().flat_map(|it| ops::cases().into_iter().map(move |case| (it, case)))
+        settings.into_iter().flat_map(|it| ops::cases().into_iter().chain(probe::cases()).map(move |case| (it, case)))
     {
         let capabilities = everything(matrices);
         let mut graph = Graph::new();
@@ -84,15 +85,20 @@ fn specialised(dispatch: &Dispatch, halves: F16Bindings) -> (Module, ModuleInfo)
 #[test]
 fn every_kernel_is_dispatched_by_some_case() {
     let dispatched: HashSet<&str> = dispatches().iter().map(|dispatch| dispatch.kernel.name).collect();
-    let missing: Vec<_> =
-        ops::kernels().iter().map(|kernel| kernel.name).filter(|name| !dispatched.contains(name)).collect();
+    let missing: Vec<_> = ops::kernels()
+        .into_iter()
+        .chain(probe::kernels())
+        .map(|kernel| kernel.name)
+        .filter(|name| !dispatched.contains(name))
+        .collect();
     assert!(missing.is_empty(), "no case dispatches {missing:?}");
 }
 
 #[test]
 fn every_shader_file_belongs_to_a_kernel() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
-    let known: HashSet<String> = ops::kernels().iter().map(|kernel| format!("{}.wgsl", kernel.name)).collect();
+    let known: HashSet<String> =
+        ops::kernels().into_iter().chain(probe::kernels()).map(|kernel| format!("{}.wgsl", kernel.name)).collect();
     for folder in std::fs::read_dir(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display())) {
         let folder = folder.expect("a readable folder").path();
         if !folder.is_dir() {

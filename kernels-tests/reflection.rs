@@ -3,14 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ditn::bench::probe;
 use ditn::ir::{F16Bindings, Kernel};
 use ditn::ops::{self, TableLayout};
 use naga::{AddressSpace, ArraySize, Module, ScalarKind, StructMember, Type, TypeInner, VectorSize};
 
+/// Those of operators, and those of benchmarks.
+fn kernels() -> Vec<&'static Kernel> {
+    ops::kernels().into_iter().chain(probe::kernels()).collect()
+}
+
 #[test]
 fn structs_in_buffers_lie_as_on_the_host() {
     let (mut found, mut faults) = (BTreeSet::new(), Vec::new());
-    for kernel in ops::kernels() {
+    for kernel in kernels() {
         let (names, of_kernel) = compare_structs(kernel.source, &ops::tables());
         found.extend(names);
         faults.extend(of_kernel.into_iter().map(|fault| format!("{}: {fault}", kernel.name)));
@@ -22,14 +28,14 @@ fn structs_in_buffers_lie_as_on_the_host() {
 
 #[test]
 fn functions_of_one_name_have_one_body_or_are_listed() {
-    let kernels = ops::kernels();
+    let kernels = kernels();
     let faults = compare_functions(kernels.iter().map(|kernel| (kernel.name, kernel.source)), OWN_BODIES);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
 fn every_alias_of_a_dtype_is_one_that_the_f16_substitution_finds() {
-    let faults: Vec<String> = ops::kernels().into_iter().flat_map(compare_aliases).collect();
+    let faults: Vec<String> = kernels().into_iter().flat_map(compare_aliases).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

@@ -1,5 +1,8 @@
 //! The examples run and reach what they promise.
 
+#[path = "../examples/custom_operator/main.rs"]
+#[allow(dead_code)]
+mod custom_operator;
 #[path = "../examples/digits.rs"]
 #[allow(dead_code)]
 mod digits;
@@ -24,4 +27,9 @@ fn inspect_computes_what_its_graph_says() {
         expected[place] = 0.25;
     }
     assert_eq!(dx, expected);
+}
+
+#[test]
+fn an_operator_from_outside_the_crate_is_checked_and_trained() {
+    custom_operator::run().unwrap_or_else(|error| panic!("{error}"));
 }

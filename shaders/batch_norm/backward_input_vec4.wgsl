@@ -3,19 +3,19 @@
 // with M = BATCH * AREA, s = 1 / sqrt(variance + EPS), h = (x - mean) s and g = dy, or with RELU dy where y > 0, else
 // 0; derived in backward_input.wgsl.
 //
-// Computes: QUADS neighbouring vec4 of one channel per invocation.
-// Grid: ceil(BATCH * CHANNELS * AREA / (256 * QUADS)) workgroups of 64, folded into y past 65,535.
+// Computes: VECTORS neighbouring vec4 of one channel per invocation.
+// Grid: ceil(BATCH * CHANNELS * AREA / (256 * VECTORS)) workgroups of 64, folded into y past 65,535.
 // Memory: feature maps as vec4, the channel's numbers once per invocation. Without RESIDUAL nothing is written to
 //   dresidual, which may then be any buffer.
 // Why: beside backward_input.wgsl a quarter of the loads and stores, each of four elements. On a CPU adapter, where
-//   loads cost most, QUADS is 4 where AREA allows it; on a GPU it is 1, so that neighbouring lanes load neighbouring
+//   loads cost most, VECTORS is 4 where AREA allows it; on a GPU it is 1, so that neighbouring lanes load neighbouring
 //   vec4.
 // Measured: not measured.
 
 override BATCH: u32;
 override CHANNELS: u32;
-override AREA: u32;   // height * width, a multiple of 4 QUADS
-override QUADS: u32;
+override AREA: u32;   // height * width, a multiple of 4 VECTORS
+override VECTORS: u32;
 override EPS: f32;
 override RESIDUAL: bool;
 override RELU: bool;
@@ -45,7 +45,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let area = AREA / 4u;
-    let first = ((workgroup.y * workgroups.x + workgroup.x) * 64u + lane) * QUADS;
+    let first = ((workgroup.y * workgroups.x + workgroup.x) * 64u + lane) * VECTORS;
     if first >= BATCH * CHANNELS * area {
         return;
     }
@@ -56,7 +56,7 @@ fn main(
     let offset = dbeta[channel] / count;
     let centre = mean[channel];
     let scale = gamma[channel] * inverse;
-    for (var index = first; index < first + QUADS; index++) {
+    for (var index = first; index < first + VECTORS; index++) {
         var g = vec4f(dy[index]);
         if RELU {
             g = select(vec4f(0.0), g, vec4f(y[index]) > vec4f(0.0));

@@ -1,4 +1,4 @@
-// dgamma[c] = sum over k of piece_dgamma[c, k],  dbeta[c] = sum over k of piece_dbeta[c, k]
+// dgamma[c] = sum over k of split_dgamma[c, k],  dbeta[c] = sum over k of split_dbeta[c, k]
 //
 // Computes: one channel per invocation.
 // Grid: ceil(CHANNELS / 64) workgroups of 64.
@@ -8,10 +8,10 @@
 // Measured: not measured.
 
 override CHANNELS: u32;
-override CHUNKS: u32;  // pieces a channel
+override SPLITS: u32;      // splits a channel
 
-@group(0) @binding(0) var<storage, read> piece_dgamma: array<f32>;  // [CHANNELS, CHUNKS]
-@group(0) @binding(1) var<storage, read> piece_dbeta: array<f32>;   // [CHANNELS, CHUNKS]
+@group(0) @binding(0) var<storage, read> split_dgamma: array<f32>;  // [CHANNELS, SPLITS]
+@group(0) @binding(1) var<storage, read> split_dbeta: array<f32>;   // [CHANNELS, SPLITS]
 @group(0) @binding(2) var<storage, read_write> dgamma: array<f32>;  // [CHANNELS]
 @group(0) @binding(3) var<storage, read_write> dbeta: array<f32>;   // [CHANNELS]
 
@@ -22,8 +22,8 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
         return;
     }
     var sums = vec2f(0.0);
-    for (var piece = channel * CHUNKS; piece < (channel + 1u) * CHUNKS; piece += 1u) {
-        sums += vec2f(piece_dgamma[piece], piece_dbeta[piece]);
+    for (var split = channel * SPLITS; split < (channel + 1u) * SPLITS; split += 1u) {
+        sums += vec2f(split_dgamma[split], split_dbeta[split]);
     }
     dgamma[channel] = sums.x;
     dbeta[channel] = sums.y;

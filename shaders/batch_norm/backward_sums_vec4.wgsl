@@ -2,8 +2,8 @@
 //
 // with g = dy, or with RELU dy where y > 0, else 0.
 //
-// Computes: one split of a channel per workgroup: its CHUNK vec4, of which a lane sums every 64th.
-// Grid: CHANNELS * CHUNKS workgroups of 64, folded into y past 65,535.
+// Computes: one split of a channel per workgroup: its SPLIT_SIZE vec4, of which a lane sums every 64th.
+// Grid: CHANNELS * SPLITS workgroups of 64, folded into y past 65,535.
 // Memory: dy, x and y as vec4; neighbouring lanes read neighbouring ones. Workgroup memory: the sums of the 64 lanes,
 //   which are added as a tree, always in the same order.
 // Why: a quarter of the loads of backward_sums.wgsl, each of four elements. With several splits backward_merge.wgsl
@@ -13,8 +13,8 @@
 override BATCH: u32;
 override CHANNELS: u32;
 override AREA: u32;    // height * width, a multiple of 4
-override CHUNK: u32;   // groups of four elements a piece
-override CHUNKS: u32;  // pieces a channel
+override SPLIT_SIZE: u32;  // vec4 a split
+override SPLITS: u32;      // splits a channel
 override EPS: f32;
 override RELU: bool;
 
@@ -28,8 +28,8 @@ alias Y = f32;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;          // [CHANNELS]
 @group(0) @binding(3) var<storage, read> variance: array<f32>;      // [CHANNELS]
 @group(0) @binding(4) var<storage, read> y: array<vec4<Y>>;         // [BATCH, CHANNELS, AREA / 4]; any other without RELU
-@group(0) @binding(5) var<storage, read_write> dgamma: array<f32>;  // [CHANNELS, CHUNKS]
-@group(0) @binding(6) var<storage, read_write> dbeta: array<f32>;   // [CHANNELS, CHUNKS]
+@group(0) @binding(5) var<storage, read_write> dgamma: array<f32>;  // [CHANNELS, SPLITS]
+@group(0) @binding(6) var<storage, read_write> dbeta: array<f32>;   // [CHANNELS, SPLITS]
 
 // (sum of g * normalised x, sum of g) of each lane.
 var<workgroup> sums: array<vec2f, 64>;
@@ -40,11 +40,11 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let piece = workgroup.y * workgroups.x + workgroup.x;
-    let channel = min(piece / CHUNKS, CHANNELS - 1u);
+    let split = workgroup.y * workgroups.x + workgroup.x;
+    let channel = min(split / SPLITS, CHANNELS - 1u);
     let area = AREA / 4u;
-    let first = (piece % CHUNKS) * CHUNK;
-    let last = min(first + CHUNK, BATCH * area);
+    let first = (split % SPLITS) * SPLIT_SIZE;
+    let last = min(first + SPLIT_SIZE, BATCH * area);
     let centre = vec4f(mean[channel]);
     var products = vec4f(0.0);
     var sum = vec4f(0.0);
@@ -64,8 +64,8 @@ fn main(
             sums[lane] += sums[lane + half];
         }
     }
-    if lane == 0u && piece < CHANNELS * CHUNKS {
-        dgamma[piece] = sums[0].x * inverseSqrt(variance[channel] + EPS);
-        dbeta[piece] = sums[0].y;
+    if lane == 0u && split < CHANNELS * SPLITS {
+        dgamma[split] = sums[0].x * inverseSqrt(variance[channel] + EPS);
+        dbeta[split] = sums[0].y;
     }
 }

@@ -1,16 +1,16 @@
 // y = [relu] (gamma (x - mean) / sqrt(variance + EPS) + beta [+ residual])
 //
-// Computes: QUADS neighbouring vec4 of one channel per invocation.
-// Grid: ceil(BATCH * CHANNELS * AREA / (256 * QUADS)) workgroups of 64, folded into y past 65,535.
+// Computes: VECTORS neighbouring vec4 of one channel per invocation.
+// Grid: ceil(BATCH * CHANNELS * AREA / (256 * VECTORS)) workgroups of 64, folded into y past 65,535.
 // Memory: feature maps as vec4, the channel's numbers once per invocation.
 // Why: beside normalise.wgsl a quarter of the loads and stores, each of four elements. On a CPU adapter, where loads
-//   cost most, QUADS is 4 where AREA allows it; on a GPU it is 1, so that neighbouring lanes load neighbouring vec4.
+//   cost most, VECTORS is 4 where AREA allows it; on a GPU it is 1, so that neighbouring lanes load neighbouring vec4.
 // Measured: not measured.
 
 override BATCH: u32;
 override CHANNELS: u32;
-override AREA: u32;   // height * width, a multiple of 4 QUADS
-override QUADS: u32;
+override AREA: u32;   // height * width, a multiple of 4 VECTORS
+override VECTORS: u32;
 override EPS: f32;
 override RESIDUAL: bool;
 override RELU: bool;
@@ -35,7 +35,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let area = AREA / 4u;
-    let first = ((workgroup.y * workgroups.x + workgroup.x) * 64u + lane) * QUADS;
+    let first = ((workgroup.y * workgroups.x + workgroup.x) * 64u + lane) * VECTORS;
     if first >= BATCH * CHANNELS * area {
         return;
     }
@@ -43,7 +43,7 @@ fn main(
     let scale = gamma[channel] * inverseSqrt(variance[channel] + EPS);
     let centre = mean[channel];
     let shift = beta[channel];
-    for (var index = first; index < first + QUADS; index++) {
+    for (var index = first; index < first + VECTORS; index++) {
         var value = fma(vec4f(x[index]) - vec4f(centre), vec4f(scale), vec4f(shift));
         if RESIDUAL {
             value += vec4f(residual[index]);

@@ -1,7 +1,7 @@
 // mean[c, k] = sum x / M,  variance[c, k] = sum (x - mean[c, k])^2 / M  over the M elements of split k of channel c
 //
-// Computes: one split of a channel per workgroup: its CHUNK elements, of which a lane takes every 64th.
-// Grid: CHANNELS * CHUNKS workgroups of 64, folded into y past 65,535.
+// Computes: one split of a channel per workgroup: its SPLIT_SIZE elements, of which a lane takes every 64th.
+// Grid: CHANNELS * SPLITS workgroups of 64, folded into y past 65,535.
 // Memory: neighbouring lanes read neighbouring elements. Workgroup memory: the lanes' (count, mean, sum of squared
 //   deviations), which are merged pairwise by Chan's formula.
 // Why: the plain kernel. A lane sums x - k and (x - k)^2 with k its own first element, so that a large common offset
@@ -12,15 +12,15 @@
 override BATCH: u32;
 override CHANNELS: u32;
 override AREA: u32;    // height * width
-override CHUNK: u32;   // elements a piece
-override CHUNKS: u32;  // pieces a channel
+override SPLIT_SIZE: u32;  // elements a split
+override SPLITS: u32;      // splits a channel
 
 // Elements as they are stored; f16 in half precision.
 alias X = f32;
 
 @group(0) @binding(0) var<storage, read> x: array<X>;                 // [BATCH, CHANNELS, AREA]
-@group(0) @binding(1) var<storage, read_write> mean: array<f32>;      // [CHANNELS, CHUNKS]
-@group(0) @binding(2) var<storage, read_write> variance: array<f32>;  // [CHANNELS, CHUNKS] biased
+@group(0) @binding(1) var<storage, read_write> mean: array<f32>;      // [CHANNELS, SPLITS]
+@group(0) @binding(2) var<storage, read_write> variance: array<f32>;  // [CHANNELS, SPLITS] biased
 
 // (count, mean, sum of squared deviations) of each lane.
 var<workgroup> moments: array<vec3f, 64>;
@@ -38,11 +38,11 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let piece = workgroup.y * workgroups.x + workgroup.x;
-    let channel = min(piece / CHUNKS, CHANNELS - 1u);
+    let split = workgroup.y * workgroups.x + workgroup.x;
+    let channel = min(split / SPLITS, CHANNELS - 1u);
     let area = AREA;
-    let first = (piece % CHUNKS) * CHUNK;
-    let last = min(first + CHUNK, BATCH * area);
+    let first = (split % SPLITS) * SPLIT_SIZE;
+    let last = min(first + SPLIT_SIZE, BATCH * area);
     var shift = 0.0;
     var count = 0.0;
     var sum = 0.0;
@@ -67,8 +67,8 @@ fn main(
             moments[lane] = merge(moments[lane], moments[lane + half]);
         }
     }
-    if lane == 0u && piece < CHANNELS * CHUNKS {
-        mean[piece] = moments[0].y;
-        variance[piece] = moments[0].z / moments[0].x;
+    if lane == 0u && split < CHANNELS * SPLITS {
+        mean[split] = moments[0].y;
+        variance[split] = moments[0].z / moments[0].x;
     }
 }

@@ -11,12 +11,12 @@
 // Measured: not measured.
 
 override CHANNELS: u32;
-override CHUNK: u32;   // elements of every piece but the last
-override CHUNKS: u32;  // pieces a channel
+override SPLIT_SIZE: u32;  // elements of every split but the last
+override SPLITS: u32;      // splits a channel
 override COUNT: u32;   // elements a channel
 
-@group(0) @binding(0) var<storage, read> piece_mean: array<f32>;       // [CHANNELS, CHUNKS]
-@group(0) @binding(1) var<storage, read> piece_variance: array<f32>;   // [CHANNELS, CHUNKS] biased
+@group(0) @binding(0) var<storage, read> split_mean: array<f32>;       // [CHANNELS, SPLITS]
+@group(0) @binding(1) var<storage, read> split_variance: array<f32>;   // [CHANNELS, SPLITS] biased
 @group(0) @binding(2) var<storage, read_write> mean: array<f32>;       // [CHANNELS]
 @group(0) @binding(3) var<storage, read_write> variance: array<f32>;   // [CHANNELS] biased
 
@@ -29,12 +29,12 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     var count = 0.0;
     var average = 0.0;
     var deviations = 0.0;
-    for (var chunk = 0u; chunk < CHUNKS; chunk += 1u) {
-        let piece = channel * CHUNKS + chunk;
-        let added = f32(min(CHUNK, COUNT - chunk * CHUNK));
-        let delta = piece_mean[piece] - average;
+    for (var split = 0u; split < SPLITS; split += 1u) {
+        let index = channel * SPLITS + split;
+        let added = f32(min(SPLIT_SIZE, COUNT - split * SPLIT_SIZE));
+        let delta = split_mean[index] - average;
         let share = added / (count + added);
-        deviations += piece_variance[piece] * added + delta * delta * count * share;
+        deviations += split_variance[index] * added + delta * delta * count * share;
         average += delta * share;
         count += added;
     }

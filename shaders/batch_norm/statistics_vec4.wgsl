@@ -1,7 +1,7 @@
 // mean[c, k] = sum x / M,  variance[c, k] = sum (x - mean[c, k])^2 / M  over the M elements of split k of channel c
 //
-// Computes: one split of a channel per workgroup: its CHUNK vec4, of which a lane takes every 64th.
-// Grid: CHANNELS * CHUNKS workgroups of 64, folded into y past 65,535.
+// Computes: one split of a channel per workgroup: its SPLIT_SIZE vec4, of which a lane takes every 64th.
+// Grid: CHANNELS * SPLITS workgroups of 64, folded into y past 65,535.
 // Memory: x as vec4; neighbouring lanes read neighbouring ones. Workgroup memory: the lanes' (count, mean, sum of
 //   squared deviations), which are merged pairwise by Chan's formula.
 // Why: a quarter of the loads of statistics.wgsl, each of four elements. A lane sums x - k and (x - k)^2 with k its own
@@ -11,15 +11,15 @@
 override BATCH: u32;
 override CHANNELS: u32;
 override AREA: u32;    // height * width, a multiple of 4
-override CHUNK: u32;   // groups of four elements a piece
-override CHUNKS: u32;  // pieces a channel
+override SPLIT_SIZE: u32;  // vec4 a split
+override SPLITS: u32;      // splits a channel
 
 // Elements as they are stored; f16 in half precision.
 alias X = f32;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<X>>;           // [BATCH, CHANNELS, AREA / 4]
-@group(0) @binding(1) var<storage, read_write> mean: array<f32>;      // [CHANNELS, CHUNKS]
-@group(0) @binding(2) var<storage, read_write> variance: array<f32>;  // [CHANNELS, CHUNKS] biased
+@group(0) @binding(1) var<storage, read_write> mean: array<f32>;      // [CHANNELS, SPLITS]
+@group(0) @binding(2) var<storage, read_write> variance: array<f32>;  // [CHANNELS, SPLITS] biased
 
 // (count, mean, sum of squared deviations) of each lane.
 var<workgroup> moments: array<vec3f, 64>;
@@ -37,11 +37,11 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let piece = workgroup.y * workgroups.x + workgroup.x;
-    let channel = min(piece / CHUNKS, CHANNELS - 1u);
+    let split = workgroup.y * workgroups.x + workgroup.x;
+    let channel = min(split / SPLITS, CHANNELS - 1u);
     let area = AREA / 4u;
-    let first = (piece % CHUNKS) * CHUNK;
-    let last = min(first + CHUNK, BATCH * area);
+    let first = (split % SPLITS) * SPLIT_SIZE;
+    let last = min(first + SPLIT_SIZE, BATCH * area);
     var shift = vec4f(0.0);
     var count = 0.0;
     var sum = vec4f(0.0);
@@ -66,8 +66,8 @@ fn main(
             moments[lane] = merge(moments[lane], moments[lane + half]);
         }
     }
-    if lane == 0u && piece < CHANNELS * CHUNKS {
-        mean[piece] = moments[0].y;
-        variance[piece] = moments[0].z / moments[0].x;
+    if lane == 0u && split < CHANNELS * SPLITS {
+        mean[split] = moments[0].y;
+        variance[split] = moments[0].z / moments[0].x;
     }
 }

@@ -57,13 +57,13 @@ fn main(
     let first_tap = index % groups * 8u;
     let u = index / groups % KERNEL_HEIGHT;
     let channel = index / (groups * KERNEL_HEIGHT);
-    let pieces = (WIDTH + 7u) / 8u;
+    let strips = (WIDTH + 7u) / 8u;
 
     var low = vec4f();
     var high = vec4f();
-    for (var piece = lane; piece < HEIGHT * pieces; piece += 64u) {
-        let i = piece / pieces;
-        let j = piece % pieces * 8u;
+    for (var strip = lane; strip < HEIGHT * strips; strip += 64u) {
+        let i = strip / strips;
+        let j = strip % strips * 8u;
         // Rows above the map have wrapped round to large numbers.
         let row = i + u - TOP;
         if row >= HEIGHT {

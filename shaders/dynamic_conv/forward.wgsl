@@ -1,6 +1,6 @@
 // y[c, i, j] = sum over u, v of theta[c, u, v] x[c, i + u - TOP, j + v - LEFT], with x = 0 outside the map
 //
-// c counts the channels of all samples. With TURNED theta is rotated by 180 degrees: with TOP and LEFT mirrored too,
+// c counts the channels of all samples. With ROTATED theta is rotated by 180 degrees: with TOP and LEFT mirrored too,
 // this is the transpose, which computes dx from dy.
 //
 // Computes: 8 neighbouring columns of a row per invocation, in 64 invocations per workgroup.
@@ -24,7 +24,7 @@ override KERNEL_HEIGHT: u32;
 override KERNEL_WIDTH: u32;
 override TOP: u32;
 override LEFT: u32;
-override TURNED: bool;
+override ROTATED: bool;
 
 // Elements as they are stored; f16 in half precision.
 alias X = f32;
@@ -53,13 +53,13 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
-    let pieces = (WIDTH + 7u) / 8u;
-    if index >= CHANNELS * HEIGHT * pieces {
+    let strips = (WIDTH + 7u) / 8u;
+    if index >= CHANNELS * HEIGHT * strips {
         return;
     }
-    let j = index % pieces * 8u;
-    let i = index / pieces % HEIGHT;
-    let channel = index / (pieces * HEIGHT);
+    let j = index % strips * 8u;
+    let i = index / strips % HEIGHT;
+    let channel = index / (strips * HEIGHT);
     let taps = KERNEL_HEIGHT * KERNEL_WIDTH;
 
     var low = vec4f();
@@ -79,7 +79,7 @@ fn main(
             a = vec4f(a.yzw, b.x);
             b = vec4f(b.yzw, element(start, first + 7u + v));
             let tap = u * KERNEL_WIDTH + v;
-            let weight = vec4f(f32(theta[channel * taps + select(tap, taps - 1u - tap, TURNED)]));
+            let weight = vec4f(f32(theta[channel * taps + select(tap, taps - 1u - tap, ROTATED)]));
             low = fma(weight, a, low);
             high = fma(weight, b, high);
         }

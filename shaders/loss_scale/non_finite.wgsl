@@ -16,9 +16,9 @@ override FLAGS: bool;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 @group(0) @binding(2) var<storage, read> c: array<f32>;
 @group(0) @binding(3) var<storage, read> d: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [parts of the largest]
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;  // [splits of the largest]
 
-const PART = 4096u;
+const SPLIT_SIZE = 4096u;
 
 var<workgroup> found: atomic<u32>;
 
@@ -34,30 +34,30 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let part = workgroup.y * workgroups.x + workgroup.x;
+    let split = workgroup.y * workgroups.x + workgroup.x;
     if lane == 0u {
         atomicStore(&found, 0u);
     }
     workgroupBarrier();
-    let end = (part + 1u) * PART;
+    let end = (split + 1u) * SPLIT_SIZE;
     var wanted = false;
-    for (var index = part * PART + lane; index < min(end, arrayLength(&a)); index += 64u) {
+    for (var index = split * SPLIT_SIZE + lane; index < min(end, arrayLength(&a)); index += 64u) {
         wanted |= is_wanted(a[index]);
     }
-    for (var index = part * PART + lane; index < min(end, arrayLength(&b)); index += 64u) {
+    for (var index = split * SPLIT_SIZE + lane; index < min(end, arrayLength(&b)); index += 64u) {
         wanted |= is_wanted(b[index]);
     }
-    for (var index = part * PART + lane; index < min(end, arrayLength(&c)); index += 64u) {
+    for (var index = split * SPLIT_SIZE + lane; index < min(end, arrayLength(&c)); index += 64u) {
         wanted |= is_wanted(c[index]);
     }
-    for (var index = part * PART + lane; index < min(end, arrayLength(&d)); index += 64u) {
+    for (var index = split * SPLIT_SIZE + lane; index < min(end, arrayLength(&d)); index += 64u) {
         wanted |= is_wanted(d[index]);
     }
     if wanted {
         atomicOr(&found, 1u);
     }
     workgroupBarrier();
-    if lane == 0u && part < arrayLength(&y) {
-        y[part] = f32(atomicLoad(&found));
+    if lane == 0u && split < arrayLength(&y) {
+        y[split] = f32(atomicLoad(&found));
     }
 }

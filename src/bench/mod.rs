@@ -9,6 +9,7 @@ mod cases;
 mod compare;
 mod measure;
 mod networks;
+pub mod probe;
 mod roofline;
 mod tune;
 
@@ -23,7 +24,6 @@ use crate::gpu::{AdapterReport, Gpu};
 use crate::graph::{GraphError, Workload};
 use crate::ir::{Cost, Shape};
 use crate::nn::NetworkError;
-use crate::ops::ceiling::{Copy, MultiplyAdds};
 use crate::train::step::Precision;
 
 pub use compare::{Comparison, compare};
@@ -196,11 +196,11 @@ fn ceiling(gpu: &Arc<Gpu>, samples: usize) -> Result<Ceiling, BenchError> {
     let is_cpu = gpu.capabilities().is_cpu;
     // About 20 ms each on a CPU of a few cores, and on a large GPU.
     let (elements, rounds) = if is_cpu { (1 << 16, 1 << 6) } else { (1 << 22, 1 << 9) };
-    let arithmetic = Workload::of_operator(Arc::new(MultiplyAdds { rounds }), vec![Shape::from([elements])]);
+    let arithmetic = Workload::of_operator(Arc::new(probe::MultiplyAdds { rounds }), vec![Shape::from([elements])]);
     // Well past any cache.
     let words = if is_cpu { 1 << 24 } else { 1 << 27 };
     let limit = gpu.capabilities().max_tensor_bytes() as usize / 4;
-    let copy = Workload::of_operator(Arc::new(Copy), vec![Shape::from([words.min(limit) / 4 * 4])]);
+    let copy = Workload::of_operator(Arc::new(probe::Copy), vec![Shape::from([words.min(limit) / 4 * 4])]);
     let rate = |workload: &Workload| -> Result<(f64, f64), BenchError> {
         let session = measure::session(gpu, workload, 0)?;
         let seconds = seconds_a_run(gpu, &session, samples, LEAST)?;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::common::{Common, Status, print, print_json};
-use crate::ops::kernels;
+use crate::{bench, ops};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,7 +30,8 @@ struct Entry {
 /// Lists kernels, or shows one.
 pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let wanted = arguments.name.as_deref().unwrap_or("");
-    let all = kernels();
+    let mut all: Vec<_> = ops::kernels().into_iter().chain(bench::probe::kernels()).collect();
+    all.sort_by_key(|kernel| kernel.name);
     let exact: Vec<_> = all.iter().filter(|kernel| kernel.name == wanted).collect();
     let found =
         if exact.is_empty() { all.iter().filter(|kernel| kernel.name.starts_with(wanted)).collect() } else { exact };

@@ -18,7 +18,7 @@ pub(super) fn experimental_features() -> wgpu::ExperimentalFeatures {
 }
 
 static PRODUCT: Kernel =
-    Kernel::new("gpu/cooperative", "sum of products of 8 x 8 matrices", include_str!("cooperative.wgsl"));
+    Kernel::trusted("gpu/cooperative", "sum of products of 8 x 8 matrices", include_str!("cooperative.wgsl"));
 static PRODUCT_16: LazyLock<Kernel> = LazyLock::new(|| PRODUCT.with_matrices_of_16("gpu/cooperative_16"));
 
 /// Whether a sum of products of matrices of `size` x `size` on the device is what it is on the host.

@@ -20,7 +20,7 @@ pub(super) struct PipelineCache {
     modules: Mutex<HashMap<(&'static str, F16Bindings), Arc<wgpu::ShaderModule>>>,
     driver: Option<wgpu::PipelineCache>,
     path: Option<PathBuf>,
-    /// Whether wgpu adds its run-time checks to the shaders.
+    /// Whether wgpu adds its run-time checks to this crate's shaders too.
     checks: bool,
 }
 
@@ -104,7 +104,7 @@ impl PipelineCache {
         let module = modules.entry((kernel.name, f16)).or_insert_with(|| {
             let source = wgpu::ShaderSource::Wgsl(kernel.source_for(f16));
             let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.name), source };
-            Arc::new(if self.checks {
+            Arc::new(if self.checks || !kernel.is_trusted() {
                 self.device.create_shader_module(descriptor)
             } else {
                 create_unchecked(&self.device, descriptor)
@@ -139,7 +139,7 @@ fn open_driver_cache(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::Pipeli
 /// Without the clamps of indices, bounds of loops and guards of divisions that wgpu otherwise adds to every shader.
 #[allow(unsafe_code)]
 fn create_unchecked(device: &wgpu::Device, descriptor: wgpu::ShaderModuleDescriptor) -> wgpu::ShaderModule {
-    // SAFETY: the shaders are this crate's own. Their loops end and their divisors are not zero; that their indices are in
+    // SAFETY: only kernels of this crate get here (`Kernel::trusted` is private to it). Their loops end and their divisors are not zero; that their indices are in
     // range, the tests of kernels show: all of them pass between guard words without the checks, and with them, where an
     // index out of range would be clamped and give other values.
     unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }

@@ -23,12 +23,28 @@ pub struct Kernel {
     pub summary: &'static str,
     /// The WGSL.
     pub source: &'static str,
+    /// It is compiled without run-time checks.
+    trusted: bool,
 }
 
 impl Kernel {
-    /// A kernel; `name` is unique and of the form `folder/file`.
+    /// A kernel; `name` is one that no other kernel has, of the form `folder/file`.
+    ///
+    /// It is compiled with wgpu's run-time checks: an index out of range reads or writes another element, and no memory
+    /// that is not the tensor's.
     pub const fn new(name: &'static str, summary: &'static str, source: &'static str) -> Self {
-        Self { name, summary, source }
+        Self { name, summary, source, trusted: false }
+    }
+
+    /// As [`Kernel::new`], compiled without run-time checks: for this crate's kernels, whose indices tests show to be in
+    /// range.
+    pub(crate) const fn trusted(name: &'static str, summary: &'static str, source: &'static str) -> Self {
+        Self { name, summary, source, trusted: true }
+    }
+
+    /// Whether it is compiled without run-time checks.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     /// The folder of its file: the family of operators that it computes.
@@ -66,7 +82,7 @@ impl Kernel {
     /// Leaks the new source: for statics.
     pub fn with_matrices_of_16(&self, name: &'static str) -> Self {
         let source = self.source.replace("coop_mat8x8", "coop_mat16x16").replace("SIZE = 8u;", "SIZE = 16u;");
-        Self { name, source: source.leak(), summary: self.summary }
+        Self { name, source: source.leak(), ..*self }
     }
 
     /// What stands for the dtypes of tensors.
@@ -165,6 +181,32 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
+    /// A kernel of one invocation an element, in workgroups of 64, with the constant `ELEMENTS`.
+    pub fn elementwise(kernel: &'static Kernel, elements: usize, bindings: Vec<Argument>) -> Self {
+        Self::per_invocation(kernel, elements, vec![("ELEMENTS", elements as f64)], bindings)
+    }
+
+    /// A kernel of one invocation an item, in workgroups of 64: [`folded`], so that the kernel finds its item as
+    /// `(workgroup_id.x + workgroup_id.y * num_workgroups.x) * 64 + local_invocation_index`.
+    pub fn per_invocation(
+        kernel: &'static Kernel,
+        items: usize,
+        constants: Vec<(&'static str, f64)>,
+        bindings: Vec<Argument>,
+    ) -> Self {
+        Self { kernel, constants, bindings, workgroups: folded(items.div_ceil(64)) }
+    }
+
+    /// A kernel of one workgroup an item: [`folded`].
+    pub fn per_workgroup(
+        kernel: &'static Kernel,
+        items: usize,
+        constants: Vec<(&'static str, f64)>,
+        bindings: Vec<Argument>,
+    ) -> Self {
+        Self { kernel, constants, bindings, workgroups: folded(items) }
+    }
+
     /// The bindings that are F16 where the operator's tensors have these dtypes; scratch tensors and tables never are.
     pub fn f16_bindings(&self, dtypes: &DTypes) -> F16Bindings {
         let is_f16 = |argument: &Argument| match *argument {
@@ -202,6 +244,7 @@ mod tests {
             @group(0) @binding(1) var<storage, read> x4: array<vec4<X>>;\n\
             @group(0) @binding(2) var<storage, read> weight: array<f32>;\n\
             @group(0) @binding(3) var<storage, read_write> y: array<Y>;\n",
+        trusted: true,
     };
 
     #[test]

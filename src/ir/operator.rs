@@ -45,6 +45,14 @@ pub fn absolute(numbers: &[f64]) -> Vec<f64> {
     numbers.iter().map(|number| number.abs()).collect()
 }
 
+/// The inputs of an operator as an array of the number that it takes.
+///
+/// # Errors
+/// [`ShapeError`] where there are more or fewer.
+pub fn take<'a, const N: usize>(operator: &'static str, inputs: &[&'a Shape]) -> Result<[&'a Shape; N], ShapeError> {
+    inputs.try_into().map_err(|_| ShapeError::new(operator, format!("takes {N} inputs, not {}", inputs.len())))
+}
+
 /// An operator of the graph: shape rule, gradient rule, kernels, float64 reference and cost.
 ///
 /// Operators are values that hold their attributes (stride, padding, ...). The methods that take shapes or data may

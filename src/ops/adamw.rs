@@ -1,15 +1,15 @@
 //! AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019), as an operator that updates in place.
 
 use crate::ir::Argument::Input;
-use crate::ir::{Case, Cost, Operator, Shape, ShapeError, Variant};
+use crate::ir::{Case, Cost, Dispatch, Operator, Shape, ShapeError, Variant, take};
 
 use super::shaders::kernels;
 use super::table::table;
-use super::{OperatorCase, TableLayout, one_invocation_an_item};
+use super::{OperatorCase, TableLayout};
 
 kernels! { "adamw":
     UPDATE, "update", "p, m, v = AdamW(p, g, m, v), in place";
-    UPDATE_QUADS, "update_quads", "the same, four elements an invocation";
+    UPDATE_VEC4, "update_vec4", "the same, four elements an invocation";
 }
 
 /// What stays the same over a training run.
@@ -81,7 +81,7 @@ impl Operator for AdamW {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [parameter, gradient, first, second, hyper] = super::take(self.name(), inputs)?;
+        let [parameter, gradient, first, second, hyper] = take(self.name(), inputs)?;
         for (shape, what) in [(gradient, "gradient"), (first, "first moment"), (second, "second moment")] {
             ShapeError::unless(shape == parameter, self.name(), || {
                 format!("{what} {shape} does not match parameter {parameter}")
@@ -96,10 +96,10 @@ impl Operator for AdamW {
         let elements = case.inputs[0].elements();
         let mut variants = Vec::new();
         if elements.is_multiple_of(4) {
-            let update = one_invocation_an_item(&UPDATE_QUADS, elements / 4, Vec::new(), bindings.clone());
-            variants.push(Variant::new("quads", vec![update]));
+            let update = Dispatch::per_invocation(&UPDATE_VEC4, elements / 4, Vec::new(), bindings.clone());
+            variants.push(Variant::new("vec4", vec![update]));
         }
-        variants.push(Variant::new("plain", vec![one_invocation_an_item(&UPDATE, elements, Vec::new(), bindings)]));
+        variants.push(Variant::new("plain", vec![Dispatch::per_invocation(&UPDATE, elements, Vec::new(), bindings)]));
         variants
     }
 

@@ -1,14 +1,14 @@
 //! Addition of two tensors of one shape.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, take};
 
+use super::OperatorCase;
 use super::shaders::kernels;
-use super::{OperatorCase, elementwise, one_invocation_an_item};
 
 kernels! { "add":
     FORWARD, "forward", "y = a + b";
-    FORWARD_QUADS, "forward_quads", "y = a + b, four elements an invocation";
+    FORWARD_VEC4, "forward_vec4", "y = a + b, four elements an invocation";
 }
 
 /// (a, b) -> a + b, both of one shape. Autodiff also adds up gradients with it.
@@ -21,7 +21,7 @@ impl Operator for Add {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [a, b] = super::take(self.name(), inputs)?;
+        let [a, b] = take(self.name(), inputs)?;
         ShapeError::unless(a == b, self.name(), || format!("{a} and {b} differ"))?;
         Ok(vec![a.clone()])
     }
@@ -38,11 +38,12 @@ impl Operator for Add {
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let elements = case.outputs[0].elements();
         let bindings = vec![Input(0), Input(1), Output(0)];
-        let mut variants = vec![Variant::new("plain", vec![elementwise(&FORWARD, elements, bindings.clone())])];
+        let mut variants =
+            vec![Variant::new("plain", vec![Dispatch::elementwise(&FORWARD, elements, bindings.clone())])];
         if elements.is_multiple_of(4) {
             let constants = vec![("ELEMENTS", elements as f64)];
-            let quads = one_invocation_an_item(&FORWARD_QUADS, elements / 4, constants, bindings);
-            variants.insert(0, Variant::new("quads", vec![quads]));
+            let vec4 = Dispatch::per_invocation(&FORWARD_VEC4, elements / 4, constants, bindings);
+            variants.insert(0, Variant::new("vec4", vec![vec4]));
         }
         variants
     }

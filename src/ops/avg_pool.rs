@@ -1,10 +1,10 @@
 //! Average pooling over square windows.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, take};
 
+use super::OperatorCase;
 use super::shaders::kernels;
-use super::{OperatorCase, one_invocation_an_item};
 
 kernels! { "avg_pool":
     FORWARD, "forward", "y = the mean of each window";
@@ -60,7 +60,7 @@ impl AvgPool {
             ("STRIDE", self.stride as f64),
             ("PADDING", self.padding as f64),
         ];
-        let dispatch = one_invocation_an_item(kernel, elements, constants, vec![Input(0), Output(0)]);
+        let dispatch = Dispatch::per_invocation(kernel, elements, constants, vec![Input(0), Output(0)]);
         vec![Variant::new("plain", vec![dispatch])]
     }
 
@@ -95,7 +95,7 @@ impl Operator for AvgPool {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(self.name(), inputs)?;
+        let [x] = take(self.name(), inputs)?;
         Ok(vec![self.pooled(self.name(), x)?.into()])
     }
 
@@ -137,7 +137,7 @@ impl Operator for AvgPoolInputGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy] = super::take(self.name(), inputs)?;
+        let [dy] = take(self.name(), inputs)?;
         let [n, c, ..] = dy.nchw(self.name())?;
         let x = Shape::from([n, c, self.size[0], self.size[1]]);
         let y = Shape::from(self.pool.pooled(self.name(), &x)?);

@@ -21,7 +21,7 @@ pub enum Fill {
     Weights,
     /// These numbers.
     Given(Vec<f32>),
-    /// These words, for an input that kernels bind as `array<u32>`. The twin gets their values.
+    /// These words, for an input that kernels bind as `array<u32>`. The reference gets their values.
     Words(Vec<u32>),
 }
 
@@ -111,7 +111,7 @@ impl OperatorCase {
         self.inputs.iter().map(|(shape, fill)| fill.draw(shape.elements(), &mut random)).collect()
     }
 
-    /// Contents of the inputs as the twin takes them: numbers as they are, words by their values.
+    /// Contents of the inputs as the reference takes them: numbers as they are, words by their values.
     pub fn exact(&self, data: &[Vec<f32>]) -> Vec<Vec<f64>> {
         let inputs = self.inputs.iter().zip(data);
         inputs

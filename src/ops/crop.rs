@@ -1,7 +1,7 @@
 //! The network's input from 8-bit pictures: affine crop, flip and normalisation in one pass.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded, take};
 
 use super::OperatorCase;
 use super::shaders::kernels;
@@ -42,7 +42,7 @@ impl Operator for AffineCrop {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [pixels, pictures, lattice] = super::take(self.name(), inputs)?;
+        let [pixels, pictures, lattice] = take(self.name(), inputs)?;
         ShapeError::unless(pixels.extents().len() == 1, self.name(), || format!("pixels {pixels} are not [capacity]"))?;
         let &[samples, 4] = pictures.extents() else {
             return Err(ShapeError::new(self.name(), format!("pictures {pictures} are not [N, 4]")));

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute, folded};
+use crate::ir::{
+    Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute, folded, take,
+};
 
 use super::OperatorCase;
 use super::shaders::kernels;
@@ -43,7 +45,7 @@ impl Operator for Decode {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [maps] = super::take(self.name(), inputs)?;
+        let [maps] = take(self.name(), inputs)?;
         let [samples, joints, height, width] = maps.nchw(self.name())?;
         ShapeError::unless(height * width > 0, self.name(), || format!("maps {maps} have no pixels"))?;
         Ok(vec![[samples, joints, 3].into()])

@@ -1,15 +1,15 @@
 //! Dynamic convolution (Equation 3 of DITN): each channel of each sample with a kernel of its own.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, take};
 
+use super::OperatorCase;
 use super::shaders::kernels;
-use super::{OperatorCase, one_invocation_an_item, one_workgroup_an_item};
 
 const NAME: &str = "dynamic_conv";
 
 kernels! { "dynamic_conv":
-    FORWARD, "forward", "y = x convolved with each channel's own kernel; with the kernel turned, dx from dy";
+    FORWARD, "forward", "y = x convolved with each channel's own kernel; with the kernel rotated, dx from dy";
     BACKWARD_THETA, "backward_theta", "dtheta = the correlation of dy and x";
 }
 
@@ -25,7 +25,7 @@ impl Operator for DynamicConv {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x, theta] = super::take(NAME, inputs)?;
+        let [x, theta] = take(NAME, inputs)?;
         check_kernels(x, theta)?;
         Ok(vec![x.clone()])
     }
@@ -45,7 +45,7 @@ impl Operator for DynamicConv {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        vec![Variant::new("pieces", vec![convolve(case, false)])]
+        vec![Variant::new("strips", vec![convolve(case, false)])]
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -60,7 +60,7 @@ impl Operator for DynamicConv {
     }
 }
 
-/// (dy, theta) -> dx of [`DynamicConv`]: the same convolution with every kernel turned by 180 degrees.
+/// (dy, theta) -> dx of [`DynamicConv`]: the same convolution with every kernel rotated by 180 degrees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DynamicConvInputGradient;
 
@@ -70,13 +70,13 @@ impl Operator for DynamicConvInputGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy, theta] = super::take(self.name(), inputs)?;
+        let [dy, theta] = take(self.name(), inputs)?;
         check_kernels(dy, theta)?;
         Ok(vec![dy.clone()])
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        vec![Variant::new("pieces", vec![convolve(case, true)])]
+        vec![Variant::new("strips", vec![convolve(case, true)])]
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -111,7 +111,7 @@ impl Operator for DynamicConvThetaGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy, x] = super::take(self.name(), inputs)?;
+        let [dy, x] = take(self.name(), inputs)?;
         ShapeError::unless(dy == x, self.name(), || format!("gradient {dy} does not match input {x}"))?;
         let [n, c, _, _] = x.nchw(self.name())?;
         let theta = Shape::from([n, c, self.kernel_height, self.kernel_width]);
@@ -125,7 +125,7 @@ impl Operator for DynamicConvThetaGradient {
         let workgroups = kernel[0] * kernel[1] * kernel[2] * kernel[3].div_ceil(8);
         let constants = constants(x, theta, before(kernel[2]), before(kernel[3]));
         let bindings = vec![Input(0), Input(1), Output(0)];
-        vec![Variant::new("pieces", vec![one_workgroup_an_item(&BACKWARD_THETA, workgroups, constants, bindings)])]
+        vec![Variant::new("strips", vec![Dispatch::per_workgroup(&BACKWARD_THETA, workgroups, constants, bindings)])]
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -174,16 +174,16 @@ fn constants(x: &Shape, theta: &Shape, top: usize, left: usize) -> Vec<(&'static
     ]
 }
 
-/// The first input convolved with the kernels of the second, or with them turned.
-fn convolve(case: &Case, turned: bool) -> Dispatch {
+/// The first input convolved with the kernels of the second, or with them rotated.
+fn convolve(case: &Case, rotated: bool) -> Dispatch {
     let (x, theta) = (case.inputs[0], case.inputs[1]);
     let (extents, kernel) = (x.extents(), theta.extents());
-    // Turned by 180 degrees, what was before the map is after it.
-    let padding = |kernel: usize| if turned { kernel - 1 - before(kernel) } else { before(kernel) };
+    // Rotated by 180 degrees, what was before the map is after it.
+    let padding = |kernel: usize| if rotated { kernel - 1 - before(kernel) } else { before(kernel) };
     let mut constants = constants(x, theta, padding(kernel[2]), padding(kernel[3]));
-    constants.push(("TURNED", f64::from(u8::from(turned))));
-    let pieces = extents[0] * extents[1] * extents[2] * extents[3].div_ceil(8);
-    one_invocation_an_item(&FORWARD, pieces, constants, vec![Input(0), Input(1), Output(0)])
+    constants.push(("ROTATED", f64::from(u8::from(rotated))));
+    let strips = extents[0] * extents[1] * extents[2] * extents[3].div_ceil(8);
+    Dispatch::per_invocation(&FORWARD, strips, constants, vec![Input(0), Input(1), Output(0)])
 }
 
 /// Calls `product` with the places in y, theta and x of every product that y sums up.

@@ -1,7 +1,7 @@
 //! The flip test: mirroring, and merging the maps of a picture with those of its mirror image.
 
 use crate::ir::Argument::{Input, Output, Table};
-use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded, take};
 
 use super::OperatorCase;
 use super::shaders::kernels;
@@ -21,7 +21,7 @@ impl Operator for FlipHorizontal {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(self.name(), inputs)?;
+        let [x] = take(self.name(), inputs)?;
         ShapeError::unless(x.elements() > 0 && !x.extents().is_empty(), self.name(), || format!("{x} has no columns"))?;
         Ok(vec![x.clone()])
     }
@@ -77,7 +77,7 @@ impl Operator for FlipMerge {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [maps, flipped] = super::take(self.name(), inputs)?;
+        let [maps, flipped] = take(self.name(), inputs)?;
         let [_, channels, ..] = maps.nchw(self.name())?;
         ShapeError::unless(maps == flipped, self.name(), || format!("maps {maps} and flipped maps {flipped} differ"))?;
         ShapeError::unless(self.partner.len() == channels, self.name(), || {

@@ -1,10 +1,10 @@
 //! The attention gate of DITN (Equations 4 and 5): y = (1 + sigmoid(g)) r.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute, take};
 
+use super::OperatorCase;
 use super::shaders::kernels;
-use super::{OperatorCase, one_invocation_an_item, one_workgroup_an_item};
 
 const NAME: &str = "gate";
 
@@ -25,7 +25,7 @@ impl Operator for Gate {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [r, g] = super::take(NAME, inputs)?;
+        let [r, g] = take(NAME, inputs)?;
         let [n, c, _, _] = r.nchw(NAME)?;
         let fits = g == r || *g == Shape::from([n, c, 1, 1]);
         ShapeError::unless(fits, NAME, || format!("{g} is neither {r} nor [{n}, {c}, 1, 1]"))?;
@@ -47,7 +47,7 @@ impl Operator for Gate {
         let elements = case.outputs[0].elements();
         let constants = vec![("ELEMENTS", elements as f64), ("AREA", area(case.inputs[0], case.inputs[1]) as f64)];
         let bindings = vec![Input(0), Input(1), Output(0)];
-        vec![Variant::new("plain", vec![one_invocation_an_item(&FORWARD, elements, constants, bindings)])]
+        vec![Variant::new("plain", vec![Dispatch::per_invocation(&FORWARD, elements, constants, bindings)])]
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -76,7 +76,7 @@ impl Operator for GateGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy, r, g] = super::take(self.name(), inputs)?;
+        let [dy, r, g] = take(self.name(), inputs)?;
         ShapeError::unless(dy == r, self.name(), || format!("gradient {dy} does not match output {r}"))?;
         Gate.output_shapes(&[r, g])?;
         Ok(vec![r.clone(), g.clone()])
@@ -86,11 +86,11 @@ impl Operator for GateGradient {
         let (elements, area) = (case.inputs[1].elements(), area(case.inputs[1], case.inputs[2]));
         let bindings = vec![Input(0), Input(1), Input(2), Output(0), Output(1)];
         let dispatch = if area == 1 {
-            one_invocation_an_item(&BACKWARD_PIXEL, elements, vec![("ELEMENTS", elements as f64)], bindings)
+            Dispatch::per_invocation(&BACKWARD_PIXEL, elements, vec![("ELEMENTS", elements as f64)], bindings)
         } else {
             let channels = elements / area;
             let constants = vec![("CHANNELS", channels as f64), ("AREA", area as f64)];
-            one_workgroup_an_item(&BACKWARD_CHANNEL, channels, constants, bindings)
+            Dispatch::per_workgroup(&BACKWARD_CHANNEL, channels, constants, bindings)
         };
         vec![Variant::new("plain", vec![dispatch])]
     }

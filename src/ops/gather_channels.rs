@@ -1,10 +1,10 @@
 //! Gathering channels by index (the two joints of each bone) and adding them back onto their places.
 
 use crate::ir::Argument::{Input, Output, Table};
-use crate::ir::{Argument, Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Argument, Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, take};
 
+use super::OperatorCase;
 use super::shaders::kernels;
-use super::{OperatorCase, one_invocation_an_item};
 
 const NAME: &str = "gather_channels";
 
@@ -30,7 +30,7 @@ impl Operator for GatherChannels {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(NAME, inputs)?;
+        let [x] = take(NAME, inputs)?;
         let [n, c, h, w] = x.nchw(NAME)?;
         check_index(&self.index, c)?;
         Ok(vec![[n, self.index.len(), h, w].into()])
@@ -50,7 +50,7 @@ impl Operator for GatherChannels {
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let (x, elements) = (case.inputs[0].extents(), case.outputs[0].elements());
         let constants = constants(elements, x[2] * x[3], x[1], self.index.len());
-        let dispatch = one_invocation_an_item(&FORWARD, elements, constants, vec![Input(0), Table(0), Output(0)]);
+        let dispatch = Dispatch::per_invocation(&FORWARD, elements, constants, vec![Input(0), Table(0), Output(0)]);
         let table = self.index.iter().map(|&channel| channel as u32).collect();
         vec![Variant::new("plain", vec![dispatch]).with_tables(vec![table])]
     }
@@ -93,7 +93,7 @@ impl Operator for ScatterAddChannels {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(self.name(), inputs)?;
+        let [x] = take(self.name(), inputs)?;
         Ok(vec![scattered(x, &self.index, self.channels)?])
     }
 
@@ -140,7 +140,7 @@ impl Operator for ScatterAdd {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [base, x] = super::take(self.name(), inputs)?;
+        let [base, x] = take(self.name(), inputs)?;
         let [_, channels, _, _] = base.nchw(self.name())?;
         let y = scattered(x, &self.index, channels)?;
         ShapeError::unless(*base == y, self.name(), || format!("{base} cannot take the channels of {x}"))?;
@@ -198,11 +198,11 @@ fn scatter_variant(index: &[usize], y: &Shape, base: Option<Argument>, x: Argume
     let mut constants = constants(elements, extents[2] * extents[3], extents[1], index.len());
     constants.push(("HAS_BASE", f64::from(u8::from(base.is_some()))));
     let bindings = vec![base.unwrap_or(x), x, Table(0), Output(0)];
-    let dispatch = one_invocation_an_item(&SCATTER_ADD, elements, constants, bindings);
+    let dispatch = Dispatch::per_invocation(&SCATTER_ADD, elements, constants, bindings);
     Variant::new("plain", vec![dispatch]).with_tables(vec![members(index, extents[1])])
 }
 
-/// Float64 twin of [`SCATTER_ADD`]: adds the channels of `x` onto those of `y`.
+/// Float64 reference of [`SCATTER_ADD`]: adds the channels of `x` onto those of `y`.
 fn scatter(index: &[usize], area: usize, mut y: Vec<f64>, x: &[f64]) -> Vec<f64> {
     let samples = x.len() / (index.len() * area);
     let channels = y.len() / (samples * area);

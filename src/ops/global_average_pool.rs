@@ -1,10 +1,10 @@
 //! Global average pooling: the mean of each channel of each sample.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, take};
 
+use super::OperatorCase;
 use super::shaders::kernels;
-use super::{OperatorCase, one_invocation_an_item, one_workgroup_an_item};
 
 const NAME: &str = "global_average_pool";
 
@@ -23,7 +23,7 @@ impl Operator for GlobalAveragePool {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(NAME, inputs)?;
+        let [x] = take(NAME, inputs)?;
         let [n, c, h, w] = x.nchw(NAME)?;
         ShapeError::unless(h > 0 && w > 0, NAME, || format!("{x} has no pixels"))?;
         Ok(vec![[n, c, 1, 1].into()])
@@ -44,7 +44,7 @@ impl Operator for GlobalAveragePool {
         let channels = case.outputs[0].elements();
         let area = case.inputs[0].elements() / channels.max(1);
         let constants = vec![("CHANNELS", channels as f64), ("AREA", area as f64)];
-        let dispatch = one_workgroup_an_item(&FORWARD, channels, constants, vec![Input(0), Output(0)]);
+        let dispatch = Dispatch::per_workgroup(&FORWARD, channels, constants, vec![Input(0), Output(0)]);
         vec![Variant::new("plain", vec![dispatch])]
     }
 
@@ -77,7 +77,7 @@ impl Operator for GlobalAveragePoolGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy] = super::take(self.name(), inputs)?;
+        let [dy] = take(self.name(), inputs)?;
         let [n, c, h, w] = dy.nchw(self.name())?;
         ShapeError::unless([h, w] == [1, 1], self.name(), || format!("gradient {dy} is not [{n}, {c}, 1, 1]"))?;
         Ok(vec![[n, c, self.height, self.width].into()])
@@ -96,7 +96,7 @@ impl Operator for GlobalAveragePoolGradient {
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let elements = case.outputs[0].elements();
         let constants = vec![("ELEMENTS", elements as f64), ("AREA", (self.height * self.width) as f64)];
-        let dispatch = one_invocation_an_item(&BACKWARD_INPUT, elements, constants, vec![Input(0), Output(0)]);
+        let dispatch = Dispatch::per_invocation(&BACKWARD_INPUT, elements, constants, vec![Input(0), Output(0)]);
         vec![Variant::new("plain", vec![dispatch])]
     }
 

@@ -1,10 +1,12 @@
 //! The fully connected layer and its gradients: three matrix products and a sum over rows.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Argument, Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
+use crate::ir::{
+    Argument, Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded, take,
+};
 
+use super::OperatorCase;
 use super::shaders::kernels;
-use super::{OperatorCase, one_invocation_an_item};
 
 kernels! { "linear":
     PRODUCT, "product", "y = a b + bias, with strides: the layer, its input gradient and its weight gradient";
@@ -63,7 +65,7 @@ impl Product {
         // Without a bias any tensor may stand there.
         let bindings: Vec<Argument> = vec![Input(0), Input(1), Input(bias.unwrap_or(1)), Output(0)];
         let elements = self.rows * self.columns;
-        let plain = one_invocation_an_item(&PRODUCT, elements, constants.clone(), bindings.clone());
+        let plain = Dispatch::per_invocation(&PRODUCT, elements, constants.clone(), bindings.clone());
         let workgroups = folded(self.rows.div_ceil(TILE) * self.columns.div_ceil(TILE));
         let tiled = Dispatch { kernel: &PRODUCT_TILED, constants, bindings, workgroups };
         let mut variants = vec![Variant::new("plain", vec![plain]), Variant::new("tiled", vec![tiled])];
@@ -121,13 +123,13 @@ impl Operator for Linear {
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let (x, weight) = if self.bias {
-            let [x, weight, bias] = super::take(self.name(), inputs)?;
+            let [x, weight, bias] = take(self.name(), inputs)?;
             ShapeError::unless(bias.extents() == &weight.extents()[..1], self.name(), || {
                 format!("bias {bias} does not match weight {weight}")
             })?;
             (x, weight)
         } else {
-            let [x, weight] = super::take(self.name(), inputs)?;
+            let [x, weight] = take(self.name(), inputs)?;
             (x, weight)
         };
         let ([n, seen], [outputs, taken]) = (matrix(self.name(), x, "x")?, matrix(self.name(), weight, "weight")?);
@@ -178,7 +180,7 @@ impl Operator for LinearInputGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy, weight] = super::take(self.name(), inputs)?;
+        let [dy, weight] = take(self.name(), inputs)?;
         let ([n, given], [outputs, taken]) = (matrix(self.name(), dy, "dy")?, matrix(self.name(), weight, "weight")?);
         ShapeError::unless(given == outputs, self.name(), || format!("gradient {dy} does not match weight {weight}"))?;
         Ok(vec![[n, taken].into()])
@@ -210,7 +212,7 @@ impl Operator for LinearWeightGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy, x] = super::take(self.name(), inputs)?;
+        let [dy, x] = take(self.name(), inputs)?;
         let ([n, outputs], [samples, seen]) = (matrix(self.name(), dy, "dy")?, matrix(self.name(), x, "x")?);
         ShapeError::unless(n == samples, self.name(), || format!("gradient {dy} does not match x {x}"))?;
         Ok(vec![[outputs, seen].into()])
@@ -235,7 +237,7 @@ impl Operator for LinearBiasGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy] = super::take(self.name(), inputs)?;
+        let [dy] = take(self.name(), inputs)?;
         let [_, outputs] = matrix(self.name(), dy, "dy")?;
         Ok(vec![[outputs].into()])
     }
@@ -243,7 +245,7 @@ impl Operator for LinearBiasGradient {
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let [rows, columns] = extents(case.inputs[0]);
         let constants = vec![("ROWS", rows as f64), ("COLUMNS", columns as f64)];
-        let dispatch = one_invocation_an_item(&BACKWARD_BIAS, columns, constants, vec![Input(0), Output(0)]);
+        let dispatch = Dispatch::per_invocation(&BACKWARD_BIAS, columns, constants, vec![Input(0), Output(0)]);
         vec![Variant::new("plain", vec![dispatch])]
     }
 

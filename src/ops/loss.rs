@@ -1,7 +1,9 @@
 //! Losses between maps: mean squared error, focal L2, smooth L1 and online hard keypoint mining.
 
 use crate::ir::Argument::{self, Input, Output, Scratch};
-use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute, folded};
+use crate::ir::{
+    Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute, folded, take,
+};
 
 use super::OperatorCase;
 use super::shaders::kernels;
@@ -125,7 +127,7 @@ impl LossKind {
         losses
     }
 
-    /// The twin of [`HARDEST`]: `values` with those of the maps that do not count set to 0.
+    /// The reference of [`HARDEST`]: `values` with those of the maps that do not count set to 0.
     fn keep_counted(self, maps: usize, losses: &[f64], values: &[f64]) -> Vec<f64> {
         let mut kept = vec![0.0; values.len()];
         for first in (0..values.len()).step_by(maps) {
@@ -164,7 +166,7 @@ impl Operator for MapLoss {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [prediction, target, weight] = super::take(self.name(), inputs)?;
+        let [prediction, target, weight] = take(self.name(), inputs)?;
         self.kind.check(self.name())?;
         check_maps(self.name(), prediction, target, weight)?;
         Ok(vec![[1].into()])
@@ -263,7 +265,7 @@ impl Operator for MapLossPredictionGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dloss, prediction, target, weight] = super::take(self.name(), inputs)?;
+        let [dloss, prediction, target, weight] = take(self.name(), inputs)?;
         self.kind.check(self.name())?;
         ShapeError::unless(dloss.extents() == [1], self.name(), || format!("gradient {dloss} of the loss is not [1]"))?;
         check_maps(self.name(), prediction, target, weight)?;

@@ -1,7 +1,7 @@
 //! Loss scaling for training in half precision (Micikevicius et al., "Mixed precision training", 2018).
 //!
 //! Gradients that F16 cannot hold vanish: anything below 6e-8 is zero. So the backward pass starts from the loss times a
-//! scale, and the optimizer divides by it. The scale looks after itself: a step with a gradient that is not finite
+//! scale, and the optimizer divides by it. The scale is dynamic: a step with a gradient that is not finite
 //! changes nothing and halves it, [`UpdateLossScale::INTERVAL`] steps without one double it. All of it happens on the
 //! device, so no step waits for the host.
 //!
@@ -13,17 +13,17 @@
 //! Their state is `[3]`: the scale, the steps since it changed, and the steps skipped so far.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Argument, Case, Cost, Dispatch, Kernel, Operator, Shape, ShapeError, Variant};
+use crate::ir::{Argument, Case, Cost, Dispatch, Kernel, Operator, Shape, ShapeError, Variant, take};
 
+use super::OperatorCase;
 use super::shaders::kernels;
-use super::{OperatorCase, one_workgroup_an_item};
 
 const NAME: &str = "loss_scale";
 /// Elements that one workgroup of `non_finite` looks at.
-const PART: usize = 4096;
+const SPLIT_SIZE: usize = 4096;
 
 kernels! { "loss_scale":
-    NON_FINITE, "non_finite", "whether parts of four tensors hold what is not finite";
+    NON_FINITE, "non_finite", "whether splits of four tensors hold what is not finite";
     SEED, "seed", "y = share * scale";
     UNSCALE, "unscale", "the optimizer's numbers with the scale undone, or changing nothing";
     UPDATE, "update", "halves the scale after an overflow, doubles it after a while without";
@@ -32,8 +32,8 @@ kernels! { "loss_scale":
 /// The state of a new run: the scale that PyTorch starts from.
 pub const INITIAL: [f32; 3] = [65536.0, 0.0, 0.0];
 
-/// Up to [`NonFinite::TENSORS`] tensors of any shapes -> `[parts]`, parts being 1 for each 4096 elements of the largest:
-/// 1 where one of the part's elements is infinite or no number, 0 elsewhere.
+/// Up to [`NonFinite::TENSORS`] tensors of any shapes -> `[splits]`, splits being 1 for each 4096 elements of the largest:
+/// 1 where one of the split's elements is infinite or no number, 0 elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NonFinite {
     /// The tensors are such flags themselves: 1 where one is not 0.
@@ -56,7 +56,7 @@ pub struct UpdateLossScale;
 
 /// One invocation, or as many as the workgroup of the kernel has.
 fn one_workgroup(kernel: &'static Kernel, constants: Vec<(&'static str, f64)>, bindings: Vec<Argument>) -> Dispatch {
-    one_workgroup_an_item(kernel, 1, constants, bindings)
+    Dispatch::per_workgroup(kernel, 1, constants, bindings)
 }
 
 fn check(shape: &Shape, elements: usize, what: &str) -> Result<(), ShapeError> {
@@ -82,23 +82,24 @@ impl Operator for NonFinite {
             format!("takes 1 to {} tensors, not {}", Self::TENSORS, inputs.len())
         })?;
         let largest = inputs.iter().map(|shape| shape.elements()).max().unwrap_or(0);
-        Ok(vec![[largest.div_ceil(PART).max(1)].into()])
+        Ok(vec![[largest.div_ceil(SPLIT_SIZE).max(1)].into()])
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let last = case.inputs.len() - 1;
         let bindings = (0..Self::TENSORS).map(|number| Input(number.min(last))).chain([Output(0)]).collect();
         let constants = vec![("FLAGS", f64::from(u8::from(self.flags)))];
-        let parts = case.outputs[0].elements();
-        vec![Variant::new("plain", vec![one_workgroup_an_item(&NON_FINITE, parts, constants, bindings)])]
+        let splits = case.outputs[0].elements();
+        vec![Variant::new("plain", vec![Dispatch::per_workgroup(&NON_FINITE, splits, constants, bindings)])]
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let parts = shapes.iter().map(|shape| shape.elements()).max().unwrap_or(0).div_ceil(PART).max(1);
+        let splits = shapes.iter().map(|shape| shape.elements()).max().unwrap_or(0).div_ceil(SPLIT_SIZE).max(1);
         let wanted = |x: &f64| if self.flags { *x != 0.0 } else { !x.is_finite() };
-        let of_part = |tensor: &&[f64], part: usize| tensor.iter().skip(part * PART).take(PART).any(wanted);
-        let flag = |part| f64::from(u8::from(inputs.iter().any(|tensor| of_part(tensor, part))));
-        vec![(0..parts).map(flag).collect()]
+        let of_split =
+            |tensor: &&[f64], split: usize| tensor.iter().skip(split * SPLIT_SIZE).take(SPLIT_SIZE).any(wanted);
+        let flag = |split| f64::from(u8::from(inputs.iter().any(|tensor| of_split(tensor, split))));
+        vec![(0..splits).map(flag).collect()]
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
@@ -112,7 +113,7 @@ impl Operator for ScaledSeed {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [share, state] = super::take(self.name(), inputs)?;
+        let [share, state] = take(self.name(), inputs)?;
         check(share, 1, "share")?;
         check(state, INITIAL.len(), "state")?;
         Ok(vec![[1].into()])
@@ -138,7 +139,7 @@ impl Operator for UnscaledHyper {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [hyper, state, overflow] = super::take(self.name(), inputs)?;
+        let [hyper, state, overflow] = take(self.name(), inputs)?;
         check(hyper, 8, "hyper")?;
         check(state, INITIAL.len(), "state")?;
         check(overflow, 1, "overflow")?;
@@ -176,7 +177,7 @@ impl Operator for UpdateLossScale {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [state, overflow] = super::take(self.name(), inputs)?;
+        let [state, overflow] = take(self.name(), inputs)?;
         check(state, INITIAL.len(), "state")?;
         check(overflow, 1, "overflow")?;
         Ok(Vec::new())

@@ -1,10 +1,10 @@
 //! Max-pooling over square windows.
 
 use crate::ir::Argument::{Input, Output, Scratch};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute, take};
 
+use super::OperatorCase;
 use super::shaders::kernels;
-use super::{OperatorCase, one_invocation_an_item};
 
 const NAME: &str = "max_pool";
 
@@ -90,7 +90,7 @@ impl Operator for MaxPool {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(NAME, inputs)?;
+        let [x] = take(NAME, inputs)?;
         Ok(vec![self.pooled(x)?.into()])
     }
 
@@ -108,7 +108,7 @@ impl Operator for MaxPool {
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let (x, y) = (case.inputs[0], case.outputs[0]);
         let constants = self.constants(y.elements(), x, y);
-        let dispatch = one_invocation_an_item(&FORWARD, y.elements(), constants, vec![Input(0), Output(0)]);
+        let dispatch = Dispatch::per_invocation(&FORWARD, y.elements(), constants, vec![Input(0), Output(0)]);
         vec![Variant::new("plain", vec![dispatch])]
     }
 
@@ -144,7 +144,7 @@ impl Operator for MaxPoolInputGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy, x] = super::take(self.name(), inputs)?;
+        let [dy, x] = take(self.name(), inputs)?;
         let y = Shape::from(self.pool.pooled(x)?);
         ShapeError::unless(*dy == y, self.name(), || format!("gradient {dy} does not match output {y}"))?;
         Ok(vec![x.clone()])
@@ -156,8 +156,8 @@ impl Operator for MaxPoolInputGradient {
         let find = self.pool.constants(windows, x, y);
         let gather = self.pool.constants(elements, x, y);
         let dispatches = vec![
-            one_invocation_an_item(&PLACES, windows, find, vec![Input(1), Scratch(0)]),
-            one_invocation_an_item(&BACKWARD_INPUT, elements, gather, vec![Input(0), Scratch(0), Output(0)]),
+            Dispatch::per_invocation(&PLACES, windows, find, vec![Input(1), Scratch(0)]),
+            Dispatch::per_invocation(&BACKWARD_INPUT, elements, gather, vec![Input(0), Scratch(0), Output(0)]),
         ];
         vec![Variant::new("plain", dispatches).with_scratch(vec![windows])]
     }

@@ -9,7 +9,6 @@ pub mod add;
 pub mod avg_pool;
 pub mod batch_norm;
 mod case;
-pub mod ceiling;
 pub mod conv2d;
 pub mod crop;
 pub mod decode;
@@ -27,7 +26,7 @@ pub mod relu;
 pub mod reshape;
 pub mod scale;
 pub mod sgd;
-mod shaders;
+pub(crate) mod shaders;
 pub mod softmax_cross_entropy;
 mod table;
 pub mod targets;
@@ -38,7 +37,7 @@ pub use case::{Fill, OperatorCase};
 pub use epilogue::Epilogue;
 pub use table::{TableField, TableLayout};
 
-use crate::ir::{Argument, Dispatch, Kernel, Shape, ShapeError, folded};
+use crate::ir::Kernel;
 
 type Family = (fn() -> Vec<OperatorCase>, fn() -> Vec<&'static Kernel>);
 
@@ -48,7 +47,6 @@ const FAMILIES: &[Family] = &[
     (add::cases, add::kernels),
     (avg_pool::cases, avg_pool::kernels),
     (batch_norm::cases, batch_norm::kernels),
-    (ceiling::cases, ceiling::kernels),
     (conv2d::cases, conv2d::kernels),
     (crop::cases, crop::kernels),
     (decode::cases, decode::kernels),
@@ -90,39 +88,9 @@ pub fn tables() -> Vec<TableLayout> {
     TABLES.concat()
 }
 
-/// The inputs as an array of the number that the operator takes.
-fn take<'a, const N: usize>(operator: &'static str, inputs: &[&'a Shape]) -> Result<[&'a Shape; N], ShapeError> {
-    inputs.try_into().map_err(|_| ShapeError::new(operator, format!("takes {N} inputs, not {}", inputs.len())))
-}
-
 /// Numbers as an attribute: `3,0,3`.
 fn list(numbers: &[usize]) -> String {
     numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-}
-
-/// A kernel of one invocation an element in workgroups of 64, with the constant `ELEMENTS`.
-fn elementwise(kernel: &'static Kernel, elements: usize, bindings: Vec<Argument>) -> Dispatch {
-    one_invocation_an_item(kernel, elements, vec![("ELEMENTS", elements as f64)], bindings)
-}
-
-/// A kernel of one invocation an item in workgroups of 64.
-fn one_invocation_an_item(
-    kernel: &'static Kernel,
-    items: usize,
-    constants: Vec<(&'static str, f64)>,
-    bindings: Vec<Argument>,
-) -> Dispatch {
-    Dispatch { kernel, constants, bindings, workgroups: folded(items.div_ceil(64)) }
-}
-
-/// A kernel of one workgroup an item.
-fn one_workgroup_an_item(
-    kernel: &'static Kernel,
-    items: usize,
-    constants: Vec<(&'static str, f64)>,
-    bindings: Vec<Argument>,
-) -> Dispatch {
-    Dispatch { kernel, constants, bindings, workgroups: folded(items) }
 }
 
 #[cfg(test)]

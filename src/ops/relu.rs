@@ -1,10 +1,9 @@
 //! Rectified linear unit: y = max(x, 0).
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute};
+use crate::ir::{Case, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute, take};
 
 use super::OperatorCase;
-use super::elementwise;
 use super::shaders::kernels;
 
 kernels! { "relu":
@@ -22,7 +21,7 @@ impl Operator for Relu {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(self.name(), inputs)?;
+        let [x] = take(self.name(), inputs)?;
         Ok(vec![x.clone()])
     }
 
@@ -38,7 +37,7 @@ impl Operator for Relu {
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let elements = case.outputs[0].elements();
-        vec![Variant::new("plain", vec![elementwise(&FORWARD, elements, vec![Input(0), Output(0)])])]
+        vec![Variant::new("plain", vec![Dispatch::elementwise(&FORWARD, elements, vec![Input(0), Output(0)])])]
     }
 
     fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -56,7 +55,7 @@ impl Operator for ReluInputGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy, y] = super::take(self.name(), inputs)?;
+        let [dy, y] = take(self.name(), inputs)?;
         ShapeError::unless(dy == y, self.name(), || format!("gradient {dy} does not match output {y}"))?;
         Ok(vec![dy.clone()])
     }
@@ -64,7 +63,7 @@ impl Operator for ReluInputGradient {
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let elements = case.outputs[0].elements();
         let bindings = vec![Input(0), Input(1), Output(0)];
-        vec![Variant::new("plain", vec![elementwise(&BACKWARD_INPUT, elements, bindings)])]
+        vec![Variant::new("plain", vec![Dispatch::elementwise(&BACKWARD_INPUT, elements, bindings)])]
     }
 
     fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {

@@ -1,10 +1,10 @@
 //! Other extents for the same elements.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, take};
 
 use super::shaders::kernels;
-use super::{OperatorCase, elementwise, list};
+use super::{OperatorCase, list};
 
 kernels! { "reshape":
     COPY, "copy", "y = x, whatever the extents of both";
@@ -29,7 +29,7 @@ impl Operator for Reshape {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(self.name(), inputs)?;
+        let [x] = take(self.name(), inputs)?;
         let y = Shape::new(self.extents.clone());
         ShapeError::unless(x.elements() == y.elements(), self.name(), || {
             format!("{x} has {} elements, {y} has {}", x.elements(), y.elements())
@@ -49,7 +49,7 @@ impl Operator for Reshape {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        let copy = elementwise(&COPY, case.outputs[0].elements(), vec![Input(0), Output(0)]);
+        let copy = Dispatch::elementwise(&COPY, case.outputs[0].elements(), vec![Input(0), Output(0)]);
         let mut variants = vec![Variant::new("copy", vec![copy])];
         if case.dtypes.input(0) == case.dtypes.output(0) {
             variants.insert(0, Variant::view());

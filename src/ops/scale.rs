@@ -1,10 +1,10 @@
 //! Multiplication by a constant: y = k x.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, take};
 
+use super::OperatorCase;
 use super::shaders::kernels;
-use super::{OperatorCase, one_invocation_an_item};
 
 kernels! { "scale":
     FORWARD, "forward", "y = k x";
@@ -27,7 +27,7 @@ impl Operator for Scale {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(self.name(), inputs)?;
+        let [x] = take(self.name(), inputs)?;
         ShapeError::unless(self.factor.is_finite(), self.name(), || format!("{} is not finite", self.factor))?;
         Ok(vec![x.clone()])
     }
@@ -45,7 +45,7 @@ impl Operator for Scale {
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let elements = case.outputs[0].elements();
         let constants = vec![("FACTOR", f64::from(self.factor)), ("ELEMENTS", elements as f64)];
-        let dispatch = one_invocation_an_item(&FORWARD, elements, constants, vec![Input(0), Output(0)]);
+        let dispatch = Dispatch::per_invocation(&FORWARD, elements, constants, vec![Input(0), Output(0)]);
         vec![Variant::new("plain", vec![dispatch])]
     }
 

@@ -1,11 +1,12 @@
 //! Stochastic gradient descent with momentum, as an operator that updates in place.
 
 use crate::ir::Argument::Input;
-use crate::ir::{Case, Cost, Operator, Shape, ShapeError, Variant, absolute};
+use crate::ir::{Case, Cost, Dispatch, Operator, Shape, ShapeError, Variant, absolute, take};
 
+use super::OperatorCase;
+use super::TableLayout;
 use super::shaders::kernels;
 use super::table::table;
-use super::{OperatorCase, TableLayout, one_invocation_an_item};
 
 kernels! { "sgd":
     UPDATE, "update", "p, b = SGD(p, g, b), in place";
@@ -75,7 +76,7 @@ impl Operator for Sgd {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [parameter, gradient, momentum, hyper] = super::take(self.name(), inputs)?;
+        let [parameter, gradient, momentum, hyper] = take(self.name(), inputs)?;
         for (shape, what) in [(gradient, "gradient"), (momentum, "momentum")] {
             ShapeError::unless(shape == parameter, self.name(), || {
                 format!("{what} {shape} does not match parameter {parameter}")
@@ -87,7 +88,7 @@ impl Operator for Sgd {
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let bindings: Vec<_> = (0..4).map(Input).collect();
-        let update = one_invocation_an_item(&UPDATE, case.inputs[0].elements(), Vec::new(), bindings);
+        let update = Dispatch::per_invocation(&UPDATE, case.inputs[0].elements(), Vec::new(), bindings);
         vec![Variant::new("plain", vec![update])]
     }
 

@@ -10,12 +10,12 @@
 /// ```
 ///
 /// Each line makes a static [`Kernel`](crate::ir::Kernel) of the file `shaders/<folder>/<file>.wgsl`, named
-/// `<folder>/<file>`; the summary becomes its documentation and its line in `ditn kernels`.
+/// `<folder>/<file>` and compiled without run-time checks; the summary becomes its documentation and its line in `ditn kernels`.
 macro_rules! kernels {
     ($folder:literal: $($constant:ident, $file:literal, $summary:literal;)+) => {
         $(
             #[doc = $summary]
-            pub static $constant: $crate::ir::Kernel = $crate::ir::Kernel::new(
+            pub static $constant: $crate::ir::Kernel = $crate::ir::Kernel::trusted(
                 concat!($folder, "/", $file),
                 $summary,
                 include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $folder, "/", $file, ".wgsl")),

@@ -1,10 +1,10 @@
 //! Softmax and cross-entropy with whole-number labels, in one: the loss of classifiers.
 
 use crate::ir::Argument::{Input, Output, Scratch};
-use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, take};
 
 use super::shaders::kernels;
-use super::{OperatorCase, loss, one_workgroup_an_item};
+use super::{OperatorCase, loss};
 
 kernels! { "softmax_cross_entropy":
     ROWS, "rows", "losses[n] = log(sum over c of exp(x[n, c])) - x[n, label[n]]";
@@ -54,7 +54,7 @@ impl Operator for SoftmaxCrossEntropy {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x, labels] = super::take(self.name(), inputs)?;
+        let [x, labels] = take(self.name(), inputs)?;
         extents(self.name(), x, labels)?;
         Ok(vec![[1].into()])
     }
@@ -73,7 +73,7 @@ impl Operator for SoftmaxCrossEntropy {
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let rows = case.inputs[0].extents()[0];
         let bindings = vec![Input(0), Input(1), Scratch(0)];
-        let losses = one_workgroup_an_item(&ROWS, rows, constants(case.inputs[0]), bindings);
+        let losses = Dispatch::per_workgroup(&ROWS, rows, constants(case.inputs[0]), bindings);
         let total = Dispatch {
             kernel: &loss::TOTAL,
             constants: vec![("ELEMENTS", rows as f64), ("SCALE", 1.0 / rows as f64)],
@@ -109,7 +109,7 @@ impl Operator for SoftmaxCrossEntropyGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dloss, x, labels] = super::take(self.name(), inputs)?;
+        let [dloss, x, labels] = take(self.name(), inputs)?;
         ShapeError::unless(dloss.extents() == [1], self.name(), || format!("gradient {dloss} of the loss is not [1]"))?;
         extents(self.name(), x, labels)?;
         Ok(vec![x.clone()])
@@ -120,7 +120,7 @@ impl Operator for SoftmaxCrossEntropyGradient {
         let mut constants = constants(case.inputs[1]);
         constants.push(("SCALE", 1.0 / rows as f64));
         let bindings = vec![Input(0), Input(1), Input(2), Output(0)];
-        vec![Variant::new("plain", vec![one_workgroup_an_item(&BACKWARD_LOGITS, rows, constants, bindings)])]
+        vec![Variant::new("plain", vec![Dispatch::per_workgroup(&BACKWARD_LOGITS, rows, constants, bindings)])]
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {

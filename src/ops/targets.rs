@@ -1,7 +1,7 @@
 //! Target maps from joints: Gaussian peaks for joints, ridges along the bones.
 
 use crate::ir::Argument::{Input, Output, Table};
-use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded, take};
 
 use super::OperatorCase;
 use super::shaders::kernels;
@@ -38,7 +38,7 @@ impl Operator for JointTargets {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [joints] = super::take(self.name(), inputs)?;
+        let [joints] = take(self.name(), inputs)?;
         let (samples, count) = check(self.name(), joints, self.sigma)?;
         Ok(vec![[samples, count, self.height, self.width].into(), [samples, count, 1, 1].into()])
     }
@@ -160,7 +160,7 @@ impl Operator for BoneTargets {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [joints] = super::take(self.name(), inputs)?;
+        let [joints] = take(self.name(), inputs)?;
         let (samples, count) = check(self.name(), joints, self.sigma)?;
         for &(start, end) in &self.bones {
             ShapeError::unless(start < count && end < count, self.name(), || {

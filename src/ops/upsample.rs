@@ -2,23 +2,23 @@
 
 use crate::ir::Argument::{Input, Output};
 use crate::ir::{
-    Argument, Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute,
+    Argument, Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute, take,
 };
 
+use super::OperatorCase;
 use super::shaders::kernels;
-use super::{OperatorCase, one_invocation_an_item};
 
 const NAME: &str = "upsample";
 
 kernels! { "upsample":
     FORWARD, "forward", "y = x with each element repeated along both axes";
-    FORWARD_QUADS, "forward_quads", "y = x with each element repeated along both axes, by fours";
+    FORWARD_VEC4, "forward_vec4", "y = x with each element repeated along both axes, as vec4";
     BACKWARD_INPUT, "backward_input", "dx = the sums of dy over blocks";
-    BACKWARD_INPUT_QUADS, "backward_input_quads", "dx = the sums of dy over blocks, by fours";
+    BACKWARD_INPUT_VEC4, "backward_input_vec4", "dx = the sums of dy over blocks, as vec4";
     ADD_FORWARD, "add_forward", "y = a + up(b), or max(a + up(b), 0)";
-    ADD_FORWARD_QUADS, "add_forward_quads", "y = a + up(b), or max(a + up(b), 0), by fours";
+    ADD_FORWARD_VEC4, "add_forward_vec4", "y = a + up(b), or max(a + up(b), 0), as vec4";
     ADD_BACKWARD, "add_backward", "da = dy where y > 0, else 0; db = the sums of da over blocks";
-    ADD_BACKWARD_QUADS, "add_backward_quads", "da = dy where y > 0, else 0; db = the sums of da over blocks, by fours";
+    ADD_BACKWARD_VEC4, "add_backward_vec4", "da = dy where y > 0, else 0; db = the sums of da over blocks, as vec4";
 }
 
 /// Nearest up-sampling: x `[N, C, H, W]` -> y `[N, C, F H, F W]`, y[n, c, i, j] = x[n, c, i / F, j / F].
@@ -38,7 +38,7 @@ impl Operator for Upsample {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(NAME, inputs)?;
+        let [x] = take(NAME, inputs)?;
         Ok(vec![enlarged(x, self.factor)?])
     }
 
@@ -54,7 +54,7 @@ impl Operator for Upsample {
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let bindings = vec![Input(0), Output(0)];
-        forward_variants(self.factor, case.outputs[0], &FORWARD, &FORWARD_QUADS, &[], &bindings)
+        forward_variants(self.factor, case.outputs[0], &FORWARD, &FORWARD_VEC4, &[], &bindings)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -83,7 +83,7 @@ impl Operator for UpsampleInputGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy] = super::take(self.name(), inputs)?;
+        let [dy] = take(self.name(), inputs)?;
         Ok(vec![reduced(dy, self.factor)?])
     }
 
@@ -99,7 +99,7 @@ impl Operator for UpsampleInputGradient {
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let bindings = vec![Input(0), Output(0)];
-        backward_variants(self.factor, case.outputs[0], &BACKWARD_INPUT, &BACKWARD_INPUT_QUADS, &bindings)
+        backward_variants(self.factor, case.outputs[0], &BACKWARD_INPUT, &BACKWARD_INPUT_VEC4, &bindings)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -130,7 +130,7 @@ impl Operator for UpsampleAdd {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [a, b] = super::take(self.name(), inputs)?;
+        let [a, b] = take(self.name(), inputs)?;
         let enlarged = enlarged(b, self.factor)?;
         ShapeError::unless(*a == enlarged, self.name(), || {
             format!("{b} enlarged {} times is {enlarged} and cannot be added to {a}", self.factor)
@@ -156,7 +156,7 @@ impl Operator for UpsampleAdd {
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let bindings = vec![Input(0), Input(1), Output(0)];
         let constants = [("RELU", f64::from(u8::from(self.relu)))];
-        forward_variants(self.factor, case.outputs[0], &ADD_FORWARD, &ADD_FORWARD_QUADS, &constants, &bindings)
+        forward_variants(self.factor, case.outputs[0], &ADD_FORWARD, &ADD_FORWARD_VEC4, &constants, &bindings)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -188,14 +188,14 @@ impl Operator for UpsampleAddGradient {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [dy, y] = super::take(self.name(), inputs)?;
+        let [dy, y] = take(self.name(), inputs)?;
         ShapeError::unless(dy == y, self.name(), || format!("gradient {dy} does not match output {y}"))?;
         Ok(vec![dy.clone(), reduced(dy, self.factor)?])
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let bindings = vec![Input(0), Input(1), Output(0), Output(1)];
-        backward_variants(self.factor, case.outputs[1], &ADD_BACKWARD, &ADD_BACKWARD_QUADS, &bindings)
+        backward_variants(self.factor, case.outputs[1], &ADD_BACKWARD, &ADD_BACKWARD_VEC4, &bindings)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -232,8 +232,8 @@ fn width(shape: &Shape) -> usize {
     shape.extents().last().copied().unwrap_or(1)
 }
 
-/// Whether the kernels that work by fours take this factor and this width of the large tensor.
-fn takes_quads(factor: usize, width: usize) -> bool {
+/// Whether the kernels that work on vec4 take this factor and this width of the large tensor.
+fn takes_vec4(factor: usize, width: usize) -> bool {
     (factor == 2 || factor.is_multiple_of(4)) && width.is_multiple_of(4)
 }
 
@@ -242,7 +242,7 @@ fn forward_variants(
     factor: usize,
     y: &Shape,
     plain: &'static Kernel,
-    quads: &'static Kernel,
+    vec4: &'static Kernel,
     constants: &[(&'static str, f64)],
     bindings: &[Argument],
 ) -> Vec<Variant> {
@@ -250,11 +250,11 @@ fn forward_variants(
     let mut own = vec![("FACTOR", factor as f64), ("ELEMENTS", elements as f64), ("WIDTH", width as f64)];
     own.extend_from_slice(constants);
     let dispatch = |kernel, items| -> Vec<Dispatch> {
-        vec![one_invocation_an_item(kernel, items, own.clone(), bindings.to_vec())]
+        vec![Dispatch::per_invocation(kernel, items, own.clone(), bindings.to_vec())]
     };
     let mut variants = vec![Variant::new("plain", dispatch(plain, elements))];
-    if takes_quads(factor, width) {
-        variants.insert(0, Variant::new("quads", dispatch(quads, elements / 4)));
+    if takes_vec4(factor, width) {
+        variants.insert(0, Variant::new("vec4", dispatch(vec4, elements / 4)));
     }
     variants
 }
@@ -264,23 +264,23 @@ fn backward_variants(
     factor: usize,
     dx: &Shape,
     plain: &'static Kernel,
-    quads: &'static Kernel,
+    vec4: &'static Kernel,
     bindings: &[Argument],
 ) -> Vec<Variant> {
     let (elements, width) = (dx.elements(), width(dx));
     let dispatch = |kernel, items: usize, count: &'static str, width: usize| -> Vec<Dispatch> {
         let constants = vec![("FACTOR", factor as f64), (count, items as f64), ("WIDTH", width as f64)];
-        vec![one_invocation_an_item(kernel, items, constants, bindings.to_vec())]
+        vec![Dispatch::per_invocation(kernel, items, constants, bindings.to_vec())]
     };
     let mut variants = vec![Variant::new("plain", dispatch(plain, elements, "ELEMENTS", width))];
-    if takes_quads(factor, factor * width) {
-        let pieces = if factor == 2 { elements / 2 } else { elements };
-        variants.insert(0, Variant::new("quads", dispatch(quads, pieces, "PIECES", factor * width)));
+    if takes_vec4(factor, factor * width) {
+        let blocks = if factor == 2 { elements / 2 } else { elements };
+        variants.insert(0, Variant::new("vec4", dispatch(vec4, blocks, "BLOCKS", factor * width)));
     }
     variants
 }
 
-/// Float64 twin of [`FORWARD`]; `width` is that of `x`.
+/// Float64 reference of [`FORWARD`]; `width` is that of `x`.
 fn repeat(factor: usize, width: usize, x: &[f64]) -> Vec<f64> {
     let large = factor * width;
     (0..x.len() * factor * factor)
@@ -291,7 +291,7 @@ fn repeat(factor: usize, width: usize, x: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// Float64 twin of [`BACKWARD_INPUT`]; `width` is that of `dy`.
+/// Float64 reference of [`BACKWARD_INPUT`]; `width` is that of `dy`.
 fn sum_blocks(factor: usize, width: usize, dy: &[f64]) -> Vec<f64> {
     let small = width / factor;
     (0..dy.len() / (factor * factor))
@@ -315,7 +315,7 @@ pub fn cases() -> Vec<OperatorCase> {
         OperatorCase::new(Upsample { factor: 3 }, &[[1, 2, 3, 1]]).differentiate(&[0]),
     ];
     for factor in [2, 4, 8] {
-        // Of the widths 3 and 4 one takes the quads at a factor of 2; larger factors always do.
+        // Of the widths 3 and 4 one takes vec4 at a factor of 2; larger factors always do.
         for (small, large) in
             [([2, 3, 2, 3], [2, 3, 2 * factor, 3 * factor]), ([1, 2, 3, 4], [1, 2, 3 * factor, 4 * factor])]
         {

@@ -1,9 +1,9 @@
 //! Batch normalisation at inference, put into the weights of the convolution before it.
 
-use super::{kernels, twin};
+use super::{kernels, reference};
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute};
-use crate::ops::{Fill, OperatorCase, one_invocation_an_item};
+use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute};
+use crate::ops::{Fill, OperatorCase};
 
 /// (weight `[O, C / groups, KH, KW]`, gamma, beta, running_mean, running_var `[O]`\[, bias `[O]`\]) -> (weight of the same
 /// shape, bias `[O]`) of the convolution that gives what the given one gives behind that normalisation:
@@ -57,13 +57,13 @@ impl Operator for FoldBatchNorm {
         let bindings = vec![Input(0), Input(1), Input(2), Input(3), Input(4), bias, Output(0), Output(1)];
         vec![Variant::new(
             "plain",
-            vec![one_invocation_an_item(&kernels::FOLD, weight.elements(), constants, bindings)],
+            vec![Dispatch::per_invocation(&kernels::FOLD, weight.elements(), constants, bindings)],
         )]
     }
 
     fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let statistics = [inputs[1], inputs[2], inputs[3], inputs[4]];
-        twin::fold(inputs[0], statistics, inputs.get(5).copied(), self.eps).into()
+        reference::fold(inputs[0], statistics, inputs.get(5).copied(), self.eps).into()
     }
 
     fn magnitudes(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -71,7 +71,7 @@ impl Operator for FoldBatchNorm {
         // With a mean below zero the terms of the bias add up.
         let mean: Vec<f64> = mean.iter().map(|mean| -mean).collect();
         let bias = inputs.get(5).map(|bias| absolute(bias));
-        twin::fold(&weight, [&gamma, &beta, &mean, inputs[4]], bias.as_deref(), self.eps).into()
+        reference::fold(&weight, [&gamma, &beta, &mean, inputs[4]], bias.as_deref(), self.eps).into()
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {

@@ -7,15 +7,15 @@ use crate::ops::table::table;
 use crate::ops::{Epilogue, TableLayout};
 
 kernels! { "batch_norm":
-    STATISTICS, "statistics", "mean and biased variance of each channel, or of pieces of it";
+    STATISTICS, "statistics", "mean and biased variance of each channel, or of splits of it";
     STATISTICS_VEC4, "statistics_vec4", "the same, four elements a load";
-    STATISTICS_MERGE, "statistics_merge", "joins the statistics of a channel's pieces";
+    STATISTICS_MERGE, "statistics_merge", "joins the statistics of a channel's splits";
     STATISTICS_OF_SPLITS, "statistics_of_splits", "the same of many splits, from their counts and moments";
     NORMALISE, "normalise", "y = [relu] (gamma (x - mean) / sqrt(variance + eps) + beta [+ residual])";
     NORMALISE_VEC4, "normalise_vec4", "the same, four elements an invocation";
-    BACKWARD_SUMS, "backward_sums", "dgamma and dbeta of each channel, or of pieces of it";
+    BACKWARD_SUMS, "backward_sums", "dgamma and dbeta of each channel, or of splits of it";
     BACKWARD_SUMS_VEC4, "backward_sums_vec4", "the same, four elements a load";
-    BACKWARD_MERGE, "backward_merge", "adds up dgamma and dbeta of a channel's pieces";
+    BACKWARD_MERGE, "backward_merge", "adds up dgamma and dbeta of a channel's splits";
     BACKWARD_INPUT, "backward_input", "dx and the gradient of the residual";
     BACKWARD_INPUT_VEC4, "backward_input_vec4", "the same, four elements an invocation";
     RUNNING_STATISTICS, "running_statistics", "moves running mean and variance towards the batch's";
@@ -24,7 +24,7 @@ kernels! { "batch_norm":
 
 /// Elements of a channel that one workgroup reduces: enough to keep 64 lanes busy, few enough that large channels
 /// spread over many workgroups.
-const PIECE: usize = 16_384;
+const SPLIT_SIZE: usize = 16_384;
 
 /// The planes of a tensor and the width of the loads that its kernels use.
 pub(super) struct Planes {
@@ -32,27 +32,27 @@ pub(super) struct Planes {
     channels: usize,
     area: usize,
     vec4: bool,
-    /// Quads that an invocation of the elementwise kernels computes with `vec4`.
-    quads: usize,
+    /// vec4 that an invocation of the elementwise kernels computes with `vec4`.
+    vectors: usize,
 }
 
 /// The variants of a case: four elements a load where a plane's size allows it, and one.
 ///
-/// Several quads an invocation suit CPU adapters, where loads cost most; on a GPU neighbouring lanes should load
-/// neighbouring quads.
+/// Several vec4 an invocation suit CPU adapters, where loads cost most; on a GPU neighbouring lanes should load
+/// neighbouring vec4.
 pub(super) fn by_width(
     x: &Shape,
     capabilities: &Capabilities,
     build: impl Fn(&Planes) -> (Vec<Dispatch>, Vec<usize>),
 ) -> Vec<Variant> {
-    const QUADS: usize = 4;
+    const VECTORS: usize = 4;
     let widest = Planes::of(x);
-    let quads = if capabilities.is_cpu && widest.area.is_multiple_of(4 * QUADS) { QUADS } else { 1 };
+    let vectors = if capabilities.is_cpu && widest.area.is_multiple_of(4 * VECTORS) { VECTORS } else { 1 };
     let widths = if widest.vec4 { &[true, false][..] } else { &[false][..] };
     widths
         .iter()
         .map(|&vec4| {
-            let (dispatches, scratch) = build(&Planes { vec4, quads, ..widest });
+            let (dispatches, scratch) = build(&Planes { vec4, vectors, ..widest });
             Variant::new(if vec4 { "vec4" } else { "plain" }, dispatches).with_scratch(scratch)
         })
         .collect()
@@ -113,16 +113,16 @@ impl Planes {
     fn of(x: &Shape) -> Self {
         let extents = x.extents();
         let area = extents[2] * extents[3];
-        Self { batch: extents[0], channels: extents[1], area, vec4: area.is_multiple_of(4), quads: 1 }
+        Self { batch: extents[0], channels: extents[1], area, vec4: area.is_multiple_of(4), vectors: 1 }
     }
 
     fn width(&self) -> usize {
         if self.vec4 { 4 } else { 1 }
     }
 
-    /// Pieces a channel.
-    fn chunks(&self) -> usize {
-        (self.batch * self.area).div_ceil(PIECE)
+    /// Splits a channel.
+    fn splits(&self) -> usize {
+        (self.batch * self.area).div_ceil(SPLIT_SIZE)
     }
 
     /// BATCH, CHANNELS, AREA and what else a kernel needs.
@@ -131,8 +131,8 @@ impl Planes {
         extents.map(|(name, value)| (name, value as f64)).iter().chain(others).copied().collect()
     }
 
-    fn pieces(&self) -> [(&'static str, f64); 2] {
-        [("CHUNK", (PIECE / self.width()) as f64), ("CHUNKS", self.chunks() as f64)]
+    fn split_constants(&self) -> [(&'static str, f64); 2] {
+        [("SPLIT_SIZE", (SPLIT_SIZE / self.width()) as f64), ("SPLITS", self.splits() as f64)]
     }
 
     /// A kernel that computes every element on its own, with EPS, RESIDUAL and RELU.
@@ -146,43 +146,43 @@ impl Planes {
         let mut constants = self.constants(&[&[("EPS", f64::from(eps))], &epilogue.constants()[..]].concat());
         let mut elements = self.width();
         if self.vec4 {
-            constants.push(("QUADS", self.quads as f64));
-            elements *= self.quads;
+            constants.push(("VECTORS", self.vectors as f64));
+            elements *= self.vectors;
         }
         let workgroups = folded((self.batch * self.channels * self.area / elements).div_ceil(64));
         Dispatch { kernel: if self.vec4 { vec4 } else { plain }, constants, bindings, workgroups }
     }
 
-    /// Mean and variance of `x` into `targets`, by way of `partial` where a channel has several pieces.
+    /// Mean and variance of `x` into `targets`, by way of `partial` where a channel has several splits.
     pub(super) fn statistics(
         &self,
         x: Argument,
         targets: [Argument; 2],
         partial: [Argument; 2],
     ) -> (Vec<Dispatch>, Vec<usize>) {
-        let chunks = self.chunks();
-        let [mean, variance] = if chunks == 1 { targets } else { partial };
+        let splits = self.splits();
+        let [mean, variance] = if splits == 1 { targets } else { partial };
         let mut dispatches = vec![Dispatch {
             kernel: if self.vec4 { &STATISTICS_VEC4 } else { &STATISTICS },
-            constants: self.constants(&self.pieces()),
+            constants: self.constants(&self.split_constants()),
             bindings: vec![x, mean, variance],
-            workgroups: folded(self.channels * chunks),
+            workgroups: folded(self.channels * splits),
         }];
-        if chunks == 1 {
+        if splits == 1 {
             return (dispatches, Vec::new());
         }
         dispatches.push(Dispatch {
             kernel: &STATISTICS_MERGE,
             constants: vec![
                 ("CHANNELS", self.channels as f64),
-                ("CHUNK", PIECE as f64),
-                ("CHUNKS", chunks as f64),
+                ("SPLIT_SIZE", SPLIT_SIZE as f64),
+                ("SPLITS", splits as f64),
                 ("COUNT", (self.batch * self.area) as f64),
             ],
             bindings: vec![mean, variance, targets[0], targets[1]],
             workgroups: [self.channels.div_ceil(64) as u32, 1, 1],
         });
-        (dispatches, vec![self.channels * chunks; 2])
+        (dispatches, vec![self.channels * splits; 2])
     }
 
     /// The normalisation; `bindings` in the shader's order.
@@ -198,25 +198,30 @@ impl Planes {
         y: Argument,
         targets: [Argument; 2],
     ) -> (Vec<Dispatch>, Vec<usize>) {
-        let chunks = self.chunks();
-        let [dgamma, dbeta] = if chunks == 1 { targets } else { [Scratch(0), Scratch(1)] };
-        let [chunk, count] = self.pieces();
+        let splits = self.splits();
+        let [dgamma, dbeta] = if splits == 1 { targets } else { [Scratch(0), Scratch(1)] };
+        let [size, splits_constant] = self.split_constants();
         let mut dispatches = vec![Dispatch {
             kernel: if self.vec4 { &BACKWARD_SUMS_VEC4 } else { &BACKWARD_SUMS },
-            constants: self.constants(&[chunk, count, ("EPS", f64::from(eps)), ("RELU", f64::from(u8::from(relu)))]),
+            constants: self.constants(&[
+                size,
+                splits_constant,
+                ("EPS", f64::from(eps)),
+                ("RELU", f64::from(u8::from(relu))),
+            ]),
             bindings: vec![Input(0), Input(1), Input(3), Input(4), y, dgamma, dbeta],
-            workgroups: folded(self.channels * chunks),
+            workgroups: folded(self.channels * splits),
         }];
-        if chunks == 1 {
+        if splits == 1 {
             return (dispatches, Vec::new());
         }
         dispatches.push(Dispatch {
             kernel: &BACKWARD_MERGE,
-            constants: vec![("CHANNELS", self.channels as f64), ("CHUNKS", chunks as f64)],
+            constants: vec![("CHANNELS", self.channels as f64), ("SPLITS", splits as f64)],
             bindings: vec![dgamma, dbeta, targets[0], targets[1]],
             workgroups: [self.channels.div_ceil(64) as u32, 1, 1],
         });
-        (dispatches, vec![self.channels * chunks; 2])
+        (dispatches, vec![self.channels * splits; 2])
     }
 
     /// dx (output 0) and dresidual from inputs 0 to 4, `y`, dgamma and dbeta (outputs 1 and 2).

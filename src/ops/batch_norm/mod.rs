@@ -9,8 +9,8 @@
 
 mod fold;
 pub(super) mod kernels;
+pub(super) mod reference;
 mod running;
-pub(super) mod twin;
 mod with_statistics;
 
 pub use fold::FoldBatchNorm;
@@ -18,9 +18,9 @@ pub use kernels::kernels;
 pub use running::RunningStatistics;
 pub use with_statistics::BatchNormWithStatistics;
 
-use super::{Epilogue, Fill, OperatorCase, take};
+use super::{Epilogue, Fill, OperatorCase};
 use crate::ir::Argument::{Input, Output, Scratch};
-use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute};
+use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute, take};
 
 const NAME: &str = "batch_norm";
 
@@ -116,15 +116,16 @@ impl Operator for BatchNorm {
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let (mean, variance) = twin::statistics(shapes[0], inputs[0]);
-        let y = twin::normalise(shapes[0], inputs[0], [inputs[1], inputs[2], &mean, &variance], self.eps);
+        let (mean, variance) = reference::statistics(shapes[0], inputs[0]);
+        let y = reference::normalise(shapes[0], inputs[0], [inputs[1], inputs[2], &mean, &variance], self.eps);
         vec![self.epilogue.reference(y, inputs.get(3).copied()), mean, variance]
     }
 
     fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let absolute_x = absolute(inputs[0]);
-        let [mean, variance] = twin::statistics_magnitudes(shapes[0], inputs[0], &absolute_x);
-        let y = twin::normalise_magnitudes(shapes[0], inputs[0], [inputs[1], inputs[2], &mean, &variance], self.eps);
+        let [mean, variance] = reference::statistics_magnitudes(shapes[0], inputs[0], &absolute_x);
+        let y =
+            reference::normalise_magnitudes(shapes[0], inputs[0], [inputs[1], inputs[2], &mean, &variance], self.eps);
         let residual = inputs.get(3).map(|residual| absolute(residual));
         vec![self.epilogue.reference(y, residual.as_deref()), mean, variance]
     }
@@ -169,7 +170,7 @@ impl Operator for BatchNormInference {
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let y = twin::normalise(shapes[0], inputs[0], [inputs[1], inputs[2], inputs[3], inputs[4]], self.eps);
+        let y = reference::normalise(shapes[0], inputs[0], [inputs[1], inputs[2], inputs[3], inputs[4]], self.eps);
         vec![self.epilogue.reference(y, inputs.get(5).copied())]
     }
 
@@ -177,7 +178,7 @@ impl Operator for BatchNormInference {
         let [x, gamma, beta, mean] = [0, 1, 2, 3].map(|number| absolute(inputs[number]));
         // With a mean below zero the terms add up.
         let mean: Vec<f64> = mean.iter().map(|mean| -mean).collect();
-        let y = twin::normalise(shapes[0], &x, [&gamma, &beta, &mean, inputs[4]], self.eps);
+        let y = reference::normalise(shapes[0], &x, [&gamma, &beta, &mean, inputs[4]], self.eps);
         let residual = inputs.get(5).map(|residual| absolute(residual));
         vec![self.epilogue.reference(y, residual.as_deref())]
     }
@@ -232,7 +233,7 @@ impl Operator for BatchNormGradient {
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let y = self.epilogue.relu.then(|| inputs[5]);
         let [dy, x, gamma, mean, variance] = [inputs[0], inputs[1], inputs[2], inputs[3], inputs[4]];
-        let mut outputs = twin::gradient(shapes[1], dy, x, gamma, mean, variance, y, self.eps);
+        let mut outputs = reference::gradient(shapes[1], dy, x, gamma, mean, variance, y, self.eps);
         outputs.truncate(if self.epilogue.residual { 4 } else { 3 });
         outputs
     }
@@ -240,7 +241,7 @@ impl Operator for BatchNormGradient {
     fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let y = self.epilogue.relu.then(|| inputs[5]);
         let [dy, x, gamma, mean, variance] = [inputs[0], inputs[1], inputs[2], inputs[3], inputs[4]];
-        let mut outputs = twin::gradient_magnitudes(shapes[1], dy, x, gamma, mean, variance, y, self.eps);
+        let mut outputs = reference::gradient_magnitudes(shapes[1], dy, x, gamma, mean, variance, y, self.eps);
         outputs.truncate(if self.epilogue.residual { 4 } else { 3 });
         outputs
     }
@@ -295,7 +296,7 @@ pub fn cases() -> Vec<OperatorCase> {
                 .push(OperatorCase::new(BatchNormGradient { eps, epilogue }, &shapes).fill(4, Fill::Uniform(0.5, 1.5)));
         }
     }
-    // More elements a channel than one piece of the reduction holds; positive, so that the mean is not itself rounding.
+    // More elements a channel than one split of the reduction holds; positive, so that the mean is not itself rounding.
     for x in [[2, 2, 99, 101], [3, 2, 96, 100]] {
         let shapes: [Shape; 3] = [x.into(), [2].into(), [2].into()];
         cases.push(

@@ -2,8 +2,8 @@
 
 use super::kernels;
 use crate::ir::Argument::Input;
-use crate::ir::{Case, Cost, Dispatch, Operator, Shape, ShapeError, Variant};
-use crate::ops::{Fill, OperatorCase, take};
+use crate::ir::{Case, Cost, Dispatch, Operator, Shape, ShapeError, Variant, take};
+use crate::ops::{Fill, OperatorCase};
 
 /// (running_mean, running_var, mean, variance, each `[C]`): overwrites the first two with
 /// (1 - momentum) running + momentum batch, where the batch's variance is made unbiased, variance n / (n - 1).

@@ -3,8 +3,8 @@
 use super::geometry::{self, Geometry, NAME};
 use super::operators::{Conv2d, Conv2dBiasGradient, Conv2dInputGradient, Conv2dWeightGradient};
 use super::{choice, reference};
-use crate::ir::{Case, Cost, DType, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
-use crate::ops::{Epilogue, take};
+use crate::ir::{Case, Cost, DType, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, take};
+use crate::ops::Epilogue;
 
 impl Conv2dInputGradient {
     fn geometry(&self, inputs: &[&Shape]) -> Result<Geometry, ShapeError> {

@@ -6,7 +6,7 @@ use super::operators::Conv2dStatistics;
 use crate::ir::{Case, Cost, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant};
 use crate::ops::Epilogue;
 use crate::ops::batch_norm::kernels::followed_by_statistics;
-use crate::ops::batch_norm::twin;
+use crate::ops::batch_norm::reference;
 
 impl Operator for Conv2dStatistics {
     fn name(&self) -> &'static str {
@@ -56,7 +56,7 @@ impl Operator for Conv2dStatistics {
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let mut outputs = self.convolution.reference(shapes, inputs);
         let y = Geometry::of(self.convolution.geometry(shapes)).output();
-        let (mean, variance) = twin::statistics(&y, &outputs[0]);
+        let (mean, variance) = reference::statistics(&y, &outputs[0]);
         outputs.extend([mean, variance]);
         outputs
     }
@@ -65,7 +65,7 @@ impl Operator for Conv2dStatistics {
         let y = self.convolution.reference(shapes, inputs).remove(0);
         let mut outputs = self.convolution.magnitudes(shapes, inputs);
         let shape = Geometry::of(self.convolution.geometry(shapes)).output();
-        outputs.extend(twin::statistics_magnitudes(&shape, &y, &outputs[0]));
+        outputs.extend(reference::statistics_magnitudes(&shape, &y, &outputs[0]));
         outputs
     }
 

@@ -1,13 +1,12 @@
-//! What an adapter can do at most: arithmetic that touches no memory, and a copy that computes nothing. Not part of any
-//! network; benchmarks set the other kernels beside them.
+//! Roofline probes: operators that reach what an adapter can do at most, arithmetic that touches no memory and a copy that
+//! computes nothing. No network has them; the rates of all other kernels are set beside theirs.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Operator, Shape, ShapeError, Variant};
+use crate::ir::{Case, Cost, Dispatch, Operator, Shape, ShapeError, Variant, take};
+use crate::ops::OperatorCase;
+use crate::ops::shaders::kernels;
 
-use super::shaders::kernels;
-use super::{OperatorCase, one_invocation_an_item};
-
-kernels! { "ceiling":
+kernels! { "roofline":
     FMA, "fma", "chains of fused multiply-adds in registers";
     COPY, "copy", "y = x, four elements an invocation";
 }
@@ -30,7 +29,7 @@ pub struct Copy;
 
 impl Operator for MultiplyAdds {
     fn name(&self) -> &'static str {
-        "ceiling_fma"
+        "roofline_fma"
     }
 
     fn attributes(&self) -> String {
@@ -38,14 +37,14 @@ impl Operator for MultiplyAdds {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(self.name(), inputs)?;
+        let [x] = take(self.name(), inputs)?;
         Ok(vec![x.clone()])
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let elements = case.outputs[0].elements();
         let constants = vec![("ROUNDS", f64::from(self.rounds)), ("ELEMENTS", elements as f64)];
-        let dispatch = one_invocation_an_item(&FMA, elements, constants, vec![Input(0), Output(0)]);
+        let dispatch = Dispatch::per_invocation(&FMA, elements, constants, vec![Input(0), Output(0)]);
         vec![Variant::new("plain", vec![dispatch])]
     }
 
@@ -62,11 +61,11 @@ impl Operator for MultiplyAdds {
 
 impl Operator for Copy {
     fn name(&self) -> &'static str {
-        "ceiling_copy"
+        "roofline_copy"
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = super::take(self.name(), inputs)?;
+        let [x] = take(self.name(), inputs)?;
         ShapeError::unless(x.elements().is_multiple_of(4), self.name(), || {
             format!("{x} is not a multiple of 4 elements")
         })?;
@@ -78,7 +77,7 @@ impl Operator for Copy {
         let constants = vec![("ELEMENTS", elements as f64)];
         vec![Variant::new(
             "plain",
-            vec![one_invocation_an_item(&COPY, elements / 4, constants, vec![Input(0), Output(0)])],
+            vec![Dispatch::per_invocation(&COPY, elements / 4, constants, vec![Input(0), Output(0)])],
         )]
     }
 

@@ -4,13 +4,13 @@
 // Rows r count through all samples, channels and heights. F = 2 or a multiple of 4, and 4 divides the width of dy.
 //
 // Computes: one block of F rows and max(F, 4) columns of da per invocation: 2 elements of db where F = 2, else 1.
-// Grid: ceil(PIECES / 64) workgroups of 64, folded into y past 65,535; PIECES is the number of blocks.
+// Grid: ceil(BLOCKS / 64) workgroups of 64, folded into y past 65,535; BLOCKS is the number of blocks.
 // Memory: dy, y and da as vec4, db by single elements.
 // Why: a quarter of the loads and stores of add_backward.wgsl, each of four elements.
 // Measured: not measured.
 
 override FACTOR: u32;
-override PIECES: u32;
+override BLOCKS: u32;
 override WIDTH: u32;  // of dy
 
 // Elements as they are stored; f16 in half precision.
@@ -31,19 +31,19 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
-    if index >= PIECES {
+    if index >= BLOCKS {
         return;
     }
-    let quads = max(FACTOR / 4u, 1u);
-    let pieces = WIDTH / 4u / quads;
-    let row = index / pieces;
-    let piece = index % pieces;
+    let vectors = max(FACTOR / 4u, 1u);
+    let blocks = WIDTH / 4u / vectors;
+    let row = index / blocks;
+    let block = index % blocks;
     var sum = vec4f();
     for (var u = 0u; u < FACTOR; u++) {
-        let start = (row * FACTOR + u) * (WIDTH / 4u) + piece * quads;
-        for (var quad = 0u; quad < quads; quad++) {
-            let masked = select(vec4f(), vec4f(dy[start + quad]), vec4f(y[start + quad]) > vec4f());
-            da[start + quad] = vec4<Da>(masked);
+        let start = (row * FACTOR + u) * (WIDTH / 4u) + block * vectors;
+        for (var vector = 0u; vector < vectors; vector++) {
+            let masked = select(vec4f(), vec4f(dy[start + vector]), vec4f(y[start + vector]) > vec4f());
+            da[start + vector] = vec4<Da>(masked);
             sum += masked;
         }
     }

@@ -1,12 +1,12 @@
+use ditn::bench::probe::{self, Copy, MultiplyAdds};
 use ditn::ir::{Operator, Shape};
 use ditn::ops::OperatorCase;
-use ditn::ops::ceiling::{self, Copy, MultiplyAdds};
 
 use crate::harness::{folded_values_agree, table_agrees};
 
 #[test]
 fn the_table_of_cases_agrees_with_the_twin() {
-    table_agrees(&ceiling::cases(), &["ceiling_copy", "ceiling_fma"]);
+    table_agrees(&probe::cases(), &["roofline_copy", "roofline_fma"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The float64 twins, in the order of the shaders.
+//! The float64 references, in the order of the shaders.
 
 use crate::ir::{Shape, UNIT_ROUNDOFF, absolute};
 
