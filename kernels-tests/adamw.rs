@@ -21,7 +21,7 @@ fn relative_norm(a: &[f32], b: &[f64]) -> f64 {
 }
 
 #[test]
-fn the_table_of_cases_agrees_with_the_twin() {
+fn the_table_of_cases_agrees_with_the_reference() {
     table_agrees(&adamw::cases(), &["adamw"]);
 }
 
@@ -29,7 +29,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_sizes_agree_with_the_twin(elements in 1..1000_usize, seed in any::<u64>()) {
+    fn random_sizes_agree_with_the_reference(elements in 1..1000_usize, seed in any::<u64>()) {
         values_agree(&case(elements), seed);
     }
 }

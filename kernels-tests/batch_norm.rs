@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::harness::{table_agrees, values_agree};
 
 #[test]
-fn the_table_of_cases_agrees_with_the_twin_and_numeric_gradients() {
+fn the_table_of_cases_agrees_with_the_reference_and_numeric_gradients() {
     table_agrees(&batch_norm::cases(), &["batch_norm_fold", "batch_norm_running_statistics"]);
 }
 
@@ -25,7 +25,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_shapes_agree_with_the_twin(
+    fn random_shapes_agree_with_the_reference(
         n in 1_usize..5, c in 1_usize..70, h in 4_usize..20, w in 4_usize..20,
         residual: bool, relu: bool, seed: u64,
     ) {
@@ -45,7 +45,7 @@ proptest! {
     }
 
     #[test]
-    fn channels_of_few_elements_agree_with_the_twin(c in 1_usize..70, h in 1_usize..4, w in 2_usize..4, seed: u64) {
+    fn channels_of_few_elements_agree_with_the_reference(c in 1_usize..70, h in 1_usize..4, w in 2_usize..4, seed: u64) {
         let shapes: [Shape; 3] = [[1, c, h, w].into(), [c].into(), [c].into()];
         let case = OperatorCase::new(BatchNorm { eps: 1e-5, epilogue: Epilogue::NONE }, &shapes);
         values_agree(&case, seed);

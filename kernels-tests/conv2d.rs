@@ -71,7 +71,7 @@ impl Extents {
         OperatorCase::new(Conv2dWeightGradient { stride, padding, groups, kernel }, &[self.y(), self.x])
     }
 
-    /// Every variant of every pass against the twin.
+    /// Every variant of every pass against the reference.
     fn agree(&self, bias: bool, seed: u64) {
         values_agree(&self.forward(bias), seed);
         values_agree(&self.input_gradient(), seed);
@@ -81,12 +81,12 @@ impl Extents {
 }
 
 #[test]
-fn the_table_of_cases_agrees_with_the_twin_and_numeric_gradients() {
+fn the_table_of_cases_agrees_with_the_reference_and_numeric_gradients() {
     table_agrees(&conv2d::cases(), &[]);
 }
 
 #[test]
-fn the_shapes_of_the_networks_agree_with_the_twin() {
+fn the_shapes_of_the_networks_agree_with_the_reference() {
     for (number, extents) in [
         Extents::square([2, 3, 48, 48], 16, 3, 1, 1).with_stride(2),
         Extents::square([2, 16, 24, 24], 16, 3, 1, 1),
@@ -117,14 +117,14 @@ fn the_shapes_of_the_networks_agree_with_the_twin() {
 }
 
 #[test]
-fn a_long_sum_that_cancels_agrees_with_the_twin() {
+fn a_long_sum_that_cancels_agrees_with_the_reference() {
     // The only element of dw adds up 560 products and comes out 200 times smaller than they are.
     Extents::square([2, 1, 10, 28], 1, 1, 0, 1).agree(false, 11_627_201_631_831_640_211);
 }
 
 /// On adapters with cooperative matrices, where `DITN_COOPERATIVE_MATRIX` is 1.
 #[test]
-fn cooperative_matrices_agree_with_the_twin_within_the_rounding_of_f16() {
+fn cooperative_matrices_agree_with_the_reference_within_the_rounding_of_f16() {
     if gpus().iter().all(|gpu| gpu.capabilities().cooperative_matrix.is_none()) {
         skipped("DITN_COOPERATIVE_MATRIX is not 1, or no adapter has cooperative matrices");
         return;
@@ -148,7 +148,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn any_convolution_agrees_with_the_twin(
+    fn any_convolution_agrees_with_the_reference(
         (n, h, w) in (1..4_usize, 1..14_usize, 1..20_usize),
         (groups, channels, outputs) in (1..4_usize, 1..8_usize, 1..12_usize),
         kernel in [1..6_usize, 1..6_usize],
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn any_dense_convolution_agrees_with_the_twin(
+    fn any_dense_convolution_agrees_with_the_reference(
         (n, h, w) in (1..6_usize, 1..14_usize, 1..20_usize),
         (channels, outputs) in (1..40_usize, 1..70_usize),
         kernel in prop_oneof![Just(1_usize), Just(3)],
@@ -175,36 +175,36 @@ proptest! {
     }
 
     #[test]
-    fn any_1x1_convolution_agrees_with_the_twin(
+    fn any_1x1_convolution_agrees_with_the_reference(
         (n, h, w) in (1..6_usize, 1..14_usize, 1..20_usize),
         (channels, outputs) in (1..18_usize, 1..18_usize),
         // Channels, outputs and pixels that are multiples of 4 have paths of their own.
-        quads: [bool; 3],
+        vec4: [bool; 3],
         bias: bool,
         seed: u64,
     ) {
-        let rounded = |number: usize, quads: bool| if quads { 4 * number } else { number };
-        let x = [n, rounded(channels, quads[0]), h, rounded(w, quads[1])];
-        Extents::square(x, rounded(outputs, quads[2]), 1, 0, 1).agree(bias, seed);
+        let rounded = |number: usize, vec4: bool| if vec4 { 4 * number } else { number };
+        let x = [n, rounded(channels, vec4[0]), h, rounded(w, vec4[1])];
+        Extents::square(x, rounded(outputs, vec4[2]), 1, 0, 1).agree(bias, seed);
     }
 
     #[test]
-    fn any_3x3_convolution_with_stride_1_agrees_with_the_twin(
+    fn any_3x3_convolution_with_stride_1_agrees_with_the_reference(
         (n, h, w) in (1..6_usize, 3..14_usize, 3..20_usize),
         (groups, channels, outputs) in (1..4_usize, 1..12_usize, 1..12_usize),
         padding in [0..3_usize, 0..3_usize],
         // Widths that are multiples of 4 have paths of their own.
-        quads: bool,
+        vec4: bool,
         bias: bool,
         seed: u64,
     ) {
-        let w = if quads { w.next_multiple_of(4) } else { w };
-        let (x, outputs, padding) = ([n, groups * channels, h, w], groups * outputs, if quads { [1, 1] } else { padding });
+        let w = if vec4 { w.next_multiple_of(4) } else { w };
+        let (x, outputs, padding) = ([n, groups * channels, h, w], groups * outputs, if vec4 { [1, 1] } else { padding });
         Extents { x, outputs, kernel: [3, 3], stride: [1, 1], padding, groups }.agree(bias, seed);
     }
 
     #[test]
-    fn any_3x3_convolution_with_padding_1_agrees_with_the_twin(
+    fn any_3x3_convolution_with_padding_1_agrees_with_the_reference(
         (n, h, w) in (1..4_usize, 1..26_usize, 1..7_usize),
         (channels, outputs) in (1..70_usize, 1..70_usize),
         bias: bool,
@@ -214,15 +214,15 @@ proptest! {
     }
 
     #[test]
-    fn any_depthwise_9x9_convolution_agrees_with_the_twin(
+    fn any_depthwise_9x9_convolution_agrees_with_the_reference(
         (n, c, h, w) in (1..5_usize, 2..12_usize, 1..20_usize, 1..20_usize),
         padding in [4..9_usize, 4..9_usize],
-        quads: bool,
+        vec4: bool,
         bias: bool,
         seed: u64,
     ) {
-        let w = if quads { w.next_multiple_of(4) } else { w };
-        let padding = if quads { [4, 4] } else { padding };
+        let w = if vec4 { w.next_multiple_of(4) } else { w };
+        let padding = if vec4 { [4, 4] } else { padding };
         Extents { x: [n, c, h, w], outputs: c, kernel: [9, 9], stride: [1, 1], padding, groups: c }.agree(bias, seed);
     }
 }
@@ -231,24 +231,24 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn the_statistics_of_any_convolution_agree_with_the_twin(
+    fn the_statistics_of_any_convolution_agree_with_the_reference(
         (n, h, w) in (1..4_usize, 3..26_usize, 4..26_usize),
         (groups, channels, outputs) in (1..3_usize, 1..20_usize, 4..40_usize),
         (kernel, stride) in (1..4_usize, 1..3_usize),
         // Channels and widths that are multiples of 4 have kernels of their own.
-        quads: bool,
+        vec4: bool,
         bias: bool,
         seed: u64,
     ) {
         let (groups, channels, w) =
-            if quads { (1, channels.next_multiple_of(4), w.next_multiple_of(4)) } else { (groups, channels, w) };
+            if vec4 { (1, channels.next_multiple_of(4), w.next_multiple_of(4)) } else { (groups, channels, w) };
         let (x, outputs) = ([n, groups * channels, h, w], groups * outputs);
         let extents = Extents::square(x, outputs, kernel, kernel / 2, groups).with_stride(stride);
         values_agree(&extents.statistics(bias), seed);
     }
 
     #[test]
-    fn the_statistics_of_few_pixels_agree_with_the_twin(
+    fn the_statistics_of_few_pixels_agree_with_the_reference(
         (n, h, w) in (1..4_usize, 1..5_usize, 1..5_usize),
         (channels, outputs) in (1..20_usize, 1..40_usize),
         kernel in prop::sample::select(vec![1_usize, 3]),
@@ -260,7 +260,7 @@ proptest! {
 }
 
 #[test]
-fn the_statistics_of_many_parts_agree_with_the_twin() {
+fn the_statistics_of_many_parts_agree_with_the_reference() {
     for extents in [
         Extents::square([2, 4, 64, 64], 20, 3, 1, 1),
         Extents::square([1, 8, 96, 128], 12, 1, 0, 1),

@@ -18,7 +18,7 @@ fn lattices(maps: &[[f64; 6]], height: usize, width: usize) -> Fill {
 }
 
 #[test]
-fn the_table_of_cases_agrees_with_the_twin() {
+fn the_table_of_cases_agrees_with_the_reference() {
     table_agrees(&crop::cases(), &[]);
 }
 
@@ -26,7 +26,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_pictures_and_transforms_agree_with_the_twin(
+    fn random_pictures_and_transforms_agree_with_the_reference(
         (height, width) in (1..30_usize, 1..30_usize),
         sizes in prop::collection::vec((1..20_u32, 1..20_u32), 1..4),
         maps in prop::collection::vec(prop::array::uniform6(-2.0..2.0), 3),
@@ -73,11 +73,11 @@ fn crops_are_those_of_opencv() {
 
     let inputs = case.exact(&case.draw(0));
     let inputs: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
-    let twin = case.operator.reference(&shapes.each_ref(), &inputs).remove(0);
+    let reference = case.operator.reference(&shapes.each_ref(), &inputs).remove(0);
     for (x, y, Rgb(colours)) in expected.enumerate_pixels() {
         let (sample, y) = (y as usize / height, y as usize % height);
         for (channel, colour) in colours.iter().enumerate() {
-            let value = twin[((sample * 3 + channel) * height + y) * width + x as usize];
+            let value = reference[((sample * 3 + channel) * height + y) * width + x as usize];
             let level = ((value * DEVIATION[channel] + MEAN[channel]) * 255.0).round();
             assert_eq!(level, f64::from(*colour), "sample {sample}, ({x}, {y}), channel {channel}");
         }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::harness::{folded_values_agree, table_agrees, values_agree};
 
 #[test]
-fn the_table_of_cases_agrees_with_the_twin() {
+fn the_table_of_cases_agrees_with_the_reference() {
     table_agrees(&decode::cases(), &["decode"]);
 }
 
@@ -14,7 +14,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_maps_with_ties_agree_with_the_twin(
+    fn random_maps_with_ties_agree_with_the_reference(
         shape in [1..4_usize, 1..20_usize, 1..14_usize, 1..14_usize],
         levels in 2..200_u32,
         seed in any::<u64>(),
@@ -28,7 +28,7 @@ proptest! {
 }
 
 #[test]
-fn hills_of_any_size_and_at_any_edge_agree_with_the_twin() {
+fn hills_of_any_size_and_at_any_edge_agree_with_the_reference() {
     for shape in [[1, 40, 5, 5], [2, 33, 6, 19], [3, 7, 24, 4], [1, 64, 12, 13]] {
         values_agree(&OperatorCase::new(Decode::Dark, &[shape]).fill(0, Fill::Given(decode::hills(shape))), 0);
     }
@@ -67,7 +67,7 @@ fn more_than_65535_maps_fold_into_y() {
     folded_values_agree(&OperatorCase::new(Decode::Quarter, &[[5, 13_109, 2, 2]]), 0);
 }
 
-/// The twin's point of a 6x8 map that is 0 but for these pixels.
+/// The reference's point of a 6x8 map that is 0 but for these pixels.
 fn decoded(pixels: &[(usize, usize, f64)]) -> Vec<f64> {
     let mut map = vec![0.0; 48];
     for &(x, y, value) in pixels {

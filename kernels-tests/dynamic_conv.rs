@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::harness::{adjoint_holds, folded_values_agree, table_agrees, values_agree};
 
 #[test]
-fn the_table_of_cases_agrees_with_the_twin_and_numeric_gradients() {
+fn the_table_of_cases_agrees_with_the_reference_and_numeric_gradients() {
     table_agrees(&dynamic_conv::cases(), &[]);
 }
 
@@ -14,7 +14,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn any_map_and_kernel_agree_with_the_twin(
+    fn any_map_and_kernel_agree_with_the_reference(
         (n, c, h, w) in (1..3_usize, 1..5_usize, 1..20_usize, 1..30_usize),
         (kernel_height, kernel_width) in (1..9_usize, 1..12_usize),
         seed: u64,
@@ -45,7 +45,7 @@ fn an_even_kernel_reaches_one_further_down_and_right_than_up_and_left() {
 
 #[test]
 fn dispatches_past_65535_workgroups_fold_into_y() {
-    // More pieces than 65,535 workgroups of 64 compute, and more channels than 65,535.
+    // More strips of 8 columns than 65,535 workgroups of 64 compute, and more channels than 65,535.
     let (map, theta) = ([1, 1, 65_536 * 64, 2], [1, 1, 2, 1]);
     folded_values_agree(&OperatorCase::new(DynamicConv, &[map, theta]), 0);
     let gradient = DynamicConvThetaGradient { kernel_height: 2, kernel_width: 2 };

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::harness::{adjoint_holds, folded_values_agree, table_agrees, values_agree};
 
 #[test]
-fn the_table_of_cases_agrees_with_the_twin_and_numeric_gradients() {
+fn the_table_of_cases_agrees_with_the_reference_and_numeric_gradients() {
     table_agrees(&flip::cases(), &["flip_horizontal", "flip_merge"]);
 }
 
@@ -14,7 +14,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_shapes_agree_with_the_twin(
+    fn random_shapes_agree_with_the_reference(
         shape in [1..4_usize, 1..9_usize, 1..20_usize, 1..20_usize],
         turn in 0..9_usize,
         seed in any::<u64>(),

@@ -22,7 +22,7 @@ fn backward(kind: LossKind, [n, m, h, w]: [usize; 4]) -> OperatorCase {
 }
 
 #[test]
-fn the_table_of_cases_agrees_with_the_twin_and_numeric_gradients() {
+fn the_table_of_cases_agrees_with_the_reference_and_numeric_gradients() {
     table_agrees(&loss::cases(), &["loss", "loss_backward"]);
 }
 
@@ -30,7 +30,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_shapes_agree_with_the_twin(
+    fn random_shapes_agree_with_the_reference(
         kind in prop::sample::select(&KINDS[..]),
         shape in [1..5_usize, 1..20_usize, 1..20_usize, 1..20_usize],
         seed in any::<u64>(),
@@ -65,8 +65,8 @@ fn of_equally_hard_maps_the_first_are_mined() {
     let shapes: [Shape; 4] = [[1].into(), [2, 4, 1, 1].into(), [2, 4, 1, 1].into(), [2, 4, 1, 1].into()];
     let predictions: Vec<f64> = predictions.into_iter().map(f64::from).collect();
     let gradient = MapLossPredictionGradient { kind };
-    let twin = gradient.reference(&shapes.each_ref(), &[&[1.0], &predictions, &[0.0; 8], &[1.0; 8]]);
-    assert_eq!(twin[0], [0.0, 1.0, -1.0, 0.0, 1.0, 0.0, 1.5, 0.0]);
+    let reference = gradient.reference(&shapes.each_ref(), &[&[1.0], &predictions, &[0.0; 8], &[1.0; 8]]);
+    assert_eq!(reference[0], [0.0, 1.0, -1.0, 0.0, 1.0, 0.0, 1.5, 0.0]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Every operator on every adapter of this machine: values against the float64 twin, gradients against numeric ones.
+//! Every operator on every adapter of this machine: values against the float64 reference, gradients against numeric ones.
 
 #[path = "../tests/common/mod.rs"]
 mod common;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::harness::{folded_values_agree, gradients_agree, table_agrees, values_agree};
 
 #[test]
-fn the_table_of_cases_agrees_with_the_twin_and_numeric_gradients() {
+fn the_table_of_cases_agrees_with_the_reference_and_numeric_gradients() {
     table_agrees(&max_pool::cases(), &[]);
 }
 
@@ -21,7 +21,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn any_shape_agrees_with_the_twin_and_numeric_gradients(
+    fn any_shape_agrees_with_the_reference_and_numeric_gradients(
         (n, c, h, w) in (1..3_usize, 1..4_usize, 4..9_usize, 4..9_usize),
         (kernel, stride, padding) in (1..5_usize, 1..4_usize, 0..3_usize),
         seed: u64,

@@ -3,7 +3,7 @@ use ditn::ops::relu;
 use crate::harness::{folded_values_agree, table_agrees};
 
 #[test]
-fn the_table_of_cases_agrees_with_the_twin_and_numeric_gradients() {
+fn the_table_of_cases_agrees_with_the_reference_and_numeric_gradients() {
     table_agrees(&relu::cases(), &[]);
 }
 

@@ -5,7 +5,7 @@ use ditn::ops::OperatorCase;
 use crate::harness::{folded_values_agree, table_agrees};
 
 #[test]
-fn the_table_of_cases_agrees_with_the_twin() {
+fn the_table_of_cases_agrees_with_the_reference() {
     table_agrees(&probe::cases(), &["roofline_copy", "roofline_fma"]);
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::harness::{adjoint_holds, folded_values_agree, table_agrees, values_agree};
 
 #[test]
-fn the_table_of_cases_agrees_with_the_twin_and_numeric_gradients() {
+fn the_table_of_cases_agrees_with_the_reference_and_numeric_gradients() {
     table_agrees(&scale::cases(), &["scale"]);
 }
 
@@ -13,7 +13,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn any_shape_and_factor_agree_with_the_twin(elements in 1..300_usize, factor in -1e3..1e3_f32, seed: u64) {
+    fn any_shape_and_factor_agree_with_the_reference(elements in 1..300_usize, factor in -1e3..1e3_f32, seed: u64) {
         values_agree(&OperatorCase::new(Scale { factor }, &[[elements]]), seed);
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::harness::{folded_values_agree, table_agrees, values_agree};
 
 #[test]
-fn the_table_of_cases_agrees_with_the_twin() {
+fn the_table_of_cases_agrees_with_the_reference() {
     table_agrees(&targets::cases(), &["targets_bones", "targets_joints"]);
 }
 
@@ -14,7 +14,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_joints_agree_with_the_twin(
+    fn random_joints_agree_with_the_reference(
         (height, width) in (1..40_usize, 1..40_usize),
         sigma in 0.7..3.0_f32,
         samples in 1..4_usize,
@@ -71,10 +71,10 @@ fn joint_targets_are_those_of_the_public_hrnet_code() {
     // From 0 on, where rounding down and rounding towards 0 are one.
     for step in 0..400 {
         let (x, y) = (f64::from(step % 20) * 1.3, f64::from(step / 20) * 1.7 + 0.1);
-        let twin = operator.reference(&[&shape], &[&[x, y, 1.0]]);
+        let reference = operator.reference(&[&shape], &[&[x, y, 1.0]]);
         let (target, weight) = generate_target(x, y, 2, height as i64, width as i64);
-        assert_eq!(twin[1], [weight], "({x}, {y})");
-        assert!(twin[0].iter().zip(&target).all(|(a, b)| (a - b).abs() < 1e-12), "({x}, {y})");
+        assert_eq!(reference[1], [weight], "({x}, {y})");
+        assert!(reference[0].iter().zip(&target).all(|(a, b)| (a - b).abs() < 1e-12), "({x}, {y})");
     }
 }
 

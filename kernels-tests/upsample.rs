@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::harness::{adjoint_holds, folded_values_agree, table_agrees, values_agree};
 
 #[test]
-fn the_table_of_cases_agrees_with_the_twin_and_numeric_gradients() {
+fn the_table_of_cases_agrees_with_the_reference_and_numeric_gradients() {
     table_agrees(&upsample::cases(), &[]);
 }
 
@@ -13,7 +13,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn any_shape_agrees_with_the_twin(
+    fn any_shape_agrees_with_the_reference(
         (n, c, h, w) in (1..4_usize, 1..5_usize, 1..9_usize, 1..20_usize),
         factor in 1..9_usize,
         relu: bool,

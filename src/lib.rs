@@ -40,7 +40,7 @@
 //!
 //! `examples/digits.rs` trains and tests a convolutional classifier in 60 lines; `examples/inspect.rs` builds a graph of
 //! operators by hand, prints its plan and reads a gradient. To use a trained pose network, see [`predict::Predictor`]; to add
-//! an operator, the README.
+//! an operator, the README and `examples/custom_operator/`, which does so from outside the crate.
 //!
 //! # Map
 //!

@@ -121,6 +121,7 @@ pub fn check(gpu: &Arc<Gpu>) -> Result<(), Box<dyn Error>> {
         for case in [&forward, &backward] {
             for found in check_values(gpu, case, 0)? {
                 let what = format!("{}: kernel {} against the reference", case.describe(), found.variant);
+                // Both in units of 2^-24 of an element's magnitude.
                 within(&what, found.error, found.accuracy.tolerance(case.tolerance))?;
             }
         }
@@ -132,7 +133,7 @@ pub fn check(gpu: &Arc<Gpu>) -> Result<(), Box<dyn Error>> {
 
 /// Prints an error and refuses one that is too large or not a number.
 fn within(what: &str, error: f64, tolerance: f64) -> Result<(), Box<dyn Error>> {
-    println!("{what}: error {error:.1e}, allowed {tolerance:.1e}");
+    println!("{what}: error {error:.2e}, allowed {tolerance:.2e}");
     if error <= tolerance { Ok(()) } else { Err(format!("{what}: the error is too large").into()) }
 }
 
