@@ -33,7 +33,7 @@ impl Workload {
     }
 
     /// What tells it from others, in a line: the operator's [name](Operator::name) and [attributes](Operator::attributes),
-    /// then the shape of each input, with `f16` where it is stored so and `constant` where it stays the same, and `-> 0 f16`
+    /// then the shape of each input, with `f16` where that is its dtype and `constant` where it stays the same, and `-> 0 f16`
     /// for an output that is stored as F16:
     ///
     /// ```text

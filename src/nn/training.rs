@@ -74,7 +74,7 @@ impl Training {
         Self { optimizer: optimizer.into(), ..self }
     }
 
-    /// With feature maps stored so.
+    /// With this dtype of feature maps.
     #[must_use]
     pub fn precision(self, precision: Precision) -> Self {
         Self { precision, ..self }

@@ -87,7 +87,7 @@ fn cooperative_tile(capabilities: &Capabilities) -> Option<Tile> {
     Some(Tile { name: "gemm cooperative", rows: 4 * size, columns: 8 * size, columns_a_lane: 8 })
 }
 
-/// The same by cooperative matrices, which round x and the weight to f16: only where x is stored so anyway.
+/// The same by cooperative matrices, which round x and the weight to f16: only where x is f16 anyway.
 fn cooperative(g: &Geometry, pass: &Pass, taps: &Taps, capabilities: &Capabilities) -> Option<Variant> {
     let tile = cooperative_tile(capabilities).filter(|_| pass.f16)?;
     let mut constants = pass.constants();
