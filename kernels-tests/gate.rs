@@ -41,8 +41,9 @@ fn dispatches_past_65535_workgroups_fold_into_y() {
     let map = [1, 1, 1, 65_535 * 64 + 1];
     folded_values_agree(&OperatorCase::new(Gate, &[map; 2]), 0);
     folded_values_agree(&OperatorCase::new(GateGradient, &[map; 3]), 0);
-    let (map, channel) = ([1, 65_536, 1, 3], [1, 65_536, 1, 1]);
-    folded_values_agree(&OperatorCase::new(Gate, &[map, channel]), 0);
+    let channel = [1, 65_536, 1, 1];
+    folded_values_agree(&OperatorCase::new(Gate, &[[1, 65_536, 1, 65], channel]), 0);
+    let map = [1, 65_536, 1, 3];
     folded_values_agree(&OperatorCase::new(GateGradient, &[map, map, channel]), 0);
 }
 

@@ -25,6 +25,8 @@ pub struct VariantError {
     pub variant: &'static str,
     /// How exactly it computes.
     pub accuracy: Accuracy,
+    /// Whether its rounding is judged against the largest magnitude.
+    pub normwise: bool,
     /// Largest |kernel - reference| of all elements, in units of 2^-24 of the element's magnitude
     /// ([`Operator::magnitudes`](crate::ir::Operator::magnitudes)), or of the largest for a variant with
     /// [`normwise`](Variant::normwise) rounding; NaN if any element is, infinite where an element of
@@ -124,7 +126,7 @@ fn check_variant(
         error = worst(error, rounding_error(&session.read(output)?, expected, magnitudes, is_f16));
     }
     session.check_guards()?;
-    Ok(VariantError { variant, accuracy, error })
+    Ok(VariantError { variant, accuracy, normwise, error })
 }
 
 /// Most that rounding to F16 changes a number, relative to it.
