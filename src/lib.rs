@@ -59,7 +59,7 @@
 //! | [`predict`] | poses from pictures |
 //! | [`train`] | a training run: configuration, loop, records |
 //! | [`verify`] | comparison with PyTorch and with references: is it right? |
-//! | [`bench`] | what adapter, kernels and networks reach, tuning: is it fast? |
+//! | [`mod@bench`] | what adapter, kernels and networks reach, tuning: is it fast? |
 //! | `cli` | the commands, with the default feature `cli` |
 //!
 //! [`files`] (writing that survives a crash) and [`plot`] (curves as SVG) know none of them. What parses arguments, draws

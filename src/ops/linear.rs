@@ -17,8 +17,8 @@ kernels! { "linear":
 /// Side of a workgroup's tile in [`PRODUCT_TILED`].
 const TILE: usize = 32;
 
-/// (x `[N, I]`, weight `[O, I]`, with `bias` a bias `[O]`) -> y `[N, O]`, y[n, o] = sum over i of x[n, i] weight[o, i] +
-/// bias[o].
+/// (x `[N, I]`, weight `[O, I]`, with `bias` a bias `[O]`) -> y `[N, O]`, `y[n, o] = sum over i of x[n, i] weight[o, i] +
+/// bias[o]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Linear {
     /// A bias is added.

@@ -14,7 +14,7 @@
 macro_rules! kernels {
     ($folder:literal: $($constant:ident, $file:literal, $summary:literal;)+) => {
         $(
-            #[doc = $summary]
+            #[doc = concat!("`", $summary, "`")]
             pub static $constant: $crate::ir::Kernel = $crate::ir::Kernel::trusted(
                 concat!($folder, "/", $file),
                 $summary,

@@ -11,7 +11,8 @@ kernels! { "softmax_cross_entropy":
     BACKWARD_LOGITS, "backward_logits", "dx = dloss / N (softmax(x) - one-hot labels)";
 }
 
-/// (x `[N, C]`, labels `[N]`) -> loss `[1]`: the mean over n of log(sum over c of exp(x[n, c])) - x[n, label[n]].
+/// (x `[N, C]`, labels `[N]`) -> loss `[1]`: the mean over n of
+/// `log(sum over c of exp(x[n, c])) - x[n, label[n]]`.
 ///
 /// Labels are words (`u32`), not numbers. A row whose label is not below C has no loss and no gradient, but counts in N.
 /// Only x has a gradient. As torch.nn.CrossEntropyLoss for labels that are all below C.
