@@ -10,10 +10,10 @@ use std::error::Error;
 use std::sync::Arc;
 
 use ditn::gpu::{AdapterChoice, Gpu};
-use ditn::graph::{Plan, Session, Store, differentiate};
 use ditn::ir::Argument::{Input, Output};
 use ditn::ir::{Case, Dispatch, Graph, Kernel, Node, Operator, Shape, ShapeError, ValueId, Variant, take};
-use ditn::ops::adamw::{AdamW, AdamWSettings};
+use ditn::nn::{Initial, Mode, Network, Trainer, Training};
+use ditn::ops::adamw::AdamWSettings;
 use ditn::ops::loss::{LossKind, MapLoss};
 use ditn::ops::{Fill, OperatorCase};
 use ditn::verify::operators::{GRADIENT_TOLERANCE, check_gradients, check_values};
@@ -141,39 +141,28 @@ fn within(what: &str, error: f64, tolerance: f64) -> Result<(), Box<dyn Error>> 
 pub fn train(gpu: &Arc<Gpu>, wanted: &[f32], steps: u64) -> Result<Vec<f32>, Box<dyn Error>> {
     let (channels, size) = (wanted.len(), [8, 8]);
     let maps = [4, channels, size[0], size[1]];
-    // The forward pass, its gradient, and the update of the optimizer: one graph.
-    let mut graph = Graph::new();
-    let (x, target) = (graph.input("x", maps), graph.input("target", maps));
-    let weight = graph.input("weight", [maps[0], channels, 1, 1]);
-    let scale = graph.parameter("scale", [channels]);
-    let y = graph.apply_one(ChannelScale, &[x, scale])?;
-    let loss = graph.apply_one(MapLoss { kind: LossKind::Mse }, &[y, target, weight])?;
-    let seed = graph.input("dloss", [1]);
-    let dscale =
-        differentiate(&mut graph, &[(loss, seed)], &[scale])?[0].ok_or("the loss does not depend on the scale")?;
-    let (first, second) = (graph.state("first moment", [channels]), graph.state("second moment", [channels]));
-    let hyper = graph.input("hyper", [8]);
-    graph.apply(AdamW, &[scale, dscale, first, second, hyper])?;
+    let mut net = Network::new(Mode::Training);
+    let (x, target) = (net.input("x", maps), net.input("target", maps));
+    let weight = net.input("weight", [maps[0], channels, 1, 1]);
+    let scale = net.scope("scale", |net| Ok(net.parameter("weight", [channels], Initial::Constant(1.0))))?;
+    let y = net.graph.apply_one(ChannelScale, &[x, scale])?;
+    let loss = net.graph.apply_one(MapLoss { kind: LossKind::Mse }, &[y, target, weight])?;
+    let optimizer = AdamWSettings { weight_decay: 0.0, ..AdamWSettings::default() };
+    let mut trainer = Trainer::new(gpu, net, Training::minimize(loss).optimizer(optimizer))?;
 
-    let plan = Plan::new(graph, &[loss], gpu.capabilities())?;
-    let session = Session::new(gpu, plan, &mut Store::new(gpu))?;
     let pictures = Fill::Uniform(-1.0, 1.0).draw(maps.iter().product(), &mut ChaCha8Rng::seed_from_u64(1));
     let area = size[0] * size[1];
     let scaled: Vec<f32> = pictures.iter().enumerate().map(|(index, x)| wanted[index / area % channels] * x).collect();
-    session.write(x, &pictures)?;
-    session.write(target, &scaled)?;
-    session.write(weight, &vec![1.0_f32; maps[0] * channels])?;
-    session.write(seed, &[1.0_f32])?;
-    session.write(scale, &vec![1.0_f32; channels])?;
-    let optimizer = AdamWSettings { weight_decay: 0.0, ..AdamWSettings::default() };
+    trainer.write(x, &pictures)?;
+    trainer.write(target, &scaled)?;
+    trainer.write(weight, &vec![1.0_f32; maps[0] * channels])?;
     for step in 1..=steps {
-        session.write(hyper, &optimizer.hyper(step, 0.05))?;
-        session.run()?;
+        let loss = trainer.step(0.05)?;
         if step == 1 || step % 50 == 0 {
-            println!("step {step:>3}: loss {:.2e}, scale {:?}", session.read(loss)?[0], session.read(scale)?);
+            println!("step {step:>3}: loss {loss:.2e}, scale {:?}", trainer.read(scale)?);
         }
     }
-    Ok(session.read(scale)?)
+    Ok(trainer.read(scale)?)
 }
 
 /// What the trained scale should become.

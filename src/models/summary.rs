@@ -52,7 +52,7 @@ pub fn blocks(model: &ModelConfig, size: Size) -> Result<Vec<Block>, ShapeError>
 /// Multiply-adds of a node that is a convolution, and whether it is a transposed one. What is not a convolution counts
 /// nothing, as in the papers.
 fn convolution(graph: &Graph, node: &Node) -> (u64, bool) {
-    let counts = ["conv2d", "dynamic_conv"].contains(&node.operator.name());
+    let counts = ["conv2d", "conv2d_backward_input", "dynamic_conv"].contains(&node.operator.name());
     let (inputs, outputs) = (graph.shapes(&node.inputs), graph.shapes(&node.outputs));
     let flops = if counts { node.operator.cost(&inputs, &outputs).flops } else { 0.0 };
     ((flops / 2.0) as u64, node.name.starts_with("deconv_layers"))

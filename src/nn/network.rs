@@ -88,8 +88,19 @@ impl Network {
         Ok(Plan::with_choices(self.graph, outputs, capabilities, choices)?)
     }
 
-    /// The tensor `name` of the current scope: a new one, or the one that is already there under this name.
-    pub(super) fn tensor(&mut self, name: &str, shape: impl Into<Shape>, role: Role, initial: Initial) -> ValueId {
+    /// A trained tensor `SCOPE.name`: a new one, or the one that is already there under this name. For layers around
+    /// operators of one's own.
+    pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, initial: Initial) -> ValueId {
+        self.tensor(name, shape, Role::Parameter, initial)
+    }
+
+    /// A tensor `SCOPE.name` that stays between runs and is in checkpoints, but not trained: a new one, or the one that is
+    /// already there under this name.
+    pub fn state(&mut self, name: &str, shape: impl Into<Shape>, initial: Initial) -> ValueId {
+        self.tensor(name, shape, Role::State, initial)
+    }
+
+    fn tensor(&mut self, name: &str, shape: impl Into<Shape>, role: Role, initial: Initial) -> ValueId {
         let name = format!("{}.{name}", self.graph.scope());
         let graph = &mut self.graph;
         self.initial.entry(name.clone()).or_insert(initial);
@@ -102,11 +113,11 @@ impl Network {
     /// The weights `weight` of a layer of which each output sees `fan_in` inputs.
     pub(super) fn weight(&mut self, shape: impl Into<Shape>, fan_in: usize, init: Option<WeightInit>) -> ValueId {
         let initial = init.unwrap_or(self.weight_init).initial(fan_in);
-        self.tensor("weight", shape, Role::Parameter, initial)
+        self.parameter("weight", shape, initial)
     }
 
     /// The biases `bias` of a layer, which start at 0.
     pub(super) fn bias(&mut self, outputs: usize) -> ValueId {
-        self.tensor("bias", [outputs], Role::Parameter, Initial::Constant(0.0))
+        self.parameter("bias", [outputs], Initial::Constant(0.0))
     }
 }

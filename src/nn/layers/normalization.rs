@@ -1,6 +1,6 @@
 //! Batch normalisation.
 
-use crate::ir::{Role, ShapeError, ValueId};
+use crate::ir::{ShapeError, ValueId};
 use crate::nn::{Initial, Mode, Network};
 use crate::ops::Epilogue;
 use crate::ops::batch_norm::{BatchNorm, BatchNormInference, RunningStatistics};
@@ -50,10 +50,10 @@ impl Network {
         let BatchNormLayer { eps, momentum, weight } = layer;
         self.scope(name, |net| {
             let [n, channels, h, w] = net.graph.shape(x).nchw("batch_norm")?;
-            let gamma = net.tensor("weight", [channels], Role::Parameter, Initial::Constant(weight));
+            let gamma = net.parameter("weight", [channels], Initial::Constant(weight));
             let beta = net.bias(channels);
-            let running_mean = net.tensor("running_mean", [channels], Role::State, Initial::Constant(0.0));
-            let running_var = net.tensor("running_var", [channels], Role::State, Initial::Constant(1.0));
+            let running_mean = net.state("running_mean", [channels], Initial::Constant(0.0));
+            let running_var = net.state("running_var", [channels], Initial::Constant(1.0));
             let epilogue = Epilogue::NONE;
             if net.mode() == Mode::Inference {
                 let inputs = [x, gamma, beta, running_mean, running_var];
