@@ -5,6 +5,7 @@ use crate::ir::{Case, Cost, Dispatch, Graph, Kernel, Node, Operator, Shape, Shap
 
 use super::OperatorCase;
 use super::shaders::kernels;
+use super::window::Window;
 
 kernels! { "avg_pool":
     FORWARD, "forward", "y = the mean of each window";
@@ -33,33 +34,15 @@ pub struct AvgPoolInputGradient {
 }
 
 impl AvgPool {
-    /// Extents after pooling.
-    fn pooled(&self, operator: &'static str, x: &Shape) -> Result<[usize; 4], ShapeError> {
+    fn window(&self) -> Window {
         let Self { kernel, stride, padding } = *self;
-        let [n, c, h, w] = x.nchw(operator)?;
-        ShapeError::unless(kernel > 0 && stride > 0 && padding <= kernel / 2, operator, || {
-            format!("kernel {kernel}, stride {stride}, padding {padding}: the padding may be half the kernel at most")
-        })?;
-        ShapeError::unless(h.min(w) > 0 && h.min(w) + 2 * padding >= kernel, operator, || {
-            format!("{x} with padding {padding} is smaller than a window of {kernel}")
-        })?;
-        let along = |extent: usize| (extent + 2 * padding - kernel) / stride + 1;
-        Ok([n, c, along(h), along(w)])
+        Window { kernel, stride, padding }
     }
 
     /// One invocation an element of the output.
     fn variants(&self, kernel: &'static Kernel, output: &Shape, x: &Shape, y: &Shape) -> Vec<Variant> {
-        let (elements, x, y) = (output.elements(), x.extents(), y.extents());
-        let constants = vec![
-            ("ELEMENTS", elements as f64),
-            ("HEIGHT", x[2] as f64),
-            ("WIDTH", x[3] as f64),
-            ("OUT_HEIGHT", y[2] as f64),
-            ("OUT_WIDTH", y[3] as f64),
-            ("KERNEL", self.kernel as f64),
-            ("STRIDE", self.stride as f64),
-            ("PADDING", self.padding as f64),
-        ];
+        let elements = output.elements();
+        let constants = self.window().constants(elements, x, y);
         let dispatch = Dispatch::per_invocation(kernel, elements, constants, vec![Input(0), Output(0)]);
         vec![Variant::new("plain", vec![dispatch])]
     }
@@ -96,7 +79,7 @@ impl Operator for AvgPool {
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x] = take(self.name(), inputs)?;
-        Ok(vec![self.pooled(self.name(), x)?.into()])
+        Ok(vec![self.window().pooled(self.name(), x)?.into()])
     }
 
     fn gradient(
@@ -116,7 +99,7 @@ impl Operator for AvgPool {
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let Ok(pooled) = self.pooled(self.name(), shapes[0]) else { unreachable!("output_shapes accepts x") };
+        let Ok(pooled) = self.window().pooled(self.name(), shapes[0]) else { unreachable!("output_shapes accepts x") };
         let mut y = vec![0.0; pooled.iter().product()];
         self.each_pair(shapes[0].extents(), &pooled, |at, window| y[window] += inputs[0][at] / self.area());
         vec![y]
@@ -140,7 +123,7 @@ impl Operator for AvgPoolInputGradient {
         let [dy] = take(self.name(), inputs)?;
         let [n, c, ..] = dy.nchw(self.name())?;
         let x = Shape::from([n, c, self.size[0], self.size[1]]);
-        let y = Shape::from(self.pool.pooled(self.name(), &x)?);
+        let y = Shape::from(self.pool.window().pooled(self.name(), &x)?);
         ShapeError::unless(*dy == y, self.name(), || format!("gradient {dy} does not match output {y}"))?;
         Ok(vec![x])
     }

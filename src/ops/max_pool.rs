@@ -5,6 +5,7 @@ use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, 
 
 use super::OperatorCase;
 use super::shaders::kernels;
+use super::window::Window;
 
 const NAME: &str = "max_pool";
 
@@ -27,33 +28,9 @@ pub struct MaxPool {
 }
 
 impl MaxPool {
-    /// Extents after pooling.
-    fn pooled(&self, x: &Shape) -> Result<[usize; 4], ShapeError> {
+    fn window(&self) -> Window {
         let Self { kernel, stride, padding } = *self;
-        let [n, c, h, w] = x.nchw(NAME)?;
-        ShapeError::unless(kernel > 0 && stride > 0 && padding <= kernel / 2, NAME, || {
-            format!("kernel {kernel}, stride {stride}, padding {padding}: the padding may be half the kernel at most")
-        })?;
-        ShapeError::unless(h.min(w) > 0 && h.min(w) + 2 * padding >= kernel, NAME, || {
-            format!("{x} with padding {padding} is smaller than a window of {kernel}")
-        })?;
-        let along = |extent: usize| (extent + 2 * padding - kernel) / stride + 1;
-        Ok([n, c, along(h), along(w)])
-    }
-
-    /// The constants that both kernels share.
-    fn constants(&self, elements: usize, x: &Shape, y: &Shape) -> Vec<(&'static str, f64)> {
-        let (x, y) = (x.extents(), y.extents());
-        vec![
-            ("ELEMENTS", elements as f64),
-            ("HEIGHT", x[2] as f64),
-            ("WIDTH", x[3] as f64),
-            ("OUT_HEIGHT", y[2] as f64),
-            ("OUT_WIDTH", y[3] as f64),
-            ("KERNEL", self.kernel as f64),
-            ("STRIDE", self.stride as f64),
-            ("PADDING", self.padding as f64),
-        ]
+        Window { kernel, stride, padding }
     }
 
     /// Places in x, in reading order, of what each element of y is the maximum of.
@@ -91,7 +68,7 @@ impl Operator for MaxPool {
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x] = take(NAME, inputs)?;
-        Ok(vec![self.pooled(x)?.into()])
+        Ok(vec![self.window().pooled(NAME, x)?.into()])
     }
 
     fn gradient(
@@ -107,7 +84,7 @@ impl Operator for MaxPool {
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let (x, y) = (case.inputs[0], case.outputs[0]);
-        let constants = self.constants(y.elements(), x, y);
+        let constants = self.window().constants(y.elements(), x, y);
         let dispatch = Dispatch::per_invocation(&FORWARD, y.elements(), constants, vec![Input(0), Output(0)]);
         vec![Variant::new("plain", vec![dispatch])]
     }
@@ -145,7 +122,7 @@ impl Operator for MaxPoolInputGradient {
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [dy, x] = take(self.name(), inputs)?;
-        let y = Shape::from(self.pool.pooled(x)?);
+        let y = Shape::from(self.pool.window().pooled(NAME, x)?);
         ShapeError::unless(*dy == y, self.name(), || format!("gradient {dy} does not match output {y}"))?;
         Ok(vec![x.clone()])
     }
@@ -153,8 +130,8 @@ impl Operator for MaxPoolInputGradient {
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let (y, x) = (case.inputs[0], case.inputs[1]);
         let (windows, elements) = (y.elements(), x.elements());
-        let find = self.pool.constants(windows, x, y);
-        let gather = self.pool.constants(elements, x, y);
+        let find = self.pool.window().constants(windows, x, y);
+        let gather = self.pool.window().constants(elements, x, y);
         let dispatches = vec![
             Dispatch::per_invocation(&PLACES, windows, find, vec![Input(1), Scratch(0)]),
             Dispatch::per_invocation(&BACKWARD_INPUT, elements, gather, vec![Input(0), Scratch(0), Output(0)]),

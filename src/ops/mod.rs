@@ -32,6 +32,7 @@ mod table;
 pub mod targets;
 mod tolerances;
 pub mod upsample;
+mod window;
 
 pub use case::{Fill, OperatorCase};
 pub use epilogue::Epilogue;
