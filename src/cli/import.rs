@@ -1,11 +1,12 @@
 //! `ditn import`
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::common::{Common, Status, print, print_json};
-use crate::data::skeleton::{COCO, LSP, MPII};
+use crate::data::skeleton::{COCO, skeletons};
 use crate::data::{DataKind, Size, Skeleton};
 use crate::models::NAMES;
 use crate::nn::{Matching, WeightFile};
@@ -38,7 +39,7 @@ pub struct Arguments {
     model: NetworkConfig,
     /// The people's joints: mpii, coco or lsp [default: those that most tensors fit]
     #[arg(long, value_parser = skeleton_named)]
-    skeleton: Option<&'static Skeleton>,
+    skeleton: Option<&'static Arc<Skeleton>>,
     /// Change a value of the configuration, such as model.width=48; may be given many times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
@@ -49,8 +50,8 @@ pub struct Arguments {
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Report {
-    skeleton: &'static str,
+struct Report<'a> {
+    skeleton: &'a str,
     /// Height and width of the network's input.
     size: Size,
     /// Whether every tensor of the network was loaded.
@@ -66,8 +67,8 @@ const LISTED: usize = 5;
 pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let Arguments { file: path, out, model, skeleton, overrides, all } = arguments;
     let file = WeightFile::open(&path)?;
-    let mut best: Option<(Config, &'static Skeleton, Matching)> = None;
-    for skeleton in skeleton.map_or_else(|| vec![&MPII, &COCO, &LSP], |skeleton| vec![skeleton]) {
+    let mut best: Option<(Config, &'static Arc<Skeleton>, Matching)> = None;
+    for skeleton in skeleton.map_or_else(|| skeletons().to_vec(), |skeleton| vec![skeleton]) {
         let config = configuration(&path, &model, skeleton, &overrides)?;
         let matching = Matching::new(&config.model_config(skeleton).shapes(config.train.size)?, &file);
         if best.as_ref().is_none_or(|(_, _, best)| matching.loaded.len() > best.loaded.len()) {
@@ -84,10 +85,10 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let (size, complete, state) = (config.train.size, matching.is_complete(), matching.read(&file)?);
     checkpoint::save(&out, &Checkpoint { header: Header { config, progress: Progress::default() }, state })?;
     if common.json {
-        print_json(&Report { skeleton: skeleton.name, size, complete, matching })?;
+        print_json(&Report { skeleton: &skeleton.name, size, complete, matching })?;
         return Ok(Status::Done);
     }
-    let (path, out, name) = (path.display(), out.display(), skeleton.name);
+    let (path, out, name) = (path.display(), out.display(), &skeleton.name);
     let verdict = if complete {
         format!("Try it:  ditn predict --checkpoint {out} PICTURE")
     } else {
@@ -101,13 +102,13 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
 fn configuration(
     path: &std::path::Path,
     model: &NetworkConfig,
-    skeleton: &'static Skeleton,
+    skeleton: &Arc<Skeleton>,
     overrides: &[String],
 ) -> anyhow::Result<Config> {
     let mut config = Config { model: model.clone(), ..Config::default() };
     config.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     config.data.kind = DataKind::of_skeleton(skeleton);
-    if *skeleton == COCO {
+    if *skeleton == *COCO {
         config.train.size = Size::new(256, 192);
     }
     let config = config::with_overrides(config, overrides)?;
@@ -119,6 +120,6 @@ fn network_named(name: &str) -> Result<NetworkConfig, String> {
     NetworkConfig::named(name).ok_or_else(|| format!("known are {}", NAMES.join(", ")))
 }
 
-fn skeleton_named(name: &str) -> Result<&'static Skeleton, String> {
+fn skeleton_named(name: &str) -> Result<&'static Arc<Skeleton>, String> {
     Skeleton::by_name(name).ok_or_else(|| "known are mpii, coco, lsp".into())
 }

@@ -1,6 +1,7 @@
 //! `ditn predict`
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use image::RgbImage;
@@ -103,9 +104,9 @@ enum Format {
 
 /// The plain form of `poses.json`.
 #[derive(Serialize)]
-struct Report {
-    skeleton: &'static str,
-    joints: &'static [&'static str],
+struct Report<'a> {
+    skeleton: &'a str,
+    joints: &'a [String],
     people: Vec<Found>,
 }
 
@@ -136,9 +137,9 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     if let Some(rule) = arguments.decode {
         trained.decode.decode = rule.into();
     }
-    let skeleton = trained.model.skeleton;
+    let skeleton = Arc::clone(&trained.model.skeleton);
     let paths = find(&arguments.pictures)?;
-    check_format(arguments.format, skeleton, &paths)?;
+    check_format(arguments.format, &skeleton, &paths)?;
     let boxes = boxes_for(&arguments, &paths)?;
     let drawn: Vec<PathBuf> = stems(&paths).iter().map(|stem| arguments.out.join(format!("{stem}.png"))).collect();
     for (drawn, path) in drawn.iter().zip(&paths) {
@@ -149,7 +150,8 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let gpu = common.gpu()?;
     let people = boxes.iter().map(|boxes| boxes.as_ref().map_or(1, Vec::len)).sum();
     let mut predictor = Predictor::new(&gpu, &trained, usize::from(arguments.batch).min(people))?;
-    let mut queue = predictor.queue(Drawer { arguments: &arguments, skeleton, found: Vec::new() });
+    let mut queue =
+        predictor.queue(Drawer { arguments: &arguments, skeleton: Arc::clone(&skeleton), found: Vec::new() });
     std::fs::create_dir_all(&arguments.out).with_context(|| format!("cannot write to {}", arguments.out.display()))?;
     let bar = progress_bar(paths.len());
     let mut broken = 0;
@@ -170,7 +172,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let found = queue.finish()?.found;
     bar.finish_and_clear();
 
-    let report = Report { skeleton: skeleton.name, joints: skeleton.joints, people: found };
+    let report = Report { skeleton: &skeleton.name, joints: &skeleton.joints, people: found };
     match arguments.format {
         Format::Plain => write_poses(&arguments.out, &report)?,
         Format::Coco => write_poses(&arguments.out, &coco_results(&report.people))?,
@@ -190,7 +192,7 @@ fn check_format(format: Format, skeleton: &Skeleton, paths: &[PathBuf]) -> anyho
         return Ok(());
     }
     anyhow::ensure!(
-        *skeleton == COCO,
+        *skeleton == **COCO,
         "--format coco needs COCO's joints; this network finds those of {}",
         skeleton.name
     );
@@ -232,7 +234,7 @@ struct Picture {
 /// Draws pictures and keeps poses as they come.
 struct Drawer<'a> {
     arguments: &'a Arguments,
-    skeleton: &'static Skeleton,
+    skeleton: Arc<Skeleton>,
     found: Vec<Found>,
 }
 
@@ -251,7 +253,7 @@ impl Receiver for Drawer<'_> {
     fn picture(&mut self, picture: Picture, mut image: RgbImage, people: Vec<PersonPose>) -> anyhow::Result<()> {
         for person in people {
             let joints = drawable(&person.pose, self.arguments.threshold);
-            draw::skeleton(&mut image, self.skeleton, &joints, bone_width(&person.person));
+            draw::skeleton(&mut image, &self.skeleton, &joints, bone_width(&person.person));
             let score = person.score();
             let PersonPose { person, pose } = person;
             self.found.push(Found { picture: picture.path.clone(), person, score, joints: pose });
@@ -301,7 +303,7 @@ fn write_poses(out: &Path, poses: &impl Serialize) -> anyhow::Result<()> {
     write_atomically(&path, json.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn table(report: &Report, out: &Path) -> String {
+fn table(report: &Report<'_>, out: &Path) -> String {
     let mut text = String::new();
     for Found { picture, person, score, joints } in &report.people {
         let [x, y, width, height] = <[f32; 4]>::from(*person);

@@ -41,8 +41,8 @@ pub(super) struct Arguments {
 }
 
 #[derive(Serialize)]
-struct Document {
-    skeleton: &'static str,
+struct Document<'a> {
+    skeleton: &'a str,
     size: Size,
     models: Vec<Row>,
 }
@@ -81,7 +81,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
         let multiply_adds = blocks.iter().map(|block| block.multiply_adds).sum();
         rows.push(Row { name, parameters, multiply_adds, blocks, training });
     }
-    let document = Document { skeleton: skeleton.name, size: arguments.size, models: rows };
+    let document = Document { skeleton: &skeleton.name, size: arguments.size, models: rows };
     if common.json {
         print_json(&document)?;
     } else if let [row] = document.models.as_slice() {
@@ -108,7 +108,7 @@ convolutions alone. For SimpleBaseline the published figures count each transpos
 four times its work: `as published` counts so.
 ";
 
-fn side_by_side(document: &Document) -> String {
+fn side_by_side(document: &Document<'_>) -> String {
     let mut text = heading(document);
     let has_training = document.models.iter().any(|row| row.training.is_some());
     let memory_head = if has_training { "    training memory" } else { "" };
@@ -157,7 +157,7 @@ there in units of 2^20). Where it counts differently:
   decoders and attention   the printed operations are a little more than those of the convolutions
 ";
 
-fn block_by_block(row: &Row, document: &Document) -> String {
+fn block_by_block(row: &Row, document: &Document<'_>) -> String {
     let mut text = heading(document);
     let is_ditn_w32 = row.name == "ditn-w32";
     let paper_head = if is_ditn_w32 { "       paper" } else { "" };
@@ -206,7 +206,7 @@ fn block_by_block(row: &Row, document: &Document) -> String {
     text
 }
 
-fn heading(document: &Document) -> String {
+fn heading(document: &Document<'_>) -> String {
     format!("Input {}, skeleton {}\n\n", document.size, document.skeleton)
 }
 

@@ -46,7 +46,7 @@ impl Dataset for Joined {
         &self.name
     }
 
-    fn skeleton(&self) -> &'static Skeleton {
+    fn skeleton(&self) -> &Arc<Skeleton> {
         // `new` refuses an empty list.
         self.parts[0].skeleton()
     }
@@ -92,7 +92,7 @@ impl Dataset for FirstOf {
         self.whole.name()
     }
 
-    fn skeleton(&self) -> &'static Skeleton {
+    fn skeleton(&self) -> &Arc<Skeleton> {
         self.whole.skeleton()
     }
 
@@ -123,7 +123,7 @@ mod tests {
         fn name(&self) -> &str {
             "nobody"
         }
-        fn skeleton(&self) -> &'static Skeleton {
+        fn skeleton(&self) -> &Arc<Skeleton> {
             &COCO
         }
         fn len(&self) -> usize {
@@ -146,7 +146,7 @@ mod tests {
     fn joined_sets_follow_one_another() {
         let (a, b) = (synthetic(1, 3), synthetic(2, 4));
         let joined = Joined::new(vec![a.clone(), b.clone()]).expect("the skeletons agree");
-        assert_eq!((joined.len(), joined.skeleton().name), (7, MPII.name));
+        assert_eq!((joined.len(), &joined.skeleton().name), (7, &MPII.name));
         let joints = |set: &dyn Dataset, index| set.annotation(0, index).expect("in range").joints;
         assert_eq!(joints(&joined, 2), joints(&*a, 2));
         assert_eq!(joints(&joined, 3), joints(&*b, 0));

@@ -1,5 +1,7 @@
 //! What every data set can do.
 
+use std::sync::Arc;
+
 use super::error::DataError;
 use super::person::{Annotation, Person};
 use super::skeleton::Skeleton;
@@ -10,7 +12,7 @@ pub trait Dataset: Send + Sync {
     fn name(&self) -> &str;
 
     /// The joints of its people.
-    fn skeleton(&self) -> &'static Skeleton;
+    fn skeleton(&self) -> &Arc<Skeleton>;
 
     /// People in one pass.
     fn len(&self) -> usize;

@@ -1,5 +1,7 @@
 //! The kinds of data sets that a configuration can name.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::skeleton::{COCO, LSP, MPII, Skeleton};
@@ -20,7 +22,7 @@ pub enum DataKind {
 
 impl DataKind {
     /// The joints of its people.
-    pub fn skeleton(self) -> &'static Skeleton {
+    pub fn skeleton(self) -> &'static Arc<Skeleton> {
         match self {
             Self::Synthetic | Self::Mpii => &MPII,
             Self::Lsp => &LSP,
@@ -30,7 +32,7 @@ impl DataKind {
 
     /// A kind of data set whose people have the joints of `skeleton`.
     pub fn of_skeleton(skeleton: &Skeleton) -> Self {
-        match skeleton.name {
+        match skeleton.name.as_str() {
             "lsp" => Self::Lsp,
             "coco" => Self::Coco,
             _ => Self::Mpii,

@@ -8,6 +8,7 @@ use super::mat::{self, Numbers};
 use super::skeleton::{LSP, Skeleton};
 use super::{Annotation, DataError, Dataset, Joint, Person, Pictures};
 use std::path::Path;
+use std::sync::Arc;
 
 const ADVICE: &str = "expected the folder of the release, with joints.mat and images/ \
                       (http://sam.johnson.io/research/lsp.html, lspet.html)";
@@ -123,7 +124,7 @@ impl Dataset for Leeds {
         }
     }
 
-    fn skeleton(&self) -> &'static Skeleton {
+    fn skeleton(&self) -> &Arc<Skeleton> {
         &LSP
     }
 

@@ -234,7 +234,7 @@ mod tests {
         fn name(&self) -> &str {
             "plain"
         }
-        fn skeleton(&self) -> &'static Skeleton {
+        fn skeleton(&self) -> &Arc<Skeleton> {
             &LSP
         }
         fn len(&self) -> usize {

@@ -1,5 +1,9 @@
 //! Joints, bones and mirror symmetry of each data set's people.
 
+use std::sync::{Arc, LazyLock};
+
+use serde::{Deserialize, Serialize};
+
 /// The side of the body that a joint or a bone belongs to: the person's own left and right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -12,161 +16,186 @@ pub enum Side {
 }
 
 /// The joints of a data set in its order, the bones that join them and how a mirror exchanges them.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Skeleton {
     /// Short name, as configurations and checkpoints spell it.
-    pub name: &'static str,
+    pub name: String,
     /// Name of each joint, in the order of the heat maps.
-    pub joints: &'static [&'static str],
+    pub joints: Vec<String>,
     /// The two joints of each bone, in the order of the bone maps.
-    pub bones: &'static [(usize, usize)],
+    pub bones: Vec<(usize, usize)>,
     /// Joints that exchange places in a mirrored picture.
-    pub flip_pairs: &'static [(usize, usize)],
+    pub flip_pairs: Vec<(usize, usize)>,
     /// Joints above the hips, for the half-body augmentation; the others are the lower body.
-    pub upper_body: &'static [usize],
+    pub upper_body: Vec<usize>,
 }
 
 /// MPII Human Pose: 16 joints, 15 bones.
-pub static MPII: Skeleton = Skeleton {
-    name: "mpii",
-    joints: &[
-        "right ankle",
-        "right knee",
-        "right hip",
-        "left hip",
-        "left knee",
-        "left ankle",
-        "pelvis",
-        "thorax",
-        "upper neck",
-        "head top",
-        "right wrist",
-        "right elbow",
-        "right shoulder",
-        "left shoulder",
-        "left elbow",
-        "left wrist",
-    ],
-    bones: &[
-        (0, 1),
-        (1, 2),
-        (2, 6),
-        (3, 6),
-        (3, 4),
-        (4, 5),
-        (6, 7),
-        (7, 8),
-        (8, 9),
-        (7, 12),
-        (12, 11),
-        (11, 10),
-        (7, 13),
-        (13, 14),
-        (14, 15),
-    ],
-    flip_pairs: &[(0, 5), (1, 4), (2, 3), (10, 15), (11, 14), (12, 13)],
-    upper_body: &[7, 8, 9, 10, 11, 12, 13, 14, 15],
-};
+pub static MPII: LazyLock<Arc<Skeleton>> = LazyLock::new(|| {
+    known(
+        "mpii",
+        &[
+            "right ankle",
+            "right knee",
+            "right hip",
+            "left hip",
+            "left knee",
+            "left ankle",
+            "pelvis",
+            "thorax",
+            "upper neck",
+            "head top",
+            "right wrist",
+            "right elbow",
+            "right shoulder",
+            "left shoulder",
+            "left elbow",
+            "left wrist",
+        ],
+        &[
+            (0, 1),
+            (1, 2),
+            (2, 6),
+            (3, 6),
+            (3, 4),
+            (4, 5),
+            (6, 7),
+            (7, 8),
+            (8, 9),
+            (7, 12),
+            (12, 11),
+            (11, 10),
+            (7, 13),
+            (13, 14),
+            (14, 15),
+        ],
+        &[(0, 5), (1, 4), (2, 3), (10, 15), (11, 14), (12, 13)],
+        &[7, 8, 9, 10, 11, 12, 13, 14, 15],
+    )
+});
 
 /// COCO keypoints: 17 joints and the 19 bones of the data set's own `skeleton`.
-pub static COCO: Skeleton = Skeleton {
-    name: "coco",
-    joints: &[
-        "nose",
-        "left eye",
-        "right eye",
-        "left ear",
-        "right ear",
-        "left shoulder",
-        "right shoulder",
-        "left elbow",
-        "right elbow",
-        "left wrist",
-        "right wrist",
-        "left hip",
-        "right hip",
-        "left knee",
-        "right knee",
-        "left ankle",
-        "right ankle",
-    ],
-    bones: &[
-        (15, 13),
-        (13, 11),
-        (16, 14),
-        (14, 12),
-        (11, 12),
-        (5, 11),
-        (6, 12),
-        (5, 6),
-        (5, 7),
-        (6, 8),
-        (7, 9),
-        (8, 10),
-        (1, 2),
-        (0, 1),
-        (0, 2),
-        (1, 3),
-        (2, 4),
-        (3, 5),
-        (4, 6),
-    ],
-    flip_pairs: &[(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)],
-    upper_body: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
-};
+pub static COCO: LazyLock<Arc<Skeleton>> = LazyLock::new(|| {
+    known(
+        "coco",
+        &[
+            "nose",
+            "left eye",
+            "right eye",
+            "left ear",
+            "right ear",
+            "left shoulder",
+            "right shoulder",
+            "left elbow",
+            "right elbow",
+            "left wrist",
+            "right wrist",
+            "left hip",
+            "right hip",
+            "left knee",
+            "right knee",
+            "left ankle",
+            "right ankle",
+        ],
+        &[
+            (15, 13),
+            (13, 11),
+            (16, 14),
+            (14, 12),
+            (11, 12),
+            (5, 11),
+            (6, 12),
+            (5, 6),
+            (5, 7),
+            (6, 8),
+            (7, 9),
+            (8, 10),
+            (1, 2),
+            (0, 1),
+            (0, 2),
+            (1, 3),
+            (2, 4),
+            (3, 5),
+            (4, 6),
+        ],
+        &[(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)],
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+    )
+});
 
 /// Leeds Sports Pose: 14 joints in the order of its release, 14 bones.
-pub static LSP: Skeleton = Skeleton {
-    name: "lsp",
-    joints: &[
-        "right ankle",
-        "right knee",
-        "right hip",
-        "left hip",
-        "left knee",
-        "left ankle",
-        "right wrist",
-        "right elbow",
-        "right shoulder",
-        "left shoulder",
-        "left elbow",
-        "left wrist",
-        "neck",
-        "head top",
-    ],
-    bones: &[
-        (0, 1),
-        (1, 2),
-        (2, 3),
-        (3, 4),
-        (4, 5),
-        (6, 7),
-        (7, 8),
-        (8, 12),
-        (12, 9),
-        (9, 10),
-        (10, 11),
-        (12, 13),
-        (8, 2),
-        (9, 3),
-    ],
-    flip_pairs: &[(0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9)],
-    upper_body: &[6, 7, 8, 9, 10, 11, 12, 13],
-};
+pub static LSP: LazyLock<Arc<Skeleton>> = LazyLock::new(|| {
+    known(
+        "lsp",
+        &[
+            "right ankle",
+            "right knee",
+            "right hip",
+            "left hip",
+            "left knee",
+            "left ankle",
+            "right wrist",
+            "right elbow",
+            "right shoulder",
+            "left shoulder",
+            "left elbow",
+            "left wrist",
+            "neck",
+            "head top",
+        ],
+        &[
+            (0, 1),
+            (1, 2),
+            (2, 3),
+            (3, 4),
+            (4, 5),
+            (6, 7),
+            (7, 8),
+            (8, 12),
+            (12, 9),
+            (9, 10),
+            (10, 11),
+            (12, 13),
+            (8, 2),
+            (9, 3),
+        ],
+        &[(0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9)],
+        &[6, 7, 8, 9, 10, 11, 12, 13],
+    )
+});
 
-/// Every skeleton that a configuration may name.
-pub static SKELETONS: [&Skeleton; 3] = [&MPII, &COCO, &LSP];
+/// Every skeleton that has a name of its own.
+pub fn skeletons() -> [&'static Arc<Skeleton>; 3] {
+    [&MPII, &COCO, &LSP]
+}
+
+fn known(
+    name: &str,
+    joints: &[&str],
+    bones: &[(usize, usize)],
+    flip_pairs: &[(usize, usize)],
+    upper_body: &[usize],
+) -> Arc<Skeleton> {
+    Arc::new(Skeleton {
+        name: name.to_owned(),
+        joints: joints.iter().map(|&joint| joint.to_owned()).collect(),
+        bones: bones.to_vec(),
+        flip_pairs: flip_pairs.to_vec(),
+        upper_body: upper_body.to_vec(),
+    })
+}
 
 impl Skeleton {
-    /// The skeleton of that [`name`](Self::name).
-    pub fn by_name(name: &str) -> Option<&'static Skeleton> {
-        SKELETONS.into_iter().find(|skeleton| skeleton.name == name)
+    /// The skeleton of that [`name`](Self::name) among [`skeletons`].
+    pub fn by_name(name: &str) -> Option<&'static Arc<Skeleton>> {
+        skeletons().into_iter().find(|skeleton| skeleton.name == name)
     }
 
     /// For each joint the joint whose place it takes in a mirrored picture; joints of the axis keep theirs.
     pub fn flipped_joints(&self) -> Vec<usize> {
         let mut permutation: Vec<usize> = (0..self.joints.len()).collect();
-        for &(a, b) in self.flip_pairs {
+        for &(a, b) in &self.flip_pairs {
             permutation.swap(a, b);
         }
         permutation
@@ -205,7 +234,7 @@ impl Skeleton {
 
     /// The joint of that name.
     pub fn joint(&self, name: &str) -> Option<usize> {
-        self.joints.iter().position(|&joint| joint == name)
+        self.joints.iter().position(|joint| joint == name)
     }
 }
 
@@ -215,11 +244,11 @@ mod tests {
 
     #[test]
     fn a_flip_exchanges_left_and_right_and_undoes_itself() {
-        for skeleton in SKELETONS {
+        for skeleton in skeletons() {
             let partner = skeleton.flipped_joints();
             for (joint, &mirrored) in partner.iter().enumerate() {
                 assert_eq!(partner[mirrored], joint);
-                let name = skeleton.joints[joint];
+                let name = &skeleton.joints[joint];
                 let expected = match skeleton.side(joint) {
                     Side::Left => name.replace("left", "right"),
                     Side::Right => name.replace("right", "left"),
@@ -232,7 +261,7 @@ mod tests {
 
     #[test]
     fn every_bone_has_a_mirrored_bone_that_joins_the_partners_of_its_ends() {
-        for skeleton in SKELETONS {
+        for skeleton in skeletons() {
             let partner = skeleton.flipped_joints();
             let flipped = skeleton.flipped_bones();
             for (bone, &(a, b)) in skeleton.bones.iter().enumerate() {
@@ -249,12 +278,12 @@ mod tests {
 
     #[test]
     fn bones_reach_every_joint_and_join_two_different_ones() {
-        for skeleton in SKELETONS {
+        for skeleton in skeletons() {
             for joint in 0..skeleton.joints.len() {
                 assert!(skeleton.bones.iter().any(|&(a, b)| a == joint || b == joint), "{} {joint}", skeleton.name);
             }
             assert!(skeleton.bones.iter().all(|&(a, b)| a != b));
         }
-        assert_eq!([&MPII, &COCO, &LSP].map(|s| (s.joints.len(), s.bones.len())), [(16, 15), (17, 19), (14, 14)]);
+        assert_eq!(skeletons().map(|s| (s.joints.len(), s.bones.len())), [(16, 15), (17, 19), (14, 14)]);
     }
 }

@@ -22,7 +22,7 @@ pub use pckh::{Pckh, PckhScores};
 pub enum MetricError {
     /// No metric is defined for the skeleton.
     #[error("there is no metric for the {0} skeleton")]
-    Skeleton(&'static str),
+    Skeleton(String),
     /// A person has another number of joints than the skeleton.
     #[error("{found} joints where the skeleton has {expected}")]
     Joints {
@@ -82,10 +82,10 @@ impl Scorer {
     /// # Errors
     /// Where no metric is defined for the skeleton.
     pub fn new(skeleton: &Skeleton) -> Result<Scorer, MetricError> {
-        match skeleton.name {
+        match skeleton.name.as_str() {
             "mpii" => Ok(Scorer::Pckh(Pckh::default())),
             "lsp" => Ok(Scorer::Pck(Pck::default())),
-            _ => Err(MetricError::Skeleton(skeleton.name)),
+            _ => Err(MetricError::Skeleton(skeleton.name.clone())),
         }
     }
 

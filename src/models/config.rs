@@ -1,6 +1,7 @@
 //! The `[model]` table of a configuration: which network, and its extents.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -132,7 +133,7 @@ impl NetworkConfig {
     }
 
     /// The network for people of `skeleton`.
-    pub fn model(&self, skeleton: &'static Skeleton) -> ModelConfig {
+    pub fn model(&self, skeleton: &Arc<Skeleton>) -> ModelConfig {
         let hrnet =
             Body::HrNet(HrNet { width: self.width, stem: self.stem, blocks: self.blocks, modules: self.modules });
         let resnet = Body::ResNet(ResNet { depth: self.depth.into(), stem: self.stem });
@@ -147,7 +148,7 @@ impl NetworkConfig {
             NetworkKind::Ditn => (hrnet, ditn),
             NetworkKind::DitnResnet => (resnet, ditn),
         };
-        ModelConfig { skeleton, body, head, body_weights: self.weights }
+        ModelConfig { skeleton: Arc::clone(skeleton), body, head, body_weights: self.weights }
     }
 
     /// Checks the ranges of the values.

@@ -39,7 +39,7 @@ impl Ditn {
         let joints = net.scope("joint_decoder", |net| decoder(net, features, skeleton.joints.len()))?;
         let bones = net.scope("bone_decoder", |net| decoder(net, features, skeleton.bones.len()))?;
         let (joints, gates) = if self.transfer {
-            net.scope("transfer", |net| self.transfer(net, joints, bones, skeleton.bones))?
+            net.scope("transfer", |net| self.transfer(net, joints, bones, &skeleton.bones))?
         } else {
             (joints, AttentionGates::default())
         };

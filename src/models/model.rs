@@ -1,5 +1,7 @@
 //! A network as body and head, and the networks of the paper by name.
 
+use std::sync::Arc;
+
 use super::ditn::Ditn;
 use super::hrnet::HrNet;
 use super::maps::{AttentionGates, HeatMaps};
@@ -27,10 +29,10 @@ pub enum Head {
 }
 
 /// A network with its extents.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
     /// The joints and bones that it predicts.
-    pub skeleton: &'static Skeleton,
+    pub skeleton: Arc<Skeleton>,
     /// What makes features.
     pub body: Body,
     /// What makes heat maps.
@@ -53,7 +55,7 @@ pub const NAMES: [&str; 8] = [
 
 impl ModelConfig {
     /// One of the paper's networks by its name, one of [`NAMES`].
-    pub fn named(name: &str, skeleton: &'static Skeleton) -> Option<Self> {
+    pub fn named(name: &str, skeleton: &Arc<Skeleton>) -> Option<Self> {
         let resnet = |depth| Body::ResNet(ResNet { depth, stem: ResNet::STEM });
         let (body, head) = match name {
             "hrnet-w32" => (Body::HrNet(HrNet::W32), Head::Convolution),
@@ -66,7 +68,7 @@ impl ModelConfig {
             "ditn-resnet50" => (resnet(Depth::Fifty), Head::Ditn(Ditn::FULL)),
             _ => return None,
         };
-        Some(Self { skeleton, body, head, body_weights: WeightInit::Public })
+        Some(Self { skeleton: Arc::clone(skeleton), body, head, body_weights: WeightInit::Public })
     }
 
     /// Names and shapes of the network's parameters and running statistics, for an input of `size`.
@@ -97,7 +99,7 @@ impl ModelConfig {
                 let joints = net.conv2d("final_layer", features, layer)?;
                 Ok(HeatMaps { joints, bones: None, gates: AttentionGates::default() })
             }
-            Head::Ditn(head) => head.heat_maps(net, features, self.skeleton),
+            Head::Ditn(head) => head.heat_maps(net, features, &self.skeleton),
         }
     }
 }

@@ -61,7 +61,7 @@ pub fn sheet(
 
     for (bone, map) in bones.iter().flat_map(|bones| maps_of(bones, n)).enumerate() {
         let (a, b) = skeleton.bones[bone];
-        let mut cell = over(map, UNIT, format!("{}-{}", short(skeleton.joints[a]), short(skeleton.joints[b])));
+        let mut cell = over(map, UNIT, format!("{}-{}", short(&skeleton.joints[a]), short(&skeleton.joints[b])));
         if let Some(channels) = channel_attention {
             let channels: Vec<&[f32]> = maps_of(channels, n).skip(2 * bone).take(2).collect();
             for (place, (joint, channel)) in [a, b].into_iter().zip(channels).enumerate() {
@@ -72,7 +72,7 @@ pub fn sheet(
     }
     end_row(&mut cells);
     for (joint, map) in attention.into_iter().flat_map(|maps| maps_of(maps, n)).enumerate() {
-        cells.push(over(map, ATTENTION, short(skeleton.joints[joint])));
+        cells.push(over(map, ATTENTION, short(&skeleton.joints[joint])));
     }
     sheet::grid(&cells, COLUMNS)
 }

@@ -41,7 +41,7 @@ pub struct PoseNetwork {
     maps: HeatMaps,
     batch: usize,
     input: Size,
-    skeleton: &'static Skeleton,
+    skeleton: Arc<Skeleton>,
 }
 
 /// What a network computed on the way to the joints, for all pictures of a batch.
@@ -101,12 +101,21 @@ impl PoseNetwork {
         let outputs: Vec<ValueId> = kept.into_iter().flatten().collect();
         let plan = net.plan(&outputs, gpu.capabilities(), &Choices::of(gpu)?)?;
         let session = Session::new(gpu, plan, store)?;
-        Ok(Self { session, store: None, pictures, decoded, maps, batch, input: size, skeleton: model.skeleton })
+        Ok(Self {
+            session,
+            store: None,
+            pictures,
+            decoded,
+            maps,
+            batch,
+            input: size,
+            skeleton: Arc::clone(&model.skeleton),
+        })
     }
 
     /// The joints that it finds.
-    pub fn skeleton(&self) -> &'static Skeleton {
-        self.skeleton
+    pub fn skeleton(&self) -> &Arc<Skeleton> {
+        &self.skeleton
     }
 
     /// The size of its input.

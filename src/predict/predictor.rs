@@ -66,7 +66,7 @@ impl Predictor {
     }
 
     /// The joints that it finds, in the order of each pose.
-    pub fn skeleton(&self) -> &'static Skeleton {
+    pub fn skeleton(&self) -> &Arc<Skeleton> {
         self.network.skeleton()
     }
 

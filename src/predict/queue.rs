@@ -1,6 +1,7 @@
 //! Pictures on their way through a network.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use image::RgbImage;
 
@@ -97,15 +98,15 @@ impl<'a, R: Receiver> PictureQueue<'a, R> {
         boxes: Vec<PersonBox>,
     ) -> Result<(), R::Error> {
         self.open.push_back(Open { picture, image: image.clone(), boxes: boxes.clone(), poses: Vec::new() });
-        let (skeleton, input) = (self.network.skeleton(), self.network.input());
+        let (skeleton, input) = (Arc::clone(self.network.skeleton()), self.network.input());
         let pixels = image.len() / 3;
         for person in boxes {
             if self.waiting.len() == self.network.batch() || self.waiting.pixels.len() + pixels > MOST_PIXELS {
                 self.run()?;
             }
-            let person = person.person(name.clone(), image.clone(), skeleton);
+            let person = person.person(name.clone(), image.clone(), &skeleton);
             let placement = Placement::upright(&person, input);
-            self.waiting.push(0, person, &placement, skeleton, input).map_err(PredictError::from)?;
+            self.waiting.push(0, person, &placement, &skeleton, input).map_err(PredictError::from)?;
         }
         Ok(())
     }
@@ -123,8 +124,8 @@ impl<'a, R: Receiver> PictureQueue<'a, R> {
     fn run(&mut self) -> Result<(), R::Error> {
         let mut batch = std::mem::take(&mut self.waiting);
         if !batch.is_empty() {
-            let (skeleton, input) = (self.network.skeleton(), self.network.input());
-            batch.pad(self.network.batch(), skeleton);
+            let (skeleton, input) = (Arc::clone(self.network.skeleton()), self.network.input());
+            batch.pad(self.network.batch(), &skeleton);
             let poses = self.network.poses(&batch).map_err(PredictError::from)?;
             let explains = self.receiver.explains();
             let explanation = explains.then(|| self.network.explain()).transpose().map_err(PredictError::from)?;
@@ -133,7 +134,7 @@ impl<'a, R: Receiver> PictureQueue<'a, R> {
                 let next = self.open.iter_mut().find(|open| open.poses.len() < open.boxes.len());
                 let Some(open) = next else { break };
                 if let Some(explanation) = &explanation {
-                    let sheet = explain::sheet(&batch, n, input, skeleton, &pose, explanation);
+                    let sheet = explain::sheet(&batch, n, input, &skeleton, &pose, explanation);
                     self.receiver.explained(&open.picture, open.poses.len() + 1, sheet)?;
                 }
                 open.poses.push(pose);

@@ -27,7 +27,7 @@ const SHEET: (usize, usize) = (24, 8);
 pub fn network_of(
     gpu: &Arc<Gpu>,
     config: &Config,
-    skeleton: &'static Skeleton,
+    skeleton: &Arc<Skeleton>,
     batch: usize,
     path: &Path,
     state: &State,

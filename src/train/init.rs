@@ -1,6 +1,7 @@
 //! Initial weights from a file: `model.init` of a configuration.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::config::Config;
 use crate::data::Skeleton;
@@ -44,7 +45,7 @@ impl InitialWeights {
     ///
     /// # Errors
     /// [`InitError`].
-    pub fn open(config: &Config, skeleton: &'static Skeleton) -> Result<Option<Self>, InitError> {
+    pub fn open(config: &Config, skeleton: &Arc<Skeleton>) -> Result<Option<Self>, InitError> {
         let Some(path) = &config.model.init else { return Ok(None) };
         let network = config.model_config(skeleton).shapes(config.train.size)?;
         let file = WeightFile::open(path)?;

@@ -96,7 +96,7 @@ impl People {
     }
 
     /// The joints of both.
-    pub fn skeleton(&self) -> &'static Skeleton {
+    pub fn skeleton(&self) -> &Arc<Skeleton> {
         self.training.skeleton()
     }
 
@@ -275,7 +275,7 @@ impl Dataset for SamePeople {
         self.0.name()
     }
 
-    fn skeleton(&self) -> &'static Skeleton {
+    fn skeleton(&self) -> &Arc<Skeleton> {
         self.0.skeleton()
     }
 

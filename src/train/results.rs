@@ -26,7 +26,7 @@ pub enum Results {
 impl Results {
     /// Poses joint by joint.
     pub fn of_poses(poses: &[Pose], skeleton: &Skeleton) -> Results {
-        let first = if skeleton == &MPII { 1.0 } else { 0.0 };
+        let first = if *skeleton == **MPII { 1.0 } else { 0.0 };
         let joints = |pose: &Pose| pose.iter().map(|k| [k.x, k.y].map(|v| f64::from(v) + first)).collect();
         Results::Joints(poses.iter().map(joints).collect())
     }

@@ -106,7 +106,9 @@ impl Dump {
             other => return Err(format!("its network '{other}' is not one of: hrnet, resnet, ditn, ditn-resnet")),
         };
         let model = ModelConfig {
-            skeleton: Skeleton::by_name(&skeleton).ok_or_else(|| format!("its skeleton '{skeleton}' is unknown"))?,
+            skeleton: Skeleton::by_name(&skeleton)
+                .ok_or_else(|| format!("its skeleton '{skeleton}' is unknown"))?
+                .clone(),
             body,
             head,
             body_weights: WeightInit::default(),

@@ -10,6 +10,7 @@ use super::{Annotation, DataError, Dataset, Joint, Person};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use annotations::{Annotations, DetectedBox, KeypointResult, LabelledPerson, PERSON};
 
@@ -156,7 +157,7 @@ impl Dataset for Coco {
         &self.name
     }
 
-    fn skeleton(&self) -> &'static Skeleton {
+    fn skeleton(&self) -> &Arc<Skeleton> {
         &COCO
     }
 

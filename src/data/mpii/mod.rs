@@ -12,6 +12,7 @@ use super::{Annotation, DataError, Dataset, Joint, Person};
 use person::AnnotatedPerson;
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
 const PICTURES: &str = "expected MPII's pictures (mpii_human_pose_v1.tar.gz at http://human-pose.mpi-inf.mpg.de)";
 
@@ -91,7 +92,7 @@ impl Dataset for Mpii {
         &self.name
     }
 
-    fn skeleton(&self) -> &'static Skeleton {
+    fn skeleton(&self) -> &Arc<Skeleton> {
         &MPII
     }
 

@@ -1,5 +1,7 @@
 //! The data set: which person a seed, a split, a pass and an index give.
 
+use std::sync::Arc;
+
 use super::options::SyntheticOptions;
 use super::scene::Scene;
 use crate::data::loader::{Purpose, generator};
@@ -55,7 +57,7 @@ impl Dataset for Synthetic {
         }
     }
 
-    fn skeleton(&self) -> &'static Skeleton {
+    fn skeleton(&self) -> &Arc<Skeleton> {
         &MPII
     }
 

@@ -1,5 +1,7 @@
 //! The whole configuration of a run.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::data::DataConfig;
@@ -83,7 +85,7 @@ impl Config {
     }
 
     /// The network for people of `skeleton`.
-    pub fn model_config(&self, skeleton: &'static Skeleton) -> ModelConfig {
+    pub fn model_config(&self, skeleton: &Arc<Skeleton>) -> ModelConfig {
         self.model.model(skeleton)
     }
 
