@@ -15,17 +15,19 @@ use crate::files::write_atomically;
 use crate::ops::decode::Decode;
 use crate::predict::boxes::{BoxEntry, PersonBox, boxes_of};
 use crate::predict::pictures::{coco_number, find, stems};
-use crate::predict::{Keypoint, PersonPose, Pose, Predictor, Receiver, TrainedNetwork, draw};
+use crate::predict::{Keypoint, PersonPose, Pose, Predictor, Receiver, TrainedNetwork, draw, shipped};
 
 const EXAMPLES: &str = "\
 Examples:
+  ditn predict person.jpg
   ditn predict --checkpoint runs/ditn_tiny-001/best.safetensors person.jpg
   ditn predict --checkpoint best.safetensors --box 40,20,180,400 --box 260,30,150,390 street.jpg --out drawn
   ditn predict --checkpoint best.safetensors --boxes boxes.json pictures/ --json
   ditn predict --checkpoint best.safetensors --format coco 'val2017/*.jpg' --out results
   ditn predict --checkpoint best.safetensors --explain person.jpg
 
-The network looks at one person at a time. Without a box the whole picture is taken as the person's box.
+Without --checkpoint the network that ships with the program is used: small, for one person whose limbs can be seen. The
+network looks at one person at a time. Without a box the whole picture is taken as the person's box.
 A file of boxes is a JSON array of {\"picture\": \"street.jpg\", \"box\": [x, y, width, height]}, an entry a person.
 The folder OUT gets poses.json and for each picture a PNG with the skeletons drawn in. With --explain it gets a PNG a
 person, PICTURE_explained_1.png and so on: over the picture the joint and bone maps (0 to 1) and the spatial attention
@@ -45,9 +47,9 @@ const BAR: &str = "{bar:30} {pos}/{len} pictures  {eta} left";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// A checkpoint of `ditn train` or `ditn import`
+    /// A checkpoint of `ditn train` or `ditn import` [default: the network that ships with the program]
     #[arg(long, value_name = "FILE")]
-    checkpoint: PathBuf,
+    checkpoint: Option<PathBuf>,
     /// JPEG or PNG pictures, folders of them, or patterns such as 'street*.jpg'
     #[arg(required = true, value_name = "PICTURE")]
     pictures: Vec<PathBuf>,
@@ -133,7 +135,13 @@ struct CocoResult {
 
 /// Predicts, draws and reports.
 pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
-    let mut trained = TrainedNetwork::load(&arguments.checkpoint)?;
+    let mut trained = match &arguments.checkpoint {
+        Some(checkpoint) => TrainedNetwork::load(checkpoint)?,
+        None => {
+            eprintln!("{}: {}; --checkpoint gives another", shipped::NAME, shipped::WORTH);
+            TrainedNetwork::shipped()?
+        }
+    };
     if let Some(rule) = arguments.decode {
         trained.decode.decode = rule.into();
     }

@@ -1,18 +1,21 @@
 //! The file format of checkpoints: named tensors and a header in one safetensors file.
 //!
-//! Tensors are little-endian float32 under their public names: parameters, running statistics, and the optimizer's
-//! under `optimizer.`. One metadata entry, `ditn`, holds the header as JSON; what it says is up to the caller.
+//! Tensors are little-endian floats under their public names: parameters, running statistics, and the optimizer's under
+//! `optimizer.`. A run writes float32; an exported network may be stored as 16-bit floats, and is float32 again when it is
+//! read. One metadata entry, `ditn`, holds the header as JSON; what it says is up to the caller.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::elements::{decode, encode};
 use super::matching::{OPTIMIZER, Shapes};
 use crate::files::write_atomically;
 use crate::graph::Tensor;
+use crate::ir::DType;
 
 /// Named tensors of a network, and of its optimizer in a checkpoint of a run.
 pub type State = BTreeMap<String, Tensor>;
@@ -33,7 +36,7 @@ pub enum CheckpointError {
         /// What the system says.
         error: std::io::Error,
     },
-    /// The file is not a safetensors file of float32 tensors, or is cut short.
+    /// The file is not a safetensors file of floats, or is cut short.
     #[error("{} is not a usable safetensors file: {message}", path.display())]
     Malformed {
         /// The file.
@@ -48,6 +51,16 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What is missing or wrong.
         message: String,
+    },
+    /// A number that 16 bits cannot hold.
+    #[error("{} cannot be written as 16-bit floats, which end at 65504: `{name}` holds {number:e}; export it as f32", path.display())]
+    TooLarge {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The number.
+        number: f32,
     },
     /// The tensors are those of another network.
     #[error("{} belongs to another network than the configuration describes:{}", path.display(), list(differences))]
@@ -75,62 +88,84 @@ fn list(lines: &[String]) -> String {
 /// # Errors
 /// [`CheckpointError::File`]; the old file is then still in place.
 pub fn write(path: &Path, header: &impl Serialize, state: &State) -> Result<(), CheckpointError> {
-    write_with(path, header, state, &BTreeMap::new())
+    write_with(path, header, state, DType::F32, &BTreeMap::new())
 }
 
-/// Writes the network of a state alone, with all that PyTorch's `load_state_dict` asks for: batch normalisation counts
-/// the batches that it has seen in `num_batches_tracked`, a 64-bit integer, for which `batches` stands.
+/// Writes the network of a state alone, its numbers stored as `dtype`, with all that PyTorch's `load_state_dict` asks for:
+/// batch normalisation counts the batches that it has seen in `num_batches_tracked`, a 64-bit integer, for which `batches`
+/// stands.
 ///
 /// # Errors
-/// As [`write()`].
-pub fn write_network(path: &Path, header: &impl Serialize, state: &State, batches: u64) -> Result<(), CheckpointError> {
+/// As [`write()`]; [`CheckpointError::TooLarge`].
+pub fn write_network(
+    path: &Path,
+    header: &impl Serialize,
+    state: &State,
+    dtype: DType,
+    batches: u64,
+) -> Result<(), CheckpointError> {
     let network = network_only(state);
     let counter = |name: &String| Some(format!("{}num_batches_tracked", name.strip_suffix("running_mean")?));
     let counters = network.keys().filter_map(counter).map(|name| (name, batches.to_le_bytes())).collect();
-    write_with(path, header, &network, &counters)
+    write_with(path, header, &network, dtype, &counters)
 }
 
-/// Writes tensors and `counters`, the little-endian bytes of 64-bit integers.
+/// Writes tensors as `dtype`, and `counters`, the little-endian bytes of 64-bit integers.
 fn write_with(
     path: &Path,
     header: &impl Serialize,
     state: &State,
+    dtype: DType,
     counters: &BTreeMap<String, [u8; 8]>,
 ) -> Result<(), CheckpointError> {
     let failed = |error| CheckpointError::File { action: "write", path: path.to_owned(), error };
-    let bytes = to_bytes(header, state, counters).map_err(|message| failed(std::io::Error::other(message)))?;
-    write_atomically(path, &bytes).map_err(failed)
-}
-
-fn to_bytes(header: &impl Serialize, state: &State, counters: &BTreeMap<String, [u8; 8]>) -> Result<Vec<u8>, String> {
-    let header = serde_json::to_string(header).map_err(|error| error.to_string())?;
-    // Tensors are little-endian in the file, whatever the machine is.
-    let data: Vec<Vec<u8>> =
-        state.values().map(|tensor| tensor.data.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+    let bytes = |(name, tensor): (&String, &Tensor)| {
+        let too_large = |number| CheckpointError::TooLarge { path: path.to_owned(), name: name.clone(), number };
+        encode(dtype, tensor).map_err(too_large)
+    };
+    let data = state.iter().map(bytes).collect::<Result<Vec<_>, _>>()?;
+    let dtype = match dtype {
+        DType::F32 => Dtype::F32,
+        DType::F16 => Dtype::F16,
+    };
     let floats = state
         .iter()
         .zip(&data)
-        .map(|((name, tensor), bytes)| Ok((name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?)));
+        .map(|((name, tensor), bytes)| Ok((name, TensorView::new(dtype, tensor.shape.clone(), bytes)?)));
     let counters = counters.iter().map(|(name, bytes)| Ok((name, TensorView::new(Dtype::I64, Vec::new(), bytes)?)));
-    let views = floats
-        .chain(counters)
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-        .map_err(|error| error.to_string())?;
+    let bytes = to_bytes(header, floats.chain(counters)).map_err(|message| failed(std::io::Error::other(message)))?;
+    write_atomically(path, &bytes).map_err(failed)
+}
+
+fn to_bytes<'a>(
+    header: &impl Serialize,
+    views: impl Iterator<Item = Result<(&'a String, TensorView<'a>), SafeTensorError>>,
+) -> Result<Vec<u8>, String> {
+    let header = serde_json::to_string(header).map_err(|error| error.to_string())?;
     // PyTorch's own tools ask for the format.
     let metadata = [(METADATA_KEY, header), ("format", "pt".to_owned())].map(|(key, value)| (key.to_owned(), value));
+    let views = views.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
     safetensors::serialize(views, Some(HashMap::from(metadata))).map_err(|error| error.to_string())
 }
 
 /// Reads tensors and header.
 ///
 /// # Errors
-/// A file that is not there, is not safetensors, holds other types than float32, or lacks the header.
+/// A file that is not there, is not safetensors, holds other types than floats, or lacks the header.
 pub fn read<H: DeserializeOwned>(path: &Path) -> Result<(H, State), CheckpointError> {
     let bytes =
         std::fs::read(path).map_err(|error| CheckpointError::File { action: "read", path: path.to_owned(), error })?;
+    parse(path, &bytes)
+}
+
+/// Tensors and header of a checkpoint that is in memory; `path` is its name in messages.
+///
+/// # Errors
+/// As [`read`], except for those of the file system.
+pub fn parse<H: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<(H, State), CheckpointError> {
     let no_header = |message: String| CheckpointError::NoHeader { path: path.to_owned(), message };
-    let state = tensors(path, &bytes)?;
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| malformed(path, error))?;
+    let state = tensors(path, bytes)?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| malformed(path, error))?;
     let header = metadata
         .metadata()
         .as_ref()
@@ -150,10 +185,9 @@ fn tensors(path: &Path, bytes: &[u8]) -> Result<State, CheckpointError> {
         // PyTorch's counter of batches, an integer that nothing here reads.
         .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
         .map(|(name, view)| {
-            if view.dtype() != Dtype::F32 {
-                return Err(malformed(path, format!("`{name}` is {:?}, not F32", view.dtype())));
-            }
-            let data = view.data().as_chunks::<4>().0.iter().map(|&word| f32::from_le_bytes(word)).collect();
+            let element = format!("{:?}", view.dtype());
+            let no_floats = || malformed(path, format!("`{name}` holds {element}, not floating-point numbers"));
+            let data = decode(&element, view.data()).ok_or_else(no_floats)?;
             Ok((name.to_owned(), Tensor { shape: view.shape().to_vec(), data }))
         })
         .collect()
@@ -261,7 +295,7 @@ mod tests {
         let path = folder.0.join("weights.safetensors");
         let mut state = state();
         state.insert("bn1.running_mean".into(), Tensor { shape: vec![1], data: vec![0.5] });
-        write_network(&path, &"header", &state, 12).unwrap();
+        write_network(&path, &"header", &state, DType::F32, 12).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let mut names = file.names();
@@ -276,10 +310,24 @@ mod tests {
     }
 
     #[test]
+    fn a_network_of_16_bit_floats_is_float32_again_and_what_they_cannot_hold_is_named() {
+        let folder = Folder::new("halves");
+        let path = folder.0.join("weights.safetensors");
+        write_network(&path, &"header", &state(), DType::F16, 12).unwrap();
+        let (_, found) = read::<String>(&path).unwrap();
+        assert_eq!(found["conv1.weight"].data, [0.099_975_586, -0.0, 0.0]);
+        let large = Tensor { shape: vec![2], data: vec![1.0, 1e5] };
+        let error = write_network(&path, &"header", &BTreeMap::from([("w".to_owned(), large)]), DType::F16, 12);
+        assert!(error.unwrap_err().to_string().contains("65504: `w` holds 1e5"));
+        assert_eq!(read::<String>(&path).unwrap().1, found, "the old file is still there");
+    }
+
+    #[test]
     fn a_truncated_file_is_refused_by_name() {
         let folder = Folder::new("truncated");
         let path = folder.0.join("last.safetensors");
-        let bytes = to_bytes(&"header", &state(), &BTreeMap::new()).unwrap();
+        write(&path, &"header", &state()).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
         for length in [0, 7, 100, bytes.len() - 1] {
             std::fs::write(&path, &bytes[..length]).unwrap();
             let message = read::<String>(&path).unwrap_err().to_string();

@@ -10,6 +10,7 @@
 //! runs it on one. [`WeightFile`] reads tensors that others have saved, [`Matching`] says which of them are the network's.
 
 pub mod checkpoint;
+mod elements;
 mod error;
 mod initial;
 mod input;

@@ -14,11 +14,11 @@ use std::io::{BufReader, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use half::{bf16, f16};
 use pytorch_reader::{PickleValue, PytorchReader};
 use safetensors::SafeTensors;
 use thiserror::Error;
 
+use super::elements::decode;
 use crate::graph::Tensor;
 
 /// Largest pickle that is taken from a zip archive, where a few bytes can unpack to many: about twenty times that of
@@ -159,16 +159,11 @@ impl WeightFile {
                 &unpacked
             }
         };
-        let data = match stored.element.as_str() {
-            "F32" => floats(bytes, f32::from_le_bytes),
-            "F64" => floats(bytes, |word| f64::from_le_bytes(word) as f32),
-            "F16" => floats(bytes, |word| f16::from_le_bytes(word).to_f32()),
-            "BF16" => floats(bytes, |word| bf16::from_le_bytes(word).to_f32()),
-            other => {
-                let (path, name) = (self.path.clone(), name.to_owned());
-                return Err(WeightFileError::NotFloats { path, name, element: other.to_owned() });
-            }
-        };
+        let data = decode(&stored.element, bytes).ok_or_else(|| WeightFileError::NotFloats {
+            path: self.path.clone(),
+            name: name.to_owned(),
+            element: stored.element.clone(),
+        })?;
         Ok(Tensor { shape: stored.shape.clone(), data })
     }
 }
@@ -179,11 +174,6 @@ fn malformed(path: &Path, reason: &str) -> WeightFileError {
         short += " ...";
     }
     WeightFileError::Malformed { path: path.to_owned(), reason: short }
-}
-
-/// Numbers of N bytes each.
-fn floats<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    bytes.as_chunks::<N>().0.iter().map(|&word| number(word)).collect()
 }
 
 fn little_endian(tensor: &pytorch_reader::Tensor) -> std::io::Result<Vec<u8>> {

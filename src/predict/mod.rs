@@ -15,6 +15,7 @@ mod pose;
 mod predictor;
 mod queue;
 pub mod sheet;
+pub mod shipped;
 mod trained;
 
 pub use boxes::PersonBox;

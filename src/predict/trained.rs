@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::network::DecodeOptions;
+use super::shipped;
 use crate::data::{DataKind, Size};
 use crate::models::{ModelConfig, NetworkConfig};
 use crate::nn::checkpoint::{self, CheckpointError, State};
@@ -30,15 +31,27 @@ impl TrainedNetwork {
     /// # Errors
     /// As [`checkpoint::read`].
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
-        let (header, state) = checkpoint::read::<Header>(path)?;
+        Ok(Self::new(path, checkpoint::read(path)?))
+    }
+
+    /// The [network that ships with the program](shipped).
+    ///
+    /// # Errors
+    /// None, unless the program was built with a broken file.
+    pub fn shipped() -> Result<Self, CheckpointError> {
+        let name = Path::new(shipped::NAME);
+        Ok(Self::new(name, checkpoint::parse(name, shipped::FILE)?))
+    }
+
+    fn new(path: &Path, (header, state): (Header, State)) -> Self {
         let Config { data, model, train, evaluate } = header.config;
-        Ok(Self {
+        Self {
             model: model.model(data.kind.skeleton()),
             size: train.size,
             decode: evaluate,
             state,
             path: path.to_owned(),
-        })
+        }
     }
 }
 
@@ -64,4 +77,20 @@ struct Data {
 #[derive(Deserialize)]
 struct Train {
     size: Size,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::checkpoint::network_of;
+
+    #[test]
+    fn the_network_that_ships_is_whole_and_what_its_line_says() {
+        let TrainedNetwork { model, size, state, path, .. } = TrainedNetwork::shipped().unwrap();
+        let network = network_of(&path, &model.shapes(size).unwrap(), &state).unwrap();
+        assert_eq!(network.len(), state.len(), "a tensor that is not the network's");
+        assert!(network.values().all(|tensor| tensor.data.iter().all(|number| number.is_finite())));
+        assert_eq!((model.skeleton.name.as_str(), size), ("lsp", Size::new(128, 128)));
+        assert!(shipped::WORTH.contains("128x128") && shipped::WORTH.contains("14 joints"));
+    }
 }

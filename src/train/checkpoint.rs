@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Config;
 use super::progress::Progress;
+use crate::ir::DType;
 use crate::nn::checkpoint::{self, CheckpointError, State};
+use crate::predict::shipped;
 
 /// What a checkpoint says about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,20 +39,33 @@ pub fn save(path: &Path, checkpoint: &Checkpoint) -> Result<(), CheckpointError>
     checkpoint::write(path, &checkpoint.header, &checkpoint.state)
 }
 
-/// Writes the network of `checkpoint` alone, as PyTorch's `load_state_dict` takes it; see [`checkpoint::write_network`].
+/// Writes the network of `checkpoint` alone, its numbers stored as `dtype`, as PyTorch's `load_state_dict` takes it; see
+/// [`checkpoint::write_network`]. The file that the run began with, a path of this machine, is not named in it.
 ///
 /// # Errors
-/// As [`save`].
-pub fn export(path: &Path, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-    checkpoint::write_network(path, &checkpoint.header, &checkpoint.state, checkpoint.header.progress.step)
+/// As [`save`]; [`CheckpointError::TooLarge`].
+pub fn export(path: &Path, checkpoint: &Checkpoint, dtype: DType) -> Result<(), CheckpointError> {
+    let Checkpoint { header, state } = checkpoint;
+    let mut header = header.clone();
+    header.config.model.init = None;
+    checkpoint::write_network(path, &header, state, dtype, header.progress.step)
 }
 
 /// Reads a checkpoint of a run.
 ///
 /// # Errors
-/// A file that is not there, is not safetensors, holds other types than float32, or lacks the header.
+/// A file that is not there, is not safetensors, holds other types than floats, or lacks the header.
 pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
     let (header, state) = checkpoint::read(path)?;
+    Ok(Checkpoint { header, state })
+}
+
+/// The checkpoint of the [network that ships with the program](shipped).
+///
+/// # Errors
+/// None, unless the program was built with a broken file.
+pub fn shipped() -> Result<Checkpoint, CheckpointError> {
+    let (header, state) = checkpoint::parse(Path::new(shipped::NAME), shipped::FILE)?;
     Ok(Checkpoint { header, state })
 }
 
@@ -107,7 +122,9 @@ mod tests {
     fn an_export_is_a_checkpoint_of_the_network_alone() {
         let folder = Folder::new("export");
         let path = folder.0.join("weights.safetensors");
-        export(&path, &checkpoint()).unwrap();
+        let mut begun = checkpoint();
+        begun.header.config.model.init = Some("somewhere/body.pth".into());
+        export(&path, &begun, DType::F32).unwrap();
         let read = load(&path).unwrap();
         assert_eq!((read.state, read.header), (network_only(&checkpoint().state), checkpoint().header));
     }

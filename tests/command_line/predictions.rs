@@ -3,7 +3,7 @@
 use ditn::gpu::{AdapterChoice, Gpu};
 use ditn::predict::{PersonBox, Pose, PredictError, Predictor};
 
-use crate::harness::{Folder, ditn, errors, run, status, succeed, train};
+use crate::harness::{Folder, ditn, errors, refused, run, status, succeed, train};
 
 #[test]
 fn predict_writes_a_pose_for_each_box_and_a_drawn_picture() {
@@ -42,6 +42,24 @@ fn predict_writes_a_pose_for_each_box_and_a_drawn_picture() {
     assert_eq!(drawn.dimensions(), picture.dimensions());
     assert!(drawn != picture, "no skeleton was drawn");
     assert!(folder.join("found/two.png").exists());
+}
+
+#[test]
+fn predict_without_a_checkpoint_uses_the_network_that_ships_and_says_what_it_is() {
+    let folder = Folder::new("shipped");
+    image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([4 * x as u8, y as u8, 90])).save(folder.join("a.png")).unwrap();
+    let output = succeed(&mut ditn(&folder, &["predict", "a.png", "--json"]));
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    assert_eq!(printed["people"][0]["joints"].as_array().map(Vec::len), Some(14));
+    let said = errors(&output);
+    assert!(said.lines().count() == 1 && said.contains("ships with the program") && said.contains("66.2"), "{said}");
+
+    // Exported, it is an ordinary checkpoint; a file that is there is not taken for the one to write.
+    succeed(&mut ditn(&folder, &["export", "b.safetensors"]));
+    let output = succeed(&mut ditn(&folder, &["predict", "--checkpoint", "b.safetensors", "a.png", "--json"]));
+    assert_eq!(printed, serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap());
+    assert_eq!(errors(&output), "");
+    refused(&mut ditn(&folder, &["export", "b.safetensors"]), &["b.safetensors is there already", "ditn export"]);
 }
 
 #[test]
