@@ -56,6 +56,7 @@
 //! | [`data`] | data sets, crop and augmentation, the loader |
 //! | [`metrics`] | scores of poses: PCKh, OKS, PCK |
 //! | [`models`] | the pose networks, a file each |
+//! | [`onnx`] | the pose networks as ONNX files |
 //! | [`predict`] | poses from pictures |
 //! | [`train`] | a training run: configuration, loop, records |
 //! | [`verify`] | comparison with PyTorch and with references: is it right? |
@@ -76,6 +77,7 @@ pub mod ir;
 pub mod metrics;
 pub mod models;
 pub mod nn;
+pub mod onnx;
 pub mod ops;
 pub mod plot;
 pub mod predict;

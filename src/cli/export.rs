@@ -2,26 +2,43 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+use prost::Message;
 use serde::Serialize;
 
 use super::common::{Common, Status, precision_parser, print, print_json};
+use crate::files::write_atomically;
 use crate::ir::DType;
-use crate::nn::Precision;
-use crate::nn::checkpoint::network_only;
+use crate::nn::checkpoint::{State, first_not_finite, network_of, network_only};
+use crate::nn::{NetworkError, Precision};
+use crate::onnx::{self, Options};
+use crate::predict::{TrainedNetwork, shipped};
 use crate::train::checkpoint;
 
 const EXAMPLES: &str = "\
 Examples:
   ditn export runs/ditn_tiny-001/best.safetensors weights.safetensors
+  ditn export runs/ditn_tiny-001/best.safetensors weights.pth
+  ditn export runs/ditn_tiny-001/best.safetensors pose.onnx --with decode
   ditn export runs/ditn_tiny-001/best.safetensors small.safetensors --precision f16
   ditn export shipped.safetensors
 
-In Python:
-  model.load_state_dict(safetensors.torch.load_file(\"weights.safetensors\"))
+The name's ending says the format:
+  .safetensors  model.load_state_dict(safetensors.torch.load_file(\"weights.safetensors\"))
+  .pth          model.load_state_dict(torch.load(\"weights.pth\", weights_only=True))
+  .onnx         onnxruntime.InferenceSession(\"pose.onnx\").run(None, {\"image\": crops})
 
-The names and layouts are PyTorch's, batch normalisation's num_batches_tracked (the steps trained) included, so that
-load_state_dict is content with strict=True. The optimizer's state is left out. `predict` and `eval` take the file too.
-With --precision f16 the file has half the size; each number is then within 0.05 % of what it was (or within 3e-8).
+In the first two, names and layouts are PyTorch's, batch normalisation's num_batches_tracked (the steps trained) included,
+so that load_state_dict is content with strict=True. The optimizer's state is left out. `predict` and `eval` take
+.safetensors too, which also says which network it is, and `import` takes both. With --precision f16 they have half the
+size; each number is then within 0.05 % of what it was (or within 3e-8).
+
+ONNX (set 17 of its operators) is the whole network, with batch normalisation in the convolutions' weights. The input
+`image` [batch, 3, H, W] is any number of pictures, each showing one person's box, normalised; the outputs are `heat_maps`
+[batch, J, H / 4, W / 4], for DITN `bone_maps`, and --with decode `joints` [batch, J, 3]: x, y in pixels of the input and a
+score, by the quarter-pixel rule. The file's doc_string and metadata_props say how to crop and normalise, and name the
+joints. Unlike `predict` it does not average with the mirrored picture.
+
 Without CHECKPOINT the network that ships with the program is exported, such as to begin a training with (model.init).";
 
 /// Arguments of `ditn export`.
@@ -31,12 +48,30 @@ pub struct Arguments {
     /// A checkpoint of `ditn train` or `ditn import` [default: the network that ships with the program]
     #[arg(value_name = "CHECKPOINT")]
     checkpoint: Option<PathBuf>,
-    /// The file to write
-    #[arg(value_name = "OUT.safetensors", required = true)]
+    /// The file to write: .safetensors, .pth or .onnx
+    #[arg(value_name = "OUT", required = true)]
     out: PathBuf,
     /// How numbers are stored: f32, or f16 in half the space
-    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precision_parser())]
+    #[arg(long, default_value = "f32", value_parser = precision_parser())]
     precision: Precision,
+    /// ONNX: what the network does besides heat maps
+    #[arg(long, value_enum, value_name = "PART")]
+    with: Option<Part>,
+}
+
+/// What an ONNX file can hold besides the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// The places of the joints
+    Decode,
+}
+
+/// The formats, by the ending of the file's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Safetensors,
+    Pth,
+    Onnx,
 }
 
 /// What `--json` prints.
@@ -47,38 +82,80 @@ struct Report {
     numbers: usize,
 }
 
-/// Writes the network of a checkpoint as PyTorch knows it.
+/// Writes the network of a checkpoint as other programs know it.
 pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
-    let Arguments { checkpoint, out, precision } = arguments;
-    check_extension(&out)?;
-    let checkpoint = match checkpoint {
-        Some(path) => checkpoint::load(&path)?,
-        None => {
-            let name = out.display();
-            // Whoever names their checkpoint and forgets the other file must not lose it.
-            anyhow::ensure!(!out.exists(), "{name} is there already; to export it: ditn export {name} OUT.safetensors");
-            checkpoint::shipped()?
-        }
+    let Arguments { checkpoint: path, out, precision, with } = arguments;
+    let format = Format::of(&out)?;
+    let is_onnx = format == Format::Onnx;
+    anyhow::ensure!(is_onnx || with.is_none(), "--with is for .onnx; {} holds weights alone", out.display());
+    anyhow::ensure!(!is_onnx || precision == Precision::F32, "--precision f16 is for .safetensors and .pth");
+    // Whoever names their checkpoint and forgets the other file must not lose it, nor its optimizer.
+    let name = out.display();
+    let is_own = |path: &PathBuf| out.canonicalize().is_ok_and(|out| path.canonicalize().is_ok_and(|path| path == out));
+    match &path {
+        None => anyhow::ensure!(!out.exists(), "{name} is there already; to export it: ditn export {name} OUT"),
+        Some(path) => anyhow::ensure!(!is_own(path), "{name} would replace the checkpoint itself"),
+    }
+    let network = match format {
+        Format::Onnx => export_onnx(&out, path.as_deref(), with)?,
+        Format::Safetensors | Format::Pth => export_weights(&out, path.as_deref(), format, precision)?,
     };
-    let dtype = match precision {
-        Precision::F32 => DType::F32,
-        Precision::F16 => DType::F16,
-    };
-    checkpoint::export(&out, &checkpoint, dtype)?;
-    let network = network_only(&checkpoint.state);
     let report = Report { tensors: network.len(), numbers: network.values().map(|tensor| tensor.data.len()).sum() };
     if common.json {
         print_json(&report)?;
     } else {
-        let (Report { tensors, numbers }, out) = (report, out.display());
-        print(&format!("{tensors} tensors of {numbers} numbers, written to {out}\n"))?;
+        let Report { tensors, numbers } = report;
+        print(&format!("{tensors} tensors of {numbers} numbers, written to {}\n", out.display()))?;
     }
     Ok(Status::Done)
 }
 
-/// A file's name must not promise another format than it has.
-fn check_extension(out: &Path) -> anyhow::Result<()> {
-    let is_served = out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
-    anyhow::ensure!(is_served, "{} would be a safetensors file; end its name in .safetensors", out.display());
-    Ok(())
+impl Format {
+    /// The format that a file's name promises.
+    fn of(out: &Path) -> anyhow::Result<Self> {
+        let extension = out.extension().unwrap_or_default().to_ascii_lowercase();
+        Ok(match extension.to_str() {
+            Some("safetensors") => Self::Safetensors,
+            Some("pth" | "pt") => Self::Pth,
+            Some("onnx") => Self::Onnx,
+            _ => anyhow::bail!(
+                "the ending of {} says no format; known are .safetensors, .pth (PyTorch) and .onnx",
+                out.display()
+            ),
+        })
+    }
+}
+
+/// Returns the tensors that it has written.
+fn export_weights(out: &Path, path: Option<&Path>, format: Format, precision: Precision) -> anyhow::Result<State> {
+    let checkpoint = path.map_or_else(checkpoint::shipped, checkpoint::load)?;
+    let network = network_only(&checkpoint.state);
+    check_finite(path, &network)?;
+    let dtype = match precision {
+        Precision::F32 => DType::F32,
+        Precision::F16 => DType::F16,
+    };
+    match format {
+        Format::Pth => checkpoint::export_pth(out, &checkpoint, dtype)?,
+        _ => checkpoint::export(out, &checkpoint, dtype)?,
+    }
+    Ok(network)
+}
+
+/// Returns the tensors that went into it.
+fn export_onnx(out: &Path, path: Option<&Path>, with: Option<Part>) -> anyhow::Result<State> {
+    let trained = path.map_or_else(TrainedNetwork::shipped, TrainedNetwork::load)?;
+    let shapes = trained.model.shapes(trained.size).map_err(NetworkError::from)?;
+    let network = network_of(&trained.path, &shapes, &trained.state)?;
+    check_finite(path, &network)?;
+    let options = Options { decode: with == Some(Part::Decode) };
+    let model = onnx::export(&trained.model, trained.size, &network, options)?;
+    write_atomically(out, &model.encode_to_vec()).with_context(|| format!("cannot write {}", out.display()))?;
+    Ok(network)
+}
+
+fn check_finite(path: Option<&Path>, network: &State) -> anyhow::Result<()> {
+    let Some(tensor) = first_not_finite(network) else { return Ok(()) };
+    let path = path.unwrap_or(Path::new(shipped::NAME)).display();
+    anyhow::bail!("`{tensor}` of {path} holds numbers that are not finite: the network is of no use")
 }

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
+use safetensors::{SafeTensorError, SafeTensors, tensor::TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::elements::{decode, encode};
 use super::matching::{OPTIMIZER, Shapes};
+use super::stored::{self, Stored, TooLarge, decode};
 use crate::files::write_atomically;
 use crate::graph::Tensor;
 use crate::ir::DType;
@@ -88,12 +88,12 @@ fn list(lines: &[String]) -> String {
 /// # Errors
 /// [`CheckpointError::File`]; the old file is then still in place.
 pub fn write(path: &Path, header: &impl Serialize, state: &State) -> Result<(), CheckpointError> {
-    write_with(path, header, state, DType::F32, &BTreeMap::new())
+    let tensors = tensors_for(path, state, DType::F32)?;
+    write_stored(path, header, &tensors)
 }
 
 /// Writes the network of a state alone, its numbers stored as `dtype`, with all that PyTorch's `load_state_dict` asks for:
-/// batch normalisation counts the batches that it has seen in `num_batches_tracked`, a 64-bit integer, for which `batches`
-/// stands.
+/// `batches` stands for the batches that batch normalisation has seen.
 ///
 /// # Errors
 /// As [`write()`]; [`CheckpointError::TooLarge`].
@@ -104,47 +104,44 @@ pub fn write_network(
     dtype: DType,
     batches: u64,
 ) -> Result<(), CheckpointError> {
-    let network = network_only(state);
-    let counter = |name: &String| Some(format!("{}num_batches_tracked", name.strip_suffix("running_mean")?));
-    let counters = network.keys().filter_map(counter).map(|name| (name, batches.to_le_bytes())).collect();
-    write_with(path, header, &network, dtype, &counters)
+    write_stored(path, header, &network_for(path, state, dtype, batches)?)
 }
 
-/// Writes tensors as `dtype`, and `counters`, the little-endian bytes of 64-bit integers.
-fn write_with(
+/// The tensors of a network's file that `path` is to be.
+pub(super) fn network_for(
     path: &Path,
-    header: &impl Serialize,
     state: &State,
     dtype: DType,
-    counters: &BTreeMap<String, [u8; 8]>,
-) -> Result<(), CheckpointError> {
+    batches: u64,
+) -> Result<Vec<Stored>, CheckpointError> {
+    let network = network_only(state);
+    let mut tensors = tensors_for(path, &network, dtype)?;
+    tensors.extend(stored::counters(&network, batches));
+    Ok(tensors)
+}
+
+fn tensors_for(path: &Path, state: &State, dtype: DType) -> Result<Vec<Stored>, CheckpointError> {
+    stored::tensors(state, dtype).map_err(|TooLarge { name, number }| CheckpointError::TooLarge {
+        path: path.to_owned(),
+        name,
+        number,
+    })
+}
+
+fn write_stored(path: &Path, header: &impl Serialize, tensors: &[Stored]) -> Result<(), CheckpointError> {
     let failed = |error| CheckpointError::File { action: "write", path: path.to_owned(), error };
-    let bytes = |(name, tensor): (&String, &Tensor)| {
-        let too_large = |number| CheckpointError::TooLarge { path: path.to_owned(), name: name.clone(), number };
-        encode(dtype, tensor).map_err(too_large)
-    };
-    let data = state.iter().map(bytes).collect::<Result<Vec<_>, _>>()?;
-    let dtype = match dtype {
-        DType::F32 => Dtype::F32,
-        DType::F16 => Dtype::F16,
-    };
-    let floats = state
-        .iter()
-        .zip(&data)
-        .map(|((name, tensor), bytes)| Ok((name, TensorView::new(dtype, tensor.shape.clone(), bytes)?)));
-    let counters = counters.iter().map(|(name, bytes)| Ok((name, TensorView::new(Dtype::I64, Vec::new(), bytes)?)));
-    let bytes = to_bytes(header, floats.chain(counters)).map_err(|message| failed(std::io::Error::other(message)))?;
+    let bytes = to_bytes(header, tensors).map_err(|message| failed(std::io::Error::other(message)))?;
     write_atomically(path, &bytes).map_err(failed)
 }
 
-fn to_bytes<'a>(
-    header: &impl Serialize,
-    views: impl Iterator<Item = Result<(&'a String, TensorView<'a>), SafeTensorError>>,
-) -> Result<Vec<u8>, String> {
+fn to_bytes(header: &impl Serialize, tensors: &[Stored]) -> Result<Vec<u8>, String> {
     let header = serde_json::to_string(header).map_err(|error| error.to_string())?;
+    let views = tensors
+        .iter()
+        .map(|tensor| Ok((&tensor.name, TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes)?)));
+    let views = views.collect::<Result<Vec<_>, SafeTensorError>>().map_err(|error| error.to_string())?;
     // PyTorch's own tools ask for the format.
     let metadata = [(METADATA_KEY, header), ("format", "pt".to_owned())].map(|(key, value)| (key.to_owned(), value));
-    let views = views.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
     safetensors::serialize(views, Some(HashMap::from(metadata))).map_err(|error| error.to_string())
 }
 
@@ -247,6 +244,8 @@ pub fn first_not_finite(state: &State) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use safetensors::Dtype;
+
     use super::*;
 
     fn state() -> State {

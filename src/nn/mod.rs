@@ -10,7 +10,6 @@
 //! runs it on one. [`WeightFile`] reads tensors that others have saved, [`Matching`] says which of them are the network's.
 
 pub mod checkpoint;
-mod elements;
 mod error;
 mod initial;
 mod input;
@@ -18,6 +17,8 @@ pub mod layers;
 mod matching;
 mod network;
 mod optimizer;
+pub mod pth;
+mod stored;
 mod trainer;
 mod training;
 mod weight_file;

@@ -18,7 +18,7 @@ use pytorch_reader::{PickleValue, PytorchReader};
 use safetensors::SafeTensors;
 use thiserror::Error;
 
-use super::elements::decode;
+use super::stored::decode;
 use crate::graph::Tensor;
 
 /// Largest pickle that is taken from a zip archive, where a few bytes can unpack to many: about twenty times that of

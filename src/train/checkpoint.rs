@@ -11,6 +11,7 @@ use super::config::Config;
 use super::progress::Progress;
 use crate::ir::DType;
 use crate::nn::checkpoint::{self, CheckpointError, State};
+use crate::nn::pth;
 use crate::predict::shipped;
 
 /// What a checkpoint says about itself.
@@ -49,6 +50,14 @@ pub fn export(path: &Path, checkpoint: &Checkpoint, dtype: DType) -> Result<(), 
     let mut header = header.clone();
     header.config.model.init = None;
     checkpoint::write_network(path, &header, state, dtype, header.progress.step)
+}
+
+/// Writes the network of `checkpoint` alone as PyTorch's `torch.load` takes it; see [`pth::write_network`].
+///
+/// # Errors
+/// As [`export`].
+pub fn export_pth(path: &Path, checkpoint: &Checkpoint, dtype: DType) -> Result<(), CheckpointError> {
+    pth::write_network(path, &checkpoint.state, dtype, checkpoint.header.progress.step)
 }
 
 /// Reads a checkpoint of a run.

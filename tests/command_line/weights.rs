@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use ditn::train::checkpoint;
+
 use crate::harness::{Folder, bits, ditn, errors, printed_json, refused, succeed, train};
 
 /// A file that `tools/make_weights.py` made.
@@ -65,6 +67,64 @@ fn an_exported_network_comes_back_to_the_bit_and_predicts_and_scores() {
         printed_json(&succeed(&mut ditn(&folder, &arguments)).stdout)["metric"].clone()
     };
     assert_eq!(score("weights.safetensors"), score("run/last.safetensors"));
+}
+
+#[test]
+fn the_name_of_an_export_says_its_format_and_no_other_is_written() {
+    let folder = Folder::new("formats");
+    succeed(&mut train(&folder, &["--out", "run", "--set", "train.epochs=1"]));
+    let checkpoint = "run/last.safetensors";
+    for (name, start) in [("a.safetensors", None), ("b.pth", Some(&b"PK"[..])), ("c.ONNX", Some(&b"\x08\x08"[..]))] {
+        succeed(&mut ditn(&folder, &["export", checkpoint, name]));
+        let bytes = std::fs::read(folder.join(name)).unwrap();
+        assert!(start.map_or(bytes[8] == b'{', |start| bytes.starts_with(start)), "{name}");
+    }
+    // What PyTorch takes, `import` takes too.
+    let import = ["import", "b.pth", "--model", "ditn-w32", "again.safetensors", "--set", "model.width=4"];
+    let rest = ["--set", "model.stem=4", "--set", "model.blocks=1", "--set", "model.modules=[1,1,1]"];
+    succeed(ditn(&folder, &import).args(rest).args(["--set", "train.size=[64,64]"]));
+    assert!(bits(&folder.join("a.safetensors")) == bits(&folder.join("again.safetensors")));
+
+    // 16-bit floats are float32 again when they are read.
+    succeed(&mut ditn(&folder, &["export", checkpoint, "half.safetensors", "--precision", "f16"]));
+    let (whole, half) = (bits(&folder.join("a.safetensors")), bits(&folder.join("half.safetensors")));
+    let is_near = |(a, b): (&u32, &u32)| {
+        let (a, b) = (f32::from_bits(*a), f32::from_bits(*b));
+        (a - b).abs() <= 5e-4 * a.abs() + 1e-7
+    };
+    assert!(whole != half && whole.iter().all(|(name, whole)| whole.iter().zip(&half[name]).all(is_near)));
+    let size = |name: &str| std::fs::metadata(folder.join(name)).unwrap().len();
+    assert!(size("half.safetensors") < size("a.safetensors") * 3 / 4);
+
+    for name in ["weights.bin", "weights", "model.onnx.gz", "weights.h5"] {
+        let known = [name, ".safetensors", ".pth", ".onnx"];
+        refused(&mut ditn(&folder, &["export", checkpoint, name]), &known);
+        assert!(!folder.join(name).exists());
+    }
+    refused(&mut ditn(&folder, &["export", checkpoint, "a.pth", "--with", "decode"]), &["--with", ".onnx"]);
+    refused(&mut ditn(&folder, &["export", checkpoint, "a.onnx", "--precision", "f16"]), &["--precision f16"]);
+    let before = bits(&folder.join(checkpoint));
+    refused(&mut ditn(&folder, &["export", checkpoint, "run/../run/last.safetensors"]), &["the checkpoint itself"]);
+    assert!(before == bits(&folder.join(checkpoint)));
+}
+
+#[test]
+fn weights_that_are_not_finite_or_not_whole_are_not_exported() {
+    let folder = Folder::new("not-exported");
+    succeed(&mut train(&folder, &["--out", "run", "--set", "train.epochs=1"]));
+    let mut checkpoint = checkpoint::load(&folder.join("run/last.safetensors")).unwrap();
+    checkpoint.state.get_mut("conv1.weight").unwrap().data[3] = f32::NAN;
+    checkpoint::save(&folder.join("nan.safetensors"), &checkpoint).unwrap();
+    checkpoint.state.remove("conv1.weight");
+    checkpoint::save(&folder.join("half.safetensors"), &checkpoint).unwrap();
+    for name in ["out.safetensors", "out.pth", "out.onnx"] {
+        refused(
+            &mut ditn(&folder, &["export", "nan.safetensors", name]),
+            &["nan.safetensors", "conv1.weight", "not finite"],
+        );
+        assert!(!folder.join(name).exists());
+    }
+    refused(&mut ditn(&folder, &["export", "half.safetensors", "out.onnx"]), &["half.safetensors", "conv1.weight"]);
 }
 
 #[test]

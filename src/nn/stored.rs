@@ -1,9 +1,52 @@
-//! Elements of tensors as files store them: little-endian, by the names that safetensors gives their types.
+//! Tensors as files store them, whatever the format: little-endian elements of one of safetensors' types.
 
 use half::{bf16, f16, slice::HalfFloatSliceExt};
+use safetensors::Dtype;
 
+use super::checkpoint::State;
 use crate::graph::Tensor;
 use crate::ir::DType;
+
+/// A tensor of a file that is to be written.
+pub(super) struct Stored {
+    pub name: String,
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+/// A number of a tensor that the type of the file's elements cannot hold.
+#[derive(Debug, PartialEq)]
+pub(super) struct TooLarge {
+    pub name: String,
+    pub number: f32,
+}
+
+/// The tensors of a state, rounded to `dtype`.
+pub(super) fn tensors(state: &State, dtype: DType) -> Result<Vec<Stored>, TooLarge> {
+    let stored = |(name, tensor): (&String, &Tensor)| {
+        let bytes = encode(dtype, tensor).map_err(|number| TooLarge { name: name.clone(), number })?;
+        let dtype = match dtype {
+            DType::F32 => Dtype::F32,
+            DType::F16 => Dtype::F16,
+        };
+        Ok(Stored { name: name.clone(), dtype, shape: tensor.shape.clone(), bytes })
+    };
+    state.iter().map(stored).collect()
+}
+
+/// What PyTorch's `load_state_dict` asks for besides the tensors of a network: batch normalisation counts the batches that
+/// it has seen in `num_batches_tracked`, a 64-bit integer, for which `batches` stands.
+pub(super) fn counters(network: &State, batches: u64) -> Vec<Stored> {
+    let counted = network.keys().filter_map(|name| name.strip_suffix("running_mean"));
+    let stored = |layer: &str| Stored {
+        name: format!("{layer}num_batches_tracked"),
+        dtype: Dtype::I64,
+        shape: Vec::new(),
+        bytes: batches.to_le_bytes().to_vec(),
+    };
+    counted.map(stored).collect()
+}
 
 /// Elements as float32, whatever kind of float they are; `None` for a type that is no float.
 pub(super) fn decode(element: &str, bytes: &[u8]) -> Option<Vec<f32>> {
@@ -22,7 +65,7 @@ fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec
 }
 
 /// The elements of a tensor, rounded to `dtype`; where a finite one is too large for it, that one.
-pub(super) fn encode(dtype: DType, tensor: &Tensor) -> Result<Vec<u8>, f32> {
+fn encode(dtype: DType, tensor: &Tensor) -> Result<Vec<u8>, f32> {
     match dtype {
         DType::F32 => Ok(tensor.data.iter().flat_map(|number| number.to_le_bytes()).collect()),
         DType::F16 => {

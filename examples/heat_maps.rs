@@ -1,0 +1,75 @@
+//! A trained network in a graph of one's own: the crops of people, the heat maps and the joints that a checkpoint gives for
+//! them, in one safetensors file for other programs.
+//! `cargo run --release --example heat_maps -- CHECKPOINT OUT.safetensors PICTURE...`, a person a picture.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use ditn::data::Batch;
+use ditn::data::augmentation::Placement;
+use ditn::gpu::{AdapterChoice, Gpu};
+use ditn::graph::{Choices, Session, Store};
+use ditn::nn::{Mode, Network};
+use ditn::ops::decode::Decode;
+use ditn::predict::{PersonBox, TrainedNetwork, network::upload};
+use safetensors::{Dtype, tensor::TensorView};
+
+/// Writes `image` `[N, 3, H, W]`, the normalised crops; `heat_maps` `[N, J, H / 4, W / 4]` and, of networks that predict
+/// bones, `bone_maps`; and `joints` `[N, J, 3]`: x and y in pixels of the crop and the largest value of the heat map.
+/// Without the mean with the mirrored crop that `ditn predict` takes.
+pub fn run(trained: &TrainedNetwork, out: &Path, pictures: &[PathBuf]) -> Result<(), Box<dyn Error>> {
+    // 1. The people: each picture is the box of one.
+    let skeleton = &trained.model.skeleton;
+    let mut batch = Batch::default();
+    for path in pictures {
+        let picture = image::open(path)?.to_rgb8();
+        let person = PersonBox::whole(&picture).person(path.display().to_string(), picture, skeleton);
+        let placement = Placement::upright(&person, trained.size);
+        batch.push(0, person, &placement, skeleton, trained.size)?;
+    }
+
+    // 2. The network, from pixels to joints. What is kept can be read after a run.
+    let mut net = Network::new(Mode::Inference);
+    let (inputs, image) = net.pictures(batch.len(), trained.size.extents())?;
+    let maps = trained.model.build(&mut net, image)?;
+    let joints = net.graph.apply_one(Decode::Quarter, &[maps.joints])?;
+    let mut kept = vec![("image", image), ("heat_maps", maps.joints), ("joints", joints)];
+    kept.extend(maps.bones.map(|bones| ("bone_maps", bones)));
+    let outputs: Vec<_> = kept.iter().map(|&(_, value)| value).collect();
+
+    // 3. A run with the weights of the checkpoint.
+    let gpu = Gpu::open(&AdapterChoice::default())?;
+    let mut store = Store::new(&gpu);
+    let plan = net.plan(&outputs, gpu.capabilities(), &Choices::of(&gpu)?)?;
+    let mut session = Session::new(&gpu, plan, &mut store)?;
+    store.load(&trained.state)?;
+    upload(&mut session, &inputs, &batch)?;
+    session.run()?;
+
+    // 4. What came out.
+    let mut tensors = Vec::new();
+    for (name, value) in kept {
+        let mut numbers = session.read(value)?;
+        if name == "joints" {
+            // From pixels of the heat maps to those of the crop.
+            numbers.chunks_exact_mut(3).flat_map(|joint| &mut joint[..2]).for_each(|place| *place *= 4.0);
+        }
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        tensors.push((name, session.plan().graph.shape(value).extents().to_vec(), bytes));
+    }
+    let views =
+        tensors.iter().map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+    let views = views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
+    Ok(std::fs::write(out, safetensors::serialize(views, None)?)?)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [checkpoint, out, pictures @ ..] = &arguments[..] else {
+        return Err("arguments: CHECKPOINT OUT.safetensors PICTURE...".into());
+    };
+    if pictures.is_empty() {
+        return Err("name at least one picture".into());
+    }
+    run(&TrainedNetwork::load(checkpoint)?, out, pictures)
+}

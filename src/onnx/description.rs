@@ -1,0 +1,65 @@
+//! What a model says about itself, for people and for programs.
+
+use serde::Serialize;
+
+use super::proto::Entry;
+use super::{BONE_MAPS, HEAT_MAPS, IMAGE, JOINTS, Options};
+use crate::data::crop::MARGIN;
+use crate::data::{STRIDE, Size};
+use crate::models::{Head, ModelConfig};
+use crate::ops::crop::{DEVIATION, MEAN};
+
+/// How joints are read from heat maps.
+const RULE: &str = "x and y in pixels of the input and a score, the largest value of the joint's heat map: the place of \
+                    that value (the first of equal ones, row by row), a quarter of a pixel of the map further on each axis \
+                    towards the larger of the two neighbours where 1 < x < width - 1 and 1 < y < height - 1 in the map, \
+                    times the stride; x = y = 0 where the map is nowhere above 0";
+
+/// A text for people.
+pub(super) fn text(model: &ModelConfig, size: Size, options: Options) -> String {
+    let Size { height, width } = size;
+    let (maps, joints) = (size.heat_map(), model.skeleton.joints.len());
+    let mut text = format!(
+        "The joints of one person in each picture.\n\
+         Input `{IMAGE}` [batch, 3, {height}, {width}]: red, green and blue, each (value / 255 - mean) / std. The picture shows \
+         the person's box, which was enlarged around its centre to the aspect ratio {width}:{height} and then {MARGIN} \
+         times, scaled to {width}x{height} with bilinear interpolation, black outside of the photograph: \
+         x in the photograph = centre + (x - {width} / 2) * width of the enlarged box / {width}, and y likewise.\n\
+         Output `{HEAT_MAPS}` [batch, {joints}, {}, {}]: a map a joint, near 1 where it is; a pixel of a map is {STRIDE} of \
+         the input.\n",
+        maps.height, maps.width
+    );
+    if matches!(model.head, Head::Ditn(_)) {
+        let bones = model.skeleton.bones.len();
+        text += &format!(
+            "Output `{BONE_MAPS}` [batch, {bones}, {}, {}]: a map a bone, near 1 along it.\n",
+            maps.height, maps.width
+        );
+    }
+    if options.decode {
+        text += &format!("Output `{JOINTS}` [batch, {joints}, 3]: {RULE}.\n");
+    }
+    text + "Published scores average the heat maps with those of the mirrored picture, mirrored back (joints exchanged by \
+            flip_pairs) and shifted by one pixel to the right. Names, numbers and the rule of decoding are in the metadata."
+}
+
+/// Entries for programs, each JSON.
+pub(super) fn metadata(model: &ModelConfig, size: Size) -> Vec<Entry> {
+    fn entry(key: &str, value: impl Serialize) -> Entry {
+        // Numbers, texts and lists of them are always JSON.
+        Entry { key: key.to_owned(), value: serde_json::to_string(&value).unwrap_or_default() }
+    }
+    let skeleton = &model.skeleton;
+    vec![
+        entry("size", size.extents()),
+        entry("mean", MEAN),
+        entry("std", DEVIATION),
+        entry("margin", MARGIN),
+        entry("stride", STRIDE),
+        entry("skeleton", &skeleton.name),
+        entry("joints", &skeleton.joints),
+        entry("bones", &skeleton.bones),
+        entry("flip_pairs", &skeleton.flip_pairs),
+        entry("decode", RULE),
+    ]
+}
