@@ -17,10 +17,10 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    /// Adds an operator. Its result is called `wanted`, or the same with a number where there is one of that name; returns
-    /// the name.
+    /// Adds an operator. Its result is called `wanted` (after the operator, where that is empty), or the same with a number
+    /// where there is one of that name; returns the name.
     pub fn node(&mut self, operator: &str, wanted: &str, inputs: &[&str], attributes: &[Attribute]) -> String {
-        let name = self.unique(wanted);
+        let name = self.unique(if wanted.is_empty() { operator } else { wanted });
         self.push(operator, inputs, vec![name.clone()], attributes);
         name
     }

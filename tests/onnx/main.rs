@@ -106,7 +106,9 @@ fn check_form(model: &Model, state: &State) {
         assert_ne!(node.op_type, "BatchNormalization", "{}", node.name);
         let unknown = node.input.iter().find(|name| !name.is_empty() && !known.contains(name.as_str()));
         assert_eq!(unknown, None, "{}", node.name);
-        node.output.iter().for_each(|name| assert!(known.insert(name), "{name} twice"));
+        for name in &node.output {
+            assert!(!name.is_empty() && known.insert(name), "'{name}' is empty or there twice");
+        }
     }
     for value in graph.input.iter().chain(&graph.output) {
         assert!(known.contains(value.name.as_str()), "{}", value.name);
