@@ -5,8 +5,8 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use ditn::data::Batch;
 use ditn::data::augmentation::Placement;
+use ditn::data::{Batch, STRIDE};
 use ditn::gpu::{AdapterChoice, Gpu};
 use ditn::graph::{Choices, Session, Store};
 use ditn::nn::{Mode, Network};
@@ -52,7 +52,7 @@ pub fn run(trained: &TrainedNetwork, out: &Path, pictures: &[PathBuf]) -> Result
         let mut numbers = session.read(value)?;
         if name == "joints" {
             // From pixels of the heat maps to those of the crop.
-            numbers.chunks_exact_mut(3).flat_map(|joint| &mut joint[..2]).for_each(|place| *place *= 4.0);
+            numbers.chunks_exact_mut(3).flat_map(|joint| &mut joint[..2]).for_each(|place| *place *= STRIDE as f32);
         }
         let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
         tensors.push((name, session.plan().graph.shape(value).extents().to_vec(), bytes));

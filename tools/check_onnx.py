@@ -62,7 +62,7 @@ def compare(expected, found, tolerance):
         elif name == "joints":
             off = np.abs(value - wanted)[..., :2].max(-1)
             moved = int((off > 1e-3).sum())
-            print(f"    {name}: {off.size - moved} of {off.size} in the same place, the others up to {off.max():.1f} pixels off")
+            print(f"    {name}: {off.size - moved} of {off.size} in the same place, the farthest {off.max():.2f} pixels away")
             good &= moved <= 0.01 * off.size
         else:
             share = np.abs(value - wanted).max() / (wanted.max() - wanted.min())
