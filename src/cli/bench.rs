@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 use super::common::{Common, Status, parse_size, precision_parser, print, print_json};
 use crate::bench::{Comparison, KernelTime, Report, Settings, compare, roofline, run as measure};
 use crate::data::Size;
+use crate::files::write_atomically;
 use crate::models::NAMES;
 use crate::train::step::Precision;
 
@@ -121,7 +122,8 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
     }
     bar.finish_and_clear();
     if let Some(path) = &arguments.roofline {
-        std::fs::write(path, roofline(&report)).with_context(|| format!("cannot write '{}'", path.display()))?;
+        let written = write_atomically(path, roofline(&report).as_bytes());
+        written.with_context(|| format!("cannot write '{}'", path.display()))?;
     }
     if let Some(baseline) = &baseline {
         return check(baseline, &report, common);

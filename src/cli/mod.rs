@@ -90,6 +90,7 @@ enum Command {
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
+    crate::gpu::quiet_drivers();
     let cli = Cli::parse();
     start_logging(cli.common.verbose);
     let common = &cli.common;

@@ -12,9 +12,11 @@ mod device;
 mod error;
 mod open;
 mod pipeline;
+mod quiet;
 
 pub use adapter::{AdapterChoice, AdapterReport, list_adapters, missing_driver_advice};
 pub use buffer::{Buffer, Readback, View};
 pub use commands::Commands;
 pub use device::Gpu;
 pub use error::GpuError;
+pub use quiet::quiet_drivers;

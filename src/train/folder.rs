@@ -3,6 +3,8 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use crate::files::remove_unfinished;
+
 /// An output folder, held by this process until dropped.
 #[derive(Debug)]
 pub struct RunFolder {
@@ -100,7 +102,11 @@ impl RunFolder {
         let not_writable = |error| FolderError::NotWritable { path: path.clone(), error };
         let lock = File::create(path.join(".lock")).map_err(not_writable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => {
+                // A process that was killed while it wrote a checkpoint leaves a file of that size.
+                remove_unfinished(&path);
+                Ok(Self { path, _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(FolderError::Busy { path }),
             Err(TryLockError::Error(error)) => Err(FolderError::NotWritable { path, error }),
         }

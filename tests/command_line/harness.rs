@@ -34,8 +34,8 @@ impl Drop for Folder {
 pub fn ditn(folder: &Folder, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ditn"));
     command.args(arguments).current_dir(&folder.0).env_remove("DITN_DATA");
-    // Mesa's EGL writes an error of its own where this is unset.
-    command.env("XDG_RUNTIME_DIR", &folder.0);
+    // As on a server: nothing is to be said about it.
+    command.env_remove("XDG_RUNTIME_DIR");
     command
 }
 
@@ -160,6 +160,6 @@ pub fn ditn_on_a_full_disk(folder: &Folder, kibibytes: usize, arguments: &[&str]
     // An ignored signal stays ignored in the program: it then sees the write fail.
     command.args(["-c", &format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", 2 * kibibytes)]);
     command.arg(whole.get_program()).args(arguments).current_dir(folder.join(""));
-    command.env_remove("DITN_DATA").env("XDG_RUNTIME_DIR", folder.join(""));
+    command.env_remove("DITN_DATA").env_remove("XDG_RUNTIME_DIR");
     command
 }
