@@ -20,6 +20,8 @@ pub struct Progress {
     terminal: bool,
     batch: usize,
     total_steps: u64,
+    /// Steps done.
+    step: u64,
     loss: Option<f32>,
     /// Steps done and the time at the last plain line.
     last_line: (u64, Instant),
@@ -34,6 +36,7 @@ impl Progress {
             terminal,
             batch: 0,
             total_steps: 0,
+            step: 0,
             loss: None,
             last_line: (0, Instant::now()),
         }
@@ -51,14 +54,15 @@ impl Progress {
     fn plain_line(&mut self, step: u64) {
         let (last_step, last_time) = self.last_line;
         let seconds = last_time.elapsed().as_secs_f64();
-        let steps_per_second = (step - last_step) as f64 / seconds;
-        let left = Duration::from_secs_f64((self.total_steps - step) as f64 / steps_per_second.max(1e-9));
+        let steps_per_second = step.saturating_sub(last_step) as f64 / seconds;
+        // Of a rate near zero no time follows that could be said.
+        let left = self.total_steps.saturating_sub(step) as f64 / steps_per_second;
+        let left = Duration::try_from_secs_f64(left).map_or("?".into(), |left| HumanDuration(left).to_string());
         self.say(&format!(
-            "step {step}/{}  loss {:.5}  {:.1} pictures/s  {} left",
+            "step {step}/{}  loss {:.5}  {:.1} pictures/s  {left} left",
             self.total_steps,
             self.loss.unwrap_or(f32::NAN),
             steps_per_second * self.batch as f64,
-            HumanDuration(left),
         ));
         self.last_line = (step, Instant::now());
     }
@@ -90,11 +94,12 @@ impl Watcher for Progress {
             evaluation.len(),
             opening.folder.path().display(),
         ));
-        if opening.first_step > 0 {
+        if (1..opening.total_steps).contains(&opening.first_step) {
             self.say(&format!("Resuming after step {} of {}", opening.first_step, opening.total_steps));
         }
         self.batch = opening.batch;
         self.total_steps = opening.total_steps;
+        self.step = opening.first_step;
         self.last_line = (opening.first_step, Instant::now());
         if !self.terminal {
             return;
@@ -116,6 +121,7 @@ impl Watcher for Progress {
     fn step(&mut self, step: u64, loss: f32) {
         let mean = self.loss.map_or(loss, |mean| mean + NEWEST_LOSS * (loss - mean));
         self.loss = Some(mean);
+        self.step = step;
         self.bar.set_position(step);
         self.bar.set_message(format!("loss {mean:.5}"));
         if !self.terminal && self.last_line.1.elapsed() >= PLAIN_INTERVAL {
@@ -131,11 +137,15 @@ impl Watcher for Progress {
         let metric = line.metric.as_ref().map_or(String::new(), |m| format!("  {} {:.1}", m.name, m.value));
         let skipped = line.loss_scale.map(|it| it.skipped_steps).filter(|&steps| steps > 0);
         let scale = skipped.map_or(String::new(), |steps| format!("  {steps} steps skipped by the loss scale"));
+        let broken = match line.skipped {
+            0 => String::new(),
+            people => format!("  {people} people could not be used (-v names them)"),
+        };
         self.say(&format!(
-            "epoch {:>3}  {:>7} pictures  {:>6.0} s  loss {:.5}  {:.1} pictures/s{metric}{scale}",
+            "epoch {:>3}  {:>7} pictures  {:>6.0} s  loss {:.5}  {:.1} pictures/s{metric}{scale}{broken}",
             line.epoch, line.pictures, line.seconds, line.loss, line.pictures_per_second
         ));
-        self.last_line = (line.step, Instant::now());
+        self.last_line = (self.step, Instant::now());
     }
 
     fn note(&mut self, text: &str) {

@@ -10,6 +10,7 @@ use crate::train::folder::RunFolder;
 use crate::train::init::InitialWeights;
 use crate::train::log::Summary;
 use crate::train::people::People;
+use crate::train::resume::Changes;
 use crate::train::{self, Outcome, config};
 
 const EXAMPLES: &str = "\
@@ -25,7 +26,12 @@ sheets/ and sheet.png (predicted beside true skeletons), events.out.tfevents.* (
 while the run goes on), and once it is done summary.json and results.json, the joints that the last network found, as
 `ditn score` and the data set's public tools read them.
 Ctrl-C saves and stops with exit status 130; --resume continues from there, with the same results to the bit. A second
-Ctrl-C stops at once.";
+Ctrl-C stops at once. A run goes on with another batch, other epochs, rates, precision or pictures an epoch (--set); with
+another network or other kind of people it is refused.
+
+For a few hundred pictures, start from trained weights and leave the backbone as it is:
+  ditn train my.toml --set model.init=WEIGHTS --set train.freeze=backbone
+A picture that cannot be read ends a run, which names it and can be resumed. --set data.broken=skip goes on without it.";
 
 /// Arguments of `ditn train`.
 #[derive(Debug, clap::Args)]
@@ -63,6 +69,10 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         config.data.root = Some(root);
     }
     config.validate()?;
+    if let Some((folder, checkpoint)) = &resumed {
+        // What cannot go on is said before people are looked for that the run never had.
+        Changes::between(&checkpoint.header.config, &config, folder)?;
+    }
     let people = People::open(&config)?;
     if resumed.is_none() {
         // What is wrong with the file of initial weights is said before a folder is made.

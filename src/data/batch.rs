@@ -5,6 +5,16 @@ use super::crop::{Affine, input_to_heat_map};
 use super::{DataError, Joint, Person, Size, Skeleton};
 use crate::ops::crop::lattice;
 use image::{Rgb, RgbImage};
+use serde::{Deserialize, Serialize};
+
+/// How far a loader has come in a data set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Passes over the set that are over.
+    pub pass: u64,
+    /// People of the pass that is under way, in its order, that have had their turn.
+    pub people: usize,
+}
 
 /// One person of a [`Batch`]: what decoding and scoring need.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,10 +39,11 @@ pub struct BatchPerson {
 /// [`people`](Self::people) is then shorter than [`pictures`](Self::pictures).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// The epoch.
-    pub pass: u64,
-    /// The number of the batch in the epoch, from 0.
-    pub step: usize,
+    /// Where in the data set it begins.
+    pub place: Place,
+    /// People whose turn it was but who cannot be used, with the reason, and for whom [others stand
+    /// in](super::loader::Broken::Skip).
+    pub skipped: Vec<String>,
     /// The people without the padding: at most N.
     pub people: Vec<BatchPerson>,
     /// The pixels of all pictures row by row, one 0xAABBGGRR word a pixel, one picture after the other. A picture may
@@ -59,11 +70,16 @@ impl Batch {
         self.pictures.is_empty()
     }
 
+    /// Where the next batch of the data set begins.
+    pub fn end(&self) -> Place {
+        Place { people: self.place.people + self.len(), ..self.place }
+    }
+
     /// Appends a person of the data set, cropped as placed.
     ///
     /// # Errors
-    /// Where the placement is degenerate (a box without extent, a value that is not finite) or the batch grows past
-    /// 2^32 pixels.
+    /// Where the placement is degenerate (a box without extent, a value that is not finite), a labelled joint is not
+    /// finite, or the batch grows past 2^32 pixels. The batch is then as before.
     pub fn push(
         &mut self,
         index: usize,
@@ -82,22 +98,27 @@ impl Batch {
                 )));
             }
         };
-        let window = Window::read_by(&to_picture, input, &person.picture);
         let offset = u32::try_from(self.pixels.len())
             .map_err(|_| DataError::Unsuitable("a batch of more than 2^32 pixels".to_string()))?;
-        window.append(&person.picture, &mut self.pixels);
-        self.pictures.push([offset, window.width, window.height, 0]);
-        self.lattice.extend(window.points_of(placement, input, person.picture.width()));
-
+        let mut joints = Vec::with_capacity(person.joints.len());
         for (place, partner) in skeleton.flipped_joints().into_iter().enumerate() {
             let joint = person.joints[if placement.flip { partner } else { place }];
-            self.joints.push(if joint.labelled {
-                let [x, y] = to_heat_map.apply([f64::from(joint.x), f64::from(joint.y)]);
-                [x as f32, y as f32, 1.0]
+            joints.push(if joint.labelled {
+                let [x, y] = to_heat_map.apply([f64::from(joint.x), f64::from(joint.y)]).map(|at| at as f32);
+                if !(x.is_finite() && y.is_finite()) {
+                    let name = &skeleton.joints[place];
+                    return Err(DataError::Unsuitable(format!("{}: the {name} is not at a finite place", person.name)));
+                }
+                [x, y, 1.0]
             } else {
                 [0.0; 3]
             });
         }
+        let window = Window::read_by(&to_picture, input, &person.picture);
+        window.append(&person.picture, &mut self.pixels);
+        self.pictures.push([offset, window.width, window.height, 0]);
+        self.lattice.extend(window.points_of(placement, input, person.picture.width()));
+        self.joints.extend(joints);
         let Person { name, picture: _, joints, center, scale, head_size } = person;
         self.people.push(BatchPerson { index, name, center, scale, joints, head_size });
         Ok(())
@@ -315,5 +336,16 @@ mod tests {
         let placement = Placement::upright(&person, INPUT);
         let result = Batch::default().push(0, person, &placement, &LSP, INPUT);
         assert!(result.is_err_and(|error| error.to_string().contains("one")));
+    }
+
+    #[test]
+    fn a_joint_at_no_place_is_an_error_that_names_person_and_joint_and_changes_nothing() {
+        let mut person = person(45.0, 35.0);
+        person.joints[2].x = f32::NAN;
+        let placement = Placement::upright(&person, INPUT);
+        let mut batch = Batch::default();
+        let error = batch.push(0, person, &placement, &LSP, INPUT).expect_err("it has no place").to_string();
+        assert_eq!(error, format!("one: the {} is not at a finite place", LSP.joints[2]));
+        assert_eq!(batch, Batch::default());
     }
 }

@@ -1,15 +1,17 @@
 //! Batches prepared on worker threads ahead of the step that uses them.
 //!
-//! What a batch holds is a pure function of the data set, the options, the epoch and its number in the epoch, so that
-//! a resumed run sees what the interrupted one would have seen, with any number of workers.
+//! What a batch holds is a pure function of the data set, the options and the place where it begins, so that a resumed
+//! run sees what the interrupted one would have seen, with any number of workers.
 
 use super::augmentation::{Augmentation, Placement};
-use super::{Batch, DataError, Dataset, Size};
+use super::batch::Place;
+use super::{Batch, DataError, Dataset, Person, Size};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use image::RgbImage;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use std::ops::Range;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -27,6 +29,21 @@ pub struct LoaderOptions {
     pub workers: usize,
     /// Batches that each worker prepares ahead.
     pub ahead: usize,
+    /// What becomes of people who cannot be used.
+    pub broken: Broken,
+}
+
+/// What becomes of a person whose picture cannot be read or whose annotation gives nothing to cut out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Broken {
+    /// The batches end with an error that names the person.
+    #[default]
+    Stop,
+    /// In training, the next person in the pass's order who can be used stands in, in the augmentation that the broken
+    /// one would have had; where nobody can be used, the batches end with an error. In an evaluation the person is shown
+    /// as a black picture, so that the score counts the joints as not found.
+    Skip,
 }
 
 /// An iterator over batches in order.
@@ -47,13 +64,24 @@ struct Plan {
     dataset: Arc<dyn Dataset>,
     options: LoaderOptions,
     augmentation: Option<Augmentation>,
-    shuffled: bool,
-    steps: usize,
+    purpose: Purpose,
+    /// Where the first batch begins.
+    first: Place,
+    /// Batches of the first pass.
+    rest: u64,
+    /// Batches of each pass after it.
+    steps: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Training,
+    Evaluation,
 }
 
 impl Loader {
-    /// Endless batches for training from batch `first_step` of epoch `first_pass` on, in an order shuffled anew each
-    /// epoch. The people left over at the end of an epoch are dropped.
+    /// Endless batches for training from `first` on, in an order shuffled anew each pass. The people left over at the end
+    /// of a pass, too few for a batch, are dropped.
     ///
     /// # Errors
     /// Where the set does not fill one batch.
@@ -61,17 +89,17 @@ impl Loader {
         dataset: Arc<dyn Dataset>,
         options: &LoaderOptions,
         augmentation: Option<Augmentation>,
-        first_pass: u64,
-        first_step: usize,
+        first: Place,
     ) -> Result<Loader, DataError> {
-        let steps = steps_in_epoch(&*dataset, options);
+        let (people, batch) = (dataset.len(), options.batch);
+        let steps = people.checked_div(batch).unwrap_or(0) as u64;
         if steps == 0 {
-            let (name, people, batch) = (dataset.name(), dataset.len(), options.batch);
+            let name = dataset.name();
             return Err(DataError::Unsuitable(format!("{name} has {people} people, fewer than one batch of {batch}")));
         }
-        let plan = Plan { dataset, options: options.clone(), augmentation, shuffled: true, steps };
-        let first = first_pass * steps as u64 + first_step as u64;
-        Ok(Loader::start(plan, first..u64::MAX))
+        let rest = (people.saturating_sub(first.people) / batch) as u64;
+        let (options, purpose) = (options.clone(), Purpose::Training);
+        Ok(Loader::start(Plan { dataset, options, augmentation, purpose, first, rest, steps }, u64::MAX))
     }
 
     /// One pass over the set in its order, without augmentation; the last batch is padded. An endless set is taken
@@ -83,19 +111,18 @@ impl Loader {
         if dataset.is_empty() || options.batch == 0 {
             return Err(DataError::Unsuitable(format!("{} has no people to evaluate", dataset.name())));
         }
-        let steps = dataset.len().div_ceil(options.batch);
-        let plan = Plan { dataset, options: options.clone(), augmentation: None, shuffled: false, steps };
-        Ok(Loader::start(plan, 0..steps as u64))
+        let rest = dataset.len().div_ceil(options.batch) as u64;
+        let (options, purpose, first) = (options.clone(), Purpose::Evaluation, Place::default());
+        Ok(Loader::start(Plan { dataset, options, augmentation: None, purpose, first, rest, steps: rest }, rest))
     }
 
-    fn start(plan: Plan, range: Range<u64>) -> Loader {
-        let total = range.end - range.start;
+    fn start(plan: Plan, total: u64) -> Loader {
         let count = (plan.options.workers.max(1) as u64).min(total);
         let plan = Arc::new(plan);
         let workers = (0..count)
             .map(|worker| {
                 let (sender, receiver) = bounded(plan.options.ahead.max(1));
-                let (plan, numbers) = (plan.clone(), (range.start + worker..range.end).step_by(count as usize));
+                let (plan, numbers) = (plan.clone(), (worker..total).step_by(count as usize));
                 (receiver, std::thread::spawn(move || plan.work(numbers, &sender)))
             })
             .collect();
@@ -151,11 +178,11 @@ impl Plan {
     fn work(&self, numbers: impl Iterator<Item = u64>, sender: &Sender<Prepared>) {
         let mut order = (u64::MAX, Vec::new());
         for number in numbers {
-            let (pass, step) = (number / self.steps as u64, (number % self.steps as u64) as usize);
-            if order.0 != pass {
-                order = (pass, self.order(pass));
+            let place = self.place(number);
+            if order.0 != place.pass {
+                order = (place.pass, self.order(place.pass));
             }
-            let batch = self.batch(pass, step, &order.1);
+            let batch = self.batch(place, &order.1);
             let failed = batch.is_err();
             if sender.send(batch).is_err() || failed {
                 return;
@@ -163,41 +190,86 @@ impl Plan {
         }
     }
 
+    /// Where the batch of this number, from 0, begins.
+    fn place(&self, number: u64) -> Place {
+        let (first, batch) = (self.first, self.options.batch);
+        if number < self.rest {
+            return Place { people: first.people + number as usize * batch, ..first };
+        }
+        let number = number - self.rest;
+        let pass = first.pass.saturating_add(1 + number / self.steps);
+        Place { pass, people: (number % self.steps) as usize * batch }
+    }
+
     fn order(&self, pass: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.dataset.len()).collect();
-        if self.shuffled {
-            order.shuffle(&mut generator(self.options.seed, pass, 0, Purpose::Order));
+        if self.purpose == Purpose::Training {
+            order.shuffle(&mut generator(self.options.seed, pass, 0, Stream::Order));
         }
         order
     }
 
-    fn batch(&self, pass: u64, step: usize, order: &[usize]) -> Result<Batch, DataError> {
-        let (size, input, skeleton) = (self.options.batch, self.options.input, self.dataset.skeleton());
-        let mut batch = Batch { pass, step, ..Batch::default() };
-        for &index in order.iter().skip(step * size).take(size) {
-            let person = self.dataset.load(pass, index)?;
-            let placement = match &self.augmentation {
-                Some(augmentation) => {
-                    let mut rng = generator(self.options.seed, pass, index as u64, Purpose::Augmentation);
-                    augmentation.draw(&person, skeleton, input, &mut rng)
-                }
-                None => Placement::upright(&person, input),
-            };
-            batch.push(index, person, &placement, skeleton, input)?;
+    fn batch(&self, place: Place, order: &[usize]) -> Result<Batch, DataError> {
+        let size = self.options.batch;
+        let mut batch = Batch { place, ..Batch::default() };
+        for turn in place.people..order.len().min(place.people + size) {
+            self.add(&mut batch, turn, order)?;
         }
-        batch.pad(size, skeleton);
+        batch.pad(size, self.dataset.skeleton());
         Ok(batch)
+    }
+
+    /// Appends the person whose turn it is, or what stands in.
+    fn add(&self, batch: &mut Batch, turn: usize, order: &[usize]) -> Result<(), DataError> {
+        let (pass, index) = (batch.place.pass, order[turn]);
+        let Err(error) = self.dataset.load(pass, index).and_then(|person| self.push(batch, index, index, person))
+        else {
+            return Ok(());
+        };
+        if self.options.broken == Broken::Stop {
+            return Err(error);
+        }
+        if self.purpose == Purpose::Evaluation {
+            self.push(batch, index, index, blank(&*self.dataset, pass, index)?)?;
+            batch.skipped.push(error.to_string());
+            return Ok(());
+        }
+        for &other in order[turn + 1..].iter().chain(&order[..turn]) {
+            if self.dataset.load(pass, other).and_then(|person| self.push(batch, other, index, person)).is_ok() {
+                batch.skipped.push(error.to_string());
+                return Ok(());
+            }
+        }
+        let (people, name) = (order.len(), self.dataset.name());
+        Err(DataError::Unsuitable(format!("none of the {people} people of {name} can be used; {error}")))
+    }
+
+    /// Appends a person in the augmentation of the person `drawn_for`.
+    fn push(&self, batch: &mut Batch, index: usize, drawn_for: usize, person: Person) -> Result<(), DataError> {
+        let (input, skeleton) = (self.options.input, self.dataset.skeleton());
+        let placement = match &self.augmentation {
+            Some(augmentation) => {
+                let pass = batch.place.pass;
+                let mut rng = generator(self.options.seed, pass, drawn_for as u64, Stream::Augmentation);
+                augmentation.draw(&person, skeleton, input, &mut rng)
+            }
+            None => Placement::upright(&person, input),
+        };
+        batch.push(index, person, &placement, skeleton, input)
     }
 }
 
-/// Whole batches of training in one epoch of the set.
-pub fn steps_in_epoch(dataset: &dyn Dataset, options: &LoaderOptions) -> usize {
-    dataset.len().checked_div(options.batch).unwrap_or(0)
+/// A person with a black picture, of one pixel: outside of pictures all is black.
+///
+/// # Errors
+/// Where the annotation cannot be had.
+pub fn blank(dataset: &dyn Dataset, pass: u64, index: usize) -> Result<Person, DataError> {
+    Ok(Person::new(dataset.annotation(pass, index)?, RgbImage::new(1, 1)))
 }
 
 /// What a generator's numbers are for: different purposes draw independent numbers from the same seed.
 #[derive(Clone, Copy)]
-pub(crate) enum Purpose {
+pub(crate) enum Stream {
     /// The order of an epoch.
     Order = 1,
     /// A sample's augmentation.
@@ -209,9 +281,9 @@ pub(crate) enum Purpose {
 }
 
 /// The generator of the sample `index` in epoch `pass`.
-pub(crate) fn generator(seed: u64, pass: u64, index: u64, purpose: Purpose) -> ChaCha8Rng {
+pub(crate) fn generator(seed: u64, pass: u64, index: u64, stream: Stream) -> ChaCha8Rng {
     let mut key = [0; 32];
-    for (bytes, number) in key.chunks_exact_mut(8).zip([seed, pass, index, purpose as u64]) {
+    for (bytes, number) in key.chunks_exact_mut(8).zip([seed, pass, index, stream as u64]) {
         bytes.copy_from_slice(&number.to_le_bytes());
     }
     ChaCha8Rng::from_seed(key)
@@ -224,10 +296,10 @@ mod tests {
     use super::*;
     use image::{Rgb, RgbImage};
 
-    /// Small one-coloured pictures; person `broken` cannot be loaded.
+    /// Small one-coloured pictures; `broken` people cannot be loaded.
     struct Plain {
         people: usize,
-        broken: Option<usize>,
+        broken: Vec<usize>,
     }
 
     impl Dataset for Plain {
@@ -251,7 +323,7 @@ mod tests {
             })
         }
         fn load(&self, pass: u64, index: usize) -> Result<Person, DataError> {
-            if self.broken == Some(index) {
+            if self.broken.contains(&index) {
                 return Err(DataError::Unsuitable(format!("person {index} is broken")));
             }
             let picture = RgbImage::from_pixel(16, 16, Rgb([index as u8, pass as u8, 7]));
@@ -259,37 +331,96 @@ mod tests {
         }
     }
 
+    const START: Place = Place { pass: 0, people: 0 };
+
     fn plain(people: usize) -> Arc<dyn Dataset> {
-        Arc::new(Plain { people, broken: None })
+        Arc::new(Plain { people, broken: Vec::new() })
     }
 
     fn options(batch: usize, workers: usize) -> LoaderOptions {
-        LoaderOptions { batch, input: Size { width: 16, height: 16 }, seed: 9, workers, ahead: 2 }
+        let input = Size { width: 16, height: 16 };
+        LoaderOptions { batch, input, seed: 9, workers, ahead: 2, broken: Broken::Stop }
     }
 
-    fn training(people: usize, workers: usize, pass: u64, step: usize, count: usize) -> Vec<Batch> {
-        let loader = Loader::training(plain(people), &options(3, workers), Some(Augmentation::default()), pass, step);
+    fn training(people: usize, workers: usize, first: Place, count: usize) -> Vec<Batch> {
+        let loader = Loader::training(plain(people), &options(3, workers), Some(Augmentation::default()), first);
         loader.expect("the set fills a batch").take(count).map(|batch| batch.expect("nothing is broken")).collect()
     }
 
     #[test]
     fn batches_do_not_depend_on_the_number_of_workers() {
-        let one = training(11, 1, 0, 0, 10);
-        assert_eq!(one, training(11, 2, 0, 0, 10));
-        assert_eq!(one, training(11, 5, 0, 0, 10));
+        let one = training(11, 1, START, 10);
+        assert_eq!(one, training(11, 2, START, 10));
+        assert_eq!(one, training(11, 5, START, 10));
     }
 
     #[test]
     fn a_resumed_loader_goes_on_as_if_never_stopped() {
-        let all = training(11, 2, 0, 0, 10);
-        assert_eq!(all[5..], training(11, 3, 1, 2, 5));
-        assert_eq!((all[5].pass, all[5].step), (1, 2));
+        let all = training(11, 2, START, 10);
+        assert_eq!(all[4].end(), Place { pass: 1, people: 6 });
+        assert_eq!(all[5..], training(11, 3, all[4].end(), 5));
+        assert_eq!(all[3..], training(11, 3, all[2].end(), 7), "the two people left over are dropped");
+    }
+
+    #[test]
+    fn a_loader_goes_on_within_a_pass_with_another_batch_and_with_a_smaller_set() {
+        let indices = |batch: &Batch| batch.people.iter().map(|person| person.index).collect::<Vec<_>>();
+        let first = training(11, 2, START, 2);
+        let two = Loader::training(plain(11), &options(2, 2), None, first[1].end()).expect("the set fills a batch");
+        let two: Vec<Batch> = two.take(3).map(|batch| batch.expect("nothing is broken")).collect();
+        let mut seen: Vec<usize> = first.iter().chain(&two[..2]).flat_map(&indices).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 10, "everyone has one turn in the pass");
+        assert_eq!(two[2].place, Place { pass: 1, people: 0 });
+        // Of a set with nobody left in the pass, and of one that ends in the middle of a batch, the next pass.
+        for people in [5, 8] {
+            assert_eq!(training(people, 2, Place { pass: 4, people: 6 }, 1)[0].place, Place { pass: 5, people: 0 });
+        }
+    }
+
+    #[test]
+    fn someone_stands_in_for_a_broken_person_whatever_the_workers_and_where_the_run_resumed() {
+        let set = |broken: Vec<usize>| Arc::new(Plain { people: 11, broken });
+        let skipping = |workers| LoaderOptions { broken: Broken::Skip, ..options(3, workers) };
+        let batches = |broken: &[usize], workers, first, count| -> Vec<Batch> {
+            let augmentation = Some(Augmentation::default());
+            let loader = Loader::training(set(broken.to_vec()), &skipping(workers), augmentation, first);
+            loader.expect("the set fills a batch").take(count).map(|batch| batch.expect("others stand in")).collect()
+        };
+        let whole = batches(&[], 1, START, 9);
+        assert_eq!(whole, training(11, 1, START, 9), "where nobody is broken nothing changes");
+        let some = batches(&[5, 9], 1, START, 9);
+        assert_eq!(some, batches(&[5, 9], 4, START, 9));
+        assert_eq!(some[4..], batches(&[5, 9], 3, some[3].end(), 5));
+        for (batch, before) in some.iter().zip(&whole) {
+            let broken = before.people.iter().filter(|person| [5, 9].contains(&person.index)).count();
+            assert_eq!((batch.skipped.len(), batch.people.len()), (broken, 3));
+            assert!(batch.people.iter().all(|person| ![5, 9].contains(&person.index)));
+            assert!(broken > 0 || batch == before);
+        }
+        assert!(some.iter().any(|batch| batch.skipped == ["person 5 is broken"]));
+
+        let mut all = Loader::training(set((0..11).collect()), &skipping(2), None, START).expect("the set fills one");
+        let error = all.next().and_then(Result::err).map(|error| error.to_string()).expect("nobody can be used");
+        assert!(error.starts_with("none of the 11 people of plain can be used; person"), "{error}");
+    }
+
+    #[test]
+    fn a_broken_person_of_an_evaluation_is_a_black_picture() {
+        let set = Arc::new(Plain { people: 4, broken: vec![2] });
+        let options = LoaderOptions { broken: Broken::Skip, ..options(4, 1) };
+        let mut loader = Loader::evaluation(set, &options).expect("the set has people");
+        let batch = loader.next().expect("a batch").expect("it goes on");
+        assert_eq!((batch.people[2].index, batch.skipped.as_slice()), (2, &["person 2 is broken".to_owned()][..]));
+        assert!(batch.view(2, options.input).pixels().all(|pixel| pixel.0 == [0; 3]));
+        assert!(batch.view(3, options.input).pixels().any(|pixel| pixel.0 != [0; 3]));
     }
 
     #[test]
     fn every_epoch_has_another_order_of_different_people() {
-        let batches = training(11, 2, 0, 0, 6);
-        let epoch = |range: Range<usize>| -> Vec<usize> {
+        let batches = training(11, 2, START, 6);
+        let epoch = |range: std::ops::Range<usize>| -> Vec<usize> {
             batches[range].iter().flat_map(|batch| batch.people.iter().map(|person| person.index)).collect()
         };
         let (first, second) = (epoch(0..3), epoch(3..6));
@@ -316,7 +447,7 @@ mod tests {
     #[test]
     fn an_error_names_the_person_and_ends_the_batches() {
         for workers in [1, 2, 4] {
-            let dataset = Arc::new(Plain { people: 12, broken: Some(5) });
+            let dataset = Arc::new(Plain { people: 12, broken: vec![5] });
             let mut loader = Loader::evaluation(dataset, &options(2, workers)).expect("the set has people");
             assert!(loader.next().is_some_and(|batch| batch.is_ok()));
             assert!(loader.next().is_some_and(|batch| batch.is_ok()));
@@ -328,14 +459,14 @@ mod tests {
 
     #[test]
     fn a_set_smaller_than_a_batch_is_refused() {
-        assert!(Loader::training(plain(2), &options(3, 1), None, 0, 0).is_err());
+        assert!(Loader::training(plain(2), &options(3, 1), None, START).is_err());
         assert!(Loader::evaluation(plain(0), &options(3, 1)).is_err());
     }
 
     #[test]
     fn dropping_a_loader_ends_its_workers() {
         let dataset = plain(40);
-        let mut loader = Loader::training(dataset.clone(), &options(4, 3), None, 0, 0).expect("the set fills a batch");
+        let mut loader = Loader::training(dataset.clone(), &options(4, 3), None, START).expect("the set fills a batch");
         loader.next();
         drop(loader);
         assert_eq!(Arc::strong_count(&dataset), 1);

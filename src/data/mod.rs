@@ -28,7 +28,7 @@ pub mod skeleton;
 pub mod synthetic;
 
 pub use augmentation::Augmentation;
-pub use batch::{Batch, BatchPerson};
+pub use batch::{Batch, BatchPerson, Place};
 pub use coco::Coco;
 pub use combined::{FirstOf, Joined};
 pub use dataset::Dataset;
@@ -36,7 +36,7 @@ pub use error::DataError;
 pub use invalid::InvalidValue;
 pub use kind::DataKind;
 pub use leeds::{Leeds, LeedsSplit};
-pub use loader::{Loader, LoaderOptions};
+pub use loader::{Broken, Loader, LoaderOptions};
 pub use mpii::Mpii;
 pub use person::{Annotation, Joint, Person};
 pub use pictures::Pictures;

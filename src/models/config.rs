@@ -148,7 +148,8 @@ impl NetworkConfig {
             NetworkKind::Ditn => (hrnet, ditn),
             NetworkKind::DitnResnet => (resnet, ditn),
         };
-        ModelConfig { skeleton: Arc::clone(skeleton), body, head, body_weights: self.weights }
+        let (skeleton, body_weights) = (Arc::clone(skeleton), self.weights);
+        ModelConfig { skeleton, body, head, body_weights, frozen_backbone: false }
     }
 
     /// Checks the ranges of the values.

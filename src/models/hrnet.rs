@@ -31,7 +31,7 @@ impl HrNet {
     ///
     /// # Errors
     /// [`ShapeError`] where H or W is not a multiple of 32.
-    pub fn features(&self, net: &mut Network, image: ValueId) -> Result<ValueId, ShapeError> {
+    pub fn backbone(&self, net: &mut Network, image: ValueId) -> Result<ValueId, ShapeError> {
         check_input_size(net, image, "hrnet")?;
         let channels: Vec<usize> = (0..4).map(|branch| self.width << branch).collect();
 

@@ -39,6 +39,9 @@ pub struct ModelConfig {
     pub head: Head,
     /// Initial weights of the body's convolutions.
     pub body_weights: WeightInit,
+    /// Whether training leaves the backbone as it is: HRNet, or the ResNet without the transposed convolutions behind it.
+    /// See [`Network::frozen`].
+    pub frozen_backbone: bool,
 }
 
 /// The networks of the paper, by the names that [`ModelConfig::named`] takes.
@@ -68,7 +71,8 @@ impl ModelConfig {
             "ditn-resnet50" => (resnet(Depth::Fifty), Head::Ditn(Ditn::FULL)),
             _ => return None,
         };
-        Some(Self { skeleton: Arc::clone(skeleton), body, head, body_weights: WeightInit::Public })
+        let (skeleton, body_weights) = (Arc::clone(skeleton), WeightInit::Public);
+        Some(Self { skeleton, body, head, body_weights, frozen_backbone: false })
     }
 
     /// Names and shapes of the network's parameters and running statistics, for an input of `size`.
@@ -76,11 +80,21 @@ impl ModelConfig {
     /// # Errors
     /// [`ShapeError`] where the input size does not suit the network.
     pub fn shapes(&self, size: Size) -> Result<Shapes, ShapeError> {
-        let mut net = Network::new(Mode::Inference);
-        let [height, width] = size.extents();
-        let image = net.graph.input("image", [1, 3, height, width]);
+        let (mut net, image) = for_one(size);
         self.build(&mut net, image)?;
         Ok(net.shapes())
+    }
+
+    /// Names and shapes of those that a [frozen backbone](Self::frozen_backbone) keeps, and how many of their numbers are
+    /// parameters.
+    ///
+    /// # Errors
+    /// As [`shapes`](Self::shapes).
+    pub fn backbone_shapes(&self, size: Size) -> Result<(Shapes, usize), ShapeError> {
+        let (mut net, image) = for_one(size);
+        self.backbone(&mut net, image)?;
+        let parameters = net.graph.parameters().iter().map(|&id| net.graph.shape(id).elements()).sum();
+        Ok((net.shapes(), parameters))
     }
 
     /// Appends the network to `net`: image `[N, 3, H, W]` -> heat maps.
@@ -89,9 +103,13 @@ impl ModelConfig {
     /// [`ShapeError`] where the input size does not suit the network.
     pub fn build(&self, net: &mut Network, image: ValueId) -> Result<HeatMaps, ShapeError> {
         net.weight_init = self.body_weights;
+        let features = match self.frozen_backbone {
+            true => net.frozen(|net| self.backbone(net, image))?,
+            false => self.backbone(net, image)?,
+        };
         let features = match self.body {
-            Body::HrNet(body) => body.features(net, image)?,
-            Body::ResNet(body) => body.features(net, image)?,
+            Body::HrNet(_) => features,
+            Body::ResNet(body) => body.features(net, features)?,
         };
         match self.head {
             Head::Convolution => {
@@ -102,6 +120,22 @@ impl ModelConfig {
             Head::Ditn(head) => head.heat_maps(net, features, &self.skeleton),
         }
     }
+
+    /// What makes features of the image, up to what a frozen backbone keeps.
+    fn backbone(&self, net: &mut Network, image: ValueId) -> Result<ValueId, ShapeError> {
+        match self.body {
+            Body::HrNet(body) => body.backbone(net, image),
+            Body::ResNet(body) => body.backbone(net, image),
+        }
+    }
+}
+
+/// An empty network for inference with its input, one image `[1, 3, H, W]`.
+fn for_one(size: Size) -> (Network, ValueId) {
+    let mut net = Network::new(Mode::Inference);
+    let [height, width] = size.extents();
+    let image = net.graph.input("image", [1, 3, height, width]);
+    (net, image)
 }
 
 #[cfg(test)]

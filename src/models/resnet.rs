@@ -61,11 +61,11 @@ impl ResNet {
     /// That of ResNet-50, -101 and -152.
     pub const STEM: usize = 64;
 
-    /// image `[N, 3, H, W]` -> features `[N, 4 stem, H / 4, W / 4]`.
+    /// The ResNet: image `[N, 3, H, W]` -> `[N, 32 stem, H / 32, W / 32]`.
     ///
     /// # Errors
     /// [`ShapeError`] where H or W is not a multiple of 32.
-    pub fn features(&self, net: &mut Network, image: ValueId) -> Result<ValueId, ShapeError> {
+    pub fn backbone(&self, net: &mut Network, image: ValueId) -> Result<ValueId, ShapeError> {
         check_input_size(net, image, "resnet")?;
         let x = numbered_conv_bn_relu(net, 1, image, Conv2dLayer::new(self.stem, 7).stride(2))?;
         let mut x = net.graph.apply_one(MaxPool { kernel: 3, stride: 2, padding: 1 }, &[x])?;
@@ -73,6 +73,14 @@ impl ResNet {
             let stride = if stage == 0 { 1 } else { 2 };
             x = bottlenecks(net, &format!("layer{}", stage + 1), x, count, self.stem << stage, stride)?;
         }
+        Ok(x)
+    }
+
+    /// The transposed convolutions: `[N, C, H / 32, W / 32]` -> features `[N, 4 stem, H / 4, W / 4]`.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where `x` is not of four extents.
+    pub fn features(&self, net: &mut Network, x: ValueId) -> Result<ValueId, ShapeError> {
         net.scope("deconv_layers", |net| {
             // In PyTorch's `Sequential`, each of the three takes three numbers: convolution, batch norm, ReLU.
             (0..3).try_fold(x, |x, k| {

@@ -31,5 +31,5 @@ pub use matching::{Matching, OPTIMIZER, OtherShape, Shapes};
 pub use network::{Mode, Network};
 pub use optimizer::Optimizer;
 pub use trainer::{LossScale, PendingStep, Trainer};
-pub use training::{Gradients, Precision, Training, TrainingStep};
+pub use training::{Gradients, LOSS_SCALE, Precision, Training, TrainingStep};
 pub use weight_file::{WeightFile, WeightFileError};

@@ -22,6 +22,7 @@ pub struct Network {
     /// Initial weights of layers that do not say their own.
     pub weight_init: WeightInit,
     mode: Mode,
+    is_frozen: bool,
     tensors: BTreeMap<String, ValueId>,
     initial: BTreeMap<String, Initial>,
 }
@@ -33,14 +34,31 @@ impl Network {
             graph: Graph::new(),
             weight_init: WeightInit::KaimingUniform,
             mode,
+            is_frozen: false,
             tensors: BTreeMap::new(),
             initial: BTreeMap::new(),
         }
     }
 
-    /// What it is built for.
+    /// What the part under construction is built for.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Builds a part that training leaves as it is. Its layers compute what they do in [`Mode::Inference`], batch
+    /// normalisation with the running statistics; nothing of it is updated, no gradient is computed for it, and none for what
+    /// lies before it unless that is trained.
+    ///
+    /// # Errors
+    /// Those of `build`.
+    pub fn frozen<T>(&mut self, build: impl FnOnce(&mut Self) -> Result<T, ShapeError>) -> Result<T, ShapeError> {
+        if self.mode == Mode::Inference {
+            return build(self);
+        }
+        (self.mode, self.is_frozen) = (Mode::Inference, true);
+        let result = build(self);
+        (self.mode, self.is_frozen) = (Mode::Training, false);
+        result
     }
 
     /// Adds a tensor that the host uploads before each run.
@@ -88,10 +106,11 @@ impl Network {
         Ok(Plan::with_choices(self.graph, outputs, capabilities, choices)?)
     }
 
-    /// A trained tensor `SCOPE.name`: a new one, or the one that is already there under this name. For layers around
-    /// operators of one's own.
+    /// A tensor `SCOPE.name` that is trained where it is not in a [frozen](Self::frozen) part: a new one, or the one that is
+    /// already there under this name. For layers around operators of one's own.
     pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, initial: Initial) -> ValueId {
-        self.tensor(name, shape, Role::Parameter, initial)
+        let role = if self.is_frozen { Role::State } else { Role::Parameter };
+        self.tensor(name, shape, role, initial)
     }
 
     /// A tensor `SCOPE.name` that stays between runs and is in checkpoints, but not trained: a new one, or the one that is

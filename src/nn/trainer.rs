@@ -214,7 +214,7 @@ impl Trainer {
         let halves = state.get(STEP).ok_or_else(|| NetworkError::Missing(STEP.to_string()))?;
         let [high, low] = halves.data[..] else { return Err(NetworkError::Missing(STEP.to_string())) };
         self.store.load(state)?;
-        self.steps = ((high as u64) << 24) + low as u64;
+        self.steps = ((high as u64) << 24).saturating_add(low as u64);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use crate::ir::{Capabilities, Graph, ShapeError, ValueId};
 use crate::ops::loss_scale::{self, ScaledSeed};
 
 /// The tensor of a checkpoint that holds the state of the loss scale.
-pub(super) const LOSS_SCALE: &str = "optimizer.loss_scale";
+pub const LOSS_SCALE: &str = "optimizer.loss_scale";
 
 /// How a training step stores feature maps and their gradients. Kernels compute in float32 either way; parameters, sums
 /// and losses are always float32.
@@ -156,7 +156,7 @@ impl TrainingStep {
     /// The step of `net`, which holds the values that `training` names.
     ///
     /// # Errors
-    /// [`ShapeError`] as from [`Gradients::append`].
+    /// [`ShapeError`] as from [`Gradients::append`], and where the losses depend on no parameter.
     pub fn new(net: Network, training: Training) -> Result<Self, ShapeError> {
         let initial = net.initial().clone();
         let mut graph = net.graph;
@@ -165,6 +165,7 @@ impl TrainingStep {
             Precision::F16 => Some(graph.state(LOSS_SCALE, [loss_scale::INITIAL.len()])),
         };
         let Gradients { pairs, seeds } = Gradients::append(&mut graph, &training.losses, &training.kept, loss_scale)?;
+        ShapeError::unless(!pairs.is_empty(), "training", || "the losses depend on no parameter".into())?;
         let hyper = training.optimizer.append(&mut graph, &pairs, loss_scale)?;
         Ok(Self { graph, training, seeds, hyper, initial })
     }

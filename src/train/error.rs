@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::config::ConfigError;
 use super::folder::FolderError;
 use super::init::InitError;
+use super::resume::ResumeError;
 use crate::data::DataError;
 use crate::metrics::ScoreError;
 use crate::nn::NetworkError;
@@ -28,6 +29,9 @@ pub enum TrainError {
     /// The file of initial weights cannot be used.
     #[error(transparent)]
     Init(#[from] InitError),
+    /// The run cannot go on with this configuration.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
     /// The output folder cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),

@@ -11,7 +11,8 @@ use super::error::TrainError;
 use super::people::People;
 use super::watcher::Watcher;
 use crate::data::augmentation::Placement;
-use crate::data::{Batch, BatchPerson, Skeleton};
+use crate::data::loader::blank;
+use crate::data::{Batch, BatchPerson, Broken, DataError, Skeleton};
 use crate::gpu::Gpu;
 use crate::nn::NetworkError;
 use crate::nn::checkpoint::{self, State};
@@ -76,7 +77,8 @@ impl Evaluator {
         Self { config: config.clone(), network }
     }
 
-    /// Predicts the whole split, in its order; `None` where it was asked to stop.
+    /// Predicts the whole split, in its order; `None` where it was asked to stop. People who cannot be used are an error, or
+    /// with `data.broken = "skip"` black pictures, unless all are.
     ///
     /// # Errors
     /// A broken picture, a failing adapter.
@@ -88,15 +90,28 @@ impl Evaluator {
     ) -> Result<Option<Vec<Prediction>>, TrainError> {
         let set = people.evaluation();
         let mut predictions = Vec::with_capacity(set.len());
+        let mut skipped = Vec::new();
         for batch in people.evaluation_batches(&self.config)? {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let batch = batch?;
+            let mut batch = batch?;
+            skipped.append(&mut batch.skipped);
             let poses = self.network.poses(&batch)?;
             let found = batch.people.into_iter().zip(poses).map(|(person, pose)| Prediction { person, pose });
             predictions.extend(found);
             watcher.evaluated(predictions.len(), set.len());
+        }
+        if let Some(first) = skipped.first() {
+            let (broken, all, name) = (skipped.len(), set.len(), set.name());
+            if broken == all {
+                let message = format!("none of the {all} people of {name} can be used; {first}");
+                return Err(DataError::Unsuitable(message).into());
+            }
+            tracing::warn!(
+                "{broken} of the {all} people of {name} cannot be used and count as not found (-v names them)"
+            );
+            skipped.iter().for_each(|reason| tracing::info!("counts as not found: {reason}"));
         }
         Ok(Some(predictions))
     }
@@ -114,7 +129,10 @@ impl Evaluator {
         for group in indices.chunks(self.config.train.batch) {
             let mut batch = Batch::default();
             for &index in group {
-                let person = set.load(0, index)?;
+                let person = match set.load(0, index) {
+                    Err(_) if self.config.data.broken == Broken::Skip => blank(&**set, 0, index)?,
+                    person => person?,
+                };
                 let placement = Placement::upright(&person, input);
                 batch.push(index, person, &placement, skeleton, input)?;
             }

@@ -38,6 +38,20 @@ pub enum InitError {
         /// What it has instead.
         matching: Box<Matching>,
     },
+    /// What is to be frozen would stay random in part.
+    #[error(
+        "train.freeze = \"backbone\" keeps what {} gives, and it gives {} of the backbone's {tensors} tensors; the first \
+         that it lacks is {}",
+        path.display(), tensors - lacking.len(), lacking.first().map_or("", String::as_str)
+    )]
+    Frozen {
+        /// The file.
+        path: PathBuf,
+        /// Tensors of the backbone.
+        tensors: usize,
+        /// Those that the file does not give.
+        lacking: Vec<String>,
+    },
 }
 
 impl InitialWeights {
@@ -47,11 +61,20 @@ impl InitialWeights {
     /// [`InitError`].
     pub fn open(config: &Config, skeleton: &Arc<Skeleton>) -> Result<Option<Self>, InitError> {
         let Some(path) = &config.model.init else { return Ok(None) };
-        let network = config.model_config(skeleton).shapes(config.train.size)?;
+        let model = config.model_config(skeleton);
+        let network = model.shapes(config.train.size)?;
         let file = WeightFile::open(path)?;
         let matching = Matching::new(&network, &file);
         if matching.loaded.is_empty() {
             return Err(InitError::NothingFits { path: path.clone(), matching: Box::new(matching) });
+        }
+        if model.frozen_backbone {
+            let (backbone, _) = model.backbone_shapes(config.train.size)?;
+            let tensors = backbone.len();
+            let lacking: Vec<String> = backbone.into_keys().filter(|name| !matching.loaded.contains(name)).collect();
+            if !lacking.is_empty() {
+                return Err(InitError::Frozen { path: path.clone(), tensors, lacking });
+            }
         }
         Ok(Some(Self { file, matching }))
     }

@@ -19,6 +19,9 @@ pub struct EpochLine {
     pub step: u64,
     /// Training pictures seen.
     pub pictures: u64,
+    /// People of the epoch who could not be used and for whom others stood in (`data.broken = "skip"`).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped: u64,
     /// Mean total loss of the epoch's steps.
     pub loss: f64,
     /// Mean joint loss.
@@ -44,6 +47,10 @@ pub struct EpochLine {
     /// The score, in epochs that end with an evaluation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<NamedScore>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A score under its name.
@@ -136,6 +143,16 @@ pub fn write_json(path: &Path, record: &impl Serialize) -> std::io::Result<()> {
     write_atomically(path, text.as_bytes())
 }
 
+/// The epochs of a summary; `None` where there is no whole summary.
+pub fn read_epochs(summary: &Path) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Epochs {
+        epochs: u64,
+    }
+    let text = std::fs::read_to_string(summary).ok()?;
+    Some(serde_json::from_str::<Epochs>(&text).ok()?.epochs)
+}
+
 /// The score in a summary.
 ///
 /// # Errors
@@ -158,6 +175,7 @@ mod tests {
             epoch,
             step: epoch * 10,
             pictures: epoch * 80,
+            skipped: epoch - 1,
             loss: 0.5,
             joint_loss: 0.4,
             bone_loss: 1.0,

@@ -15,7 +15,7 @@ pub struct TrainingMemory {
     pub batch: usize,
     /// Trained tensors.
     pub parameters: u64,
-    /// The optimizer's two moments and the running statistics.
+    /// The optimizer's two moments, the running statistics, and what of the network is frozen.
     pub state: u64,
     /// Activations, gradients and scratch memory, in slots that they share.
     pub slots: u64,

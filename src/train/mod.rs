@@ -5,7 +5,8 @@
 //! learns, [`step`] what one step does on the adapter and [`memory`] what it takes there, [`people`] who is trained on
 //! and who is scored, [`evaluate`] how, [`accuracy`] how the training pictures do, [`results`] what public tools read of
 //! the scored ones. `recorder` writes all records but checkpoints: [`log`], [`events`] for TensorBoard, sheets, results;
-//! [`checkpoint`], [`progress`] and [`folder`] keep what a run needs to continue; `clock` measures its time; a [`watcher`] is told how
+//! [`checkpoint`], [`progress`] and [`folder`] keep what a run needs to continue, [`resume`] says how far its configuration may
+//! change in between; `clock` measures its time; a [`watcher`] is told how
 //! it goes. [`ablation`] holds the paper's tables of runs.
 
 pub mod ablation;
@@ -13,6 +14,7 @@ pub mod accuracy;
 pub mod checkpoint;
 mod clock;
 pub mod config;
+mod epochs;
 mod error;
 pub mod evaluate;
 pub mod events;
@@ -25,6 +27,7 @@ pub mod people;
 pub mod progress;
 mod recorder;
 pub mod results;
+pub mod resume;
 pub mod run;
 pub mod schedule;
 pub mod step;

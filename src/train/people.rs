@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use super::config::{Config, Split};
 use super::results::{Results, coco_results};
-use crate::data::loader::steps_in_epoch;
 use crate::data::synthetic::{self, Synthetic};
 use crate::data::{
     Annotation, Coco, DataError, DataKind, Dataset, FirstOf, Joined, Leeds, LeedsSplit, Loader, LoaderOptions, Mpii,
-    Person, Size, Skeleton,
+    Person, Place, Size, Skeleton,
 };
 use crate::metrics::{Evaluation, MeanPose, Score, ScoreError, oks, score_people};
 use crate::predict::{Keypoint, Pose, places};
@@ -142,16 +141,12 @@ impl People {
         }
     }
 
-    /// Endless training batches, from the one of optimizer step `first_step` (from 0) on.
+    /// Endless training batches from `first` on. Passes over the people need not be the configuration's epochs.
     ///
     /// # Errors
     /// Fewer people than a batch holds.
-    pub fn training_batches(&self, config: &Config, first_step: u64) -> Result<Loader, DataError> {
-        let options = loader_options(config);
-        // The loader counts in passes over the set, which need not be the configuration's epochs.
-        let steps = steps_in_epoch(&*self.training, &options).max(1) as u64;
-        let (pass, step) = (first_step / steps, (first_step % steps) as usize);
-        Loader::training(Arc::clone(&self.training), &options, Some(config.data.augmentation), pass, step)
+    pub fn training_batches(&self, config: &Config, first: Place) -> Result<Loader, DataError> {
+        Loader::training(Arc::clone(&self.training), &loader_options(config), Some(config.data.augmentation), first)
     }
 
     /// The people to be scored, in order and as they are.
@@ -264,7 +259,7 @@ fn data_root(configured: Option<&Path>) -> Result<PathBuf, DataError> {
 fn loader_options(config: &Config) -> LoaderOptions {
     let workers = std::thread::available_parallelism().map_or(1, |count| count.get());
     let (batch, input, seed) = (config.train.batch, config.train.size, config.seed);
-    LoaderOptions { batch, input, seed, workers, ahead: BATCHES_AHEAD }
+    LoaderOptions { batch, input, seed, workers, ahead: BATCHES_AHEAD, broken: config.data.broken }
 }
 
 /// The people of a set's first pass in every pass.

@@ -3,12 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 use super::accuracy::Accuracy;
+use crate::data::Place;
 
 /// How far a run has come.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Optimizer steps done.
     pub step: u64,
+    /// Training pictures seen. 0 beside steps in the checkpoints of older programs, which counted steps alone.
+    #[serde(default)]
+    pub pictures: u64,
+    /// Where the next batch begins in the training people.
+    #[serde(default)]
+    pub place: Option<Place>,
     /// Epochs done, scored and logged.
     pub epochs: u64,
     /// Losses and found joints of the epoch that is under way.
@@ -33,6 +40,12 @@ pub struct Progress {
 pub struct EpochSums {
     /// Steps summed.
     pub steps: u64,
+    /// Their pictures.
+    #[serde(default)]
+    pub pictures: u64,
+    /// People who could not be used and for whom others stood in.
+    #[serde(default)]
+    pub skipped: u64,
     /// Joint losses.
     pub joints: f64,
     /// Bone losses.

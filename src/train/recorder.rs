@@ -95,13 +95,14 @@ impl<'a> Recorder<'a> {
         write_png(&self.folder.sheet(), sheet)
     }
 
-    /// Writes the summary. A finished run that was only opened again (`continued` is false) keeps the summary of the
-    /// process that finished it.
-    pub fn summary(&self, summary: &Summary, continued: bool) -> Result<(), TrainError> {
+    /// Whether the folder holds the summary of a run that ended after `epochs`.
+    pub fn has_summary(&self, epochs: u64) -> bool {
+        log::read_epochs(&self.folder.summary()) == Some(epochs)
+    }
+
+    /// Writes the summary.
+    pub fn summary(&self, summary: &Summary) -> Result<(), TrainError> {
         let path = self.folder.summary();
-        if !continued && path.exists() {
-            return Ok(());
-        }
         log::write_json(&path, summary).map_err(TrainError::record(path))
     }
 
@@ -142,7 +143,7 @@ fn write_png(path: &Path, picture: &RgbImage) -> Result<(), TrainError> {
 
 /// Spreads `sheets` of them evenly over the run; the last epoch's is the run's own `sheet.png`.
 fn sheet_is_due(epoch: u64, epochs: u64, sheets: usize) -> bool {
-    let portion = |epoch: u64| epoch * (sheets as u64 + 1) / epochs;
+    let portion = |epoch: u64| u128::from(epoch) * (sheets as u128 + 1) / u128::from(epochs);
     sheets > 0 && epoch < epochs && portion(epoch) > portion(epoch - 1)
 }
 

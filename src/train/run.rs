@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use super::checkpoint::{self, Checkpoint, Header};
 use super::clock::Clock;
-use super::config::{Config, TrainConfig};
+use super::config::Config;
+use super::epochs::Epochs;
 use super::error::TrainError;
 use super::evaluate::{Evaluator, poses_of};
 use super::folder::RunFolder;
@@ -15,11 +16,13 @@ use super::log::{EpochLine, NamedScore, Summary, SummaryMetric};
 use super::people::People;
 use super::progress::{EpochSums, Progress, Score};
 use super::recorder::{self, Recorder};
+use super::resume::{self, Changes, ResumeError};
 use super::schedule::Schedule;
 use super::step::{StepLoss, Trainer};
 use super::watcher::{Opening, Watcher};
 use crate::data::{DataError, Loader};
 use crate::gpu::Gpu;
+use crate::nn::NetworkError;
 use crate::nn::checkpoint::{check_fits, first_not_finite, shapes};
 
 /// How a run ended.
@@ -29,7 +32,7 @@ pub enum Outcome {
     Finished(Box<Summary>),
     /// It was asked to stop, saved and stopped.
     Stopped {
-        /// Steps done.
+        /// Steps of its configuration that are done.
         step: u64,
         /// Steps of the whole run.
         total_steps: u64,
@@ -39,7 +42,8 @@ pub enum Outcome {
 /// Trains on `people`, who were opened from `config`, to the end of the configuration or until `stop` is set.
 ///
 /// `resumed` is the checkpoint to go on from. The run then continues as if it had never stopped: the same batches, the
-/// same rates, and on the same adapter the same bits.
+/// same rates, and on the same adapter the same bits. With a changed configuration it continues from the epochs and
+/// pictures that are done, see [`resume`]; where no epoch is left it ends at once.
 ///
 /// # Errors
 /// See [`TrainError`]. Whatever happens, the newest good checkpoint stays in the folder.
@@ -54,14 +58,15 @@ pub fn run(
 ) -> Result<Outcome, TrainError> {
     let mut run = Run::open(config, people, folder, resumed, gpu, watcher)?;
     loop {
-        if run.progress.epoch.steps == run.steps_per_epoch {
+        if run.epochs.ends(&run.progress) {
             run.save_last()?;
             if !run.end_epoch(watcher, stop)? {
                 return Ok(run.stopped());
             }
         }
-        if run.progress.step == run.total_steps {
-            return Ok(Outcome::Finished(Box::new(run.finish()?)));
+        if run.epochs.are_done(&run.progress) {
+            let summary = run.finish(watcher, stop)?;
+            return Ok(summary.map_or_else(|| run.stopped(), |summary| Outcome::Finished(Box::new(summary))));
         }
         if stop.load(Ordering::Relaxed) {
             run.drain(watcher)?;
@@ -70,7 +75,7 @@ pub fn run(
         }
         if let Err(error) = run.step(watcher) {
             // A picture that cannot be read is no reason to lose the steps before it.
-            if matches!(error, TrainError::Data(_)) && run.submitted_steps() > 0 {
+            if matches!(error, TrainError::Data(_)) && run.progress.step + run.trainer.in_flight() > 0 {
                 run.drain(watcher)?;
                 run.save_last()?;
             }
@@ -94,15 +99,18 @@ struct Run<'a> {
     batches: Loader,
     schedule: Schedule,
     trainer: Trainer,
+    /// Parameters of the network, those included that are not trained.
+    parameters: usize,
     evaluator: Evaluator,
     recorder: Recorder<'a>,
     clock: Clock,
-    steps_per_epoch: u64,
-    total_steps: u64,
+    epochs: Epochs,
     progress: Progress,
     /// Pictures of the newest step whose loss is known.
     last_pictures: Vec<String>,
     has_checkpoint: bool,
+    /// Whether this process has scored the network as it is and written its results.
+    has_results: bool,
 }
 
 impl<'a> Run<'a> {
@@ -115,68 +123,103 @@ impl<'a> Run<'a> {
         watcher: &mut dyn Watcher,
     ) -> Result<Self, TrainError> {
         let opened = Instant::now();
-        let steps_per_epoch = steps_per_epoch(&config, &people);
-        let total_steps = steps_per_epoch * config.train.epochs as u64;
+        let changes = match &resumed {
+            Some(checkpoint) => Changes::between(&checkpoint.header.config, &config, folder)?,
+            None => Changes::default(),
+        };
+        let epochs = Epochs::of(&config, &people);
 
         // The first pictures are made ready while the kernels compile.
-        let first_step = resumed.as_ref().map_or(0, |checkpoint| checkpoint.header.progress.step);
-        let batches = people.training_batches(&config, first_step)?;
+        let first = resume::place(resumed.as_ref(), people.training().len());
+        let batches = people.training_batches(&config, first)?;
         let model = config.model_config(people.skeleton());
         let mut trainer = Trainer::new(gpu, &model, &config.step_config(), config.seed)?;
         let has_checkpoint = resumed.is_some();
-        let progress = match resumed {
+        let mut progress = match resumed {
             Some(checkpoint) => resume(&mut trainer, checkpoint, folder, gpu, watcher)?,
             None => {
                 load_initial_weights(&mut trainer, &config, &people, folder, watcher)?;
                 Progress::default()
             }
         };
-        recorder::write_config(folder, &toml::to_string(&config).unwrap_or_default())?;
+        if let Some(note) = changes.note() {
+            watcher.note(&note);
+        }
+        if changes.are_of_scores(config.evaluate.split) && progress.best.take().is_some() {
+            watcher.note("Scores are not comparable with those before: the best checkpoint is chosen anew");
+        }
+        let has_ended = epochs.are_done(&progress);
+        if !has_ended {
+            recorder::write_config(folder, &toml::to_string(&config).unwrap_or_default())?;
+        }
 
+        let frozen = match model.frozen_backbone {
+            true => model.backbone_shapes(config.train.size).map_err(NetworkError::from)?.1,
+            false => 0,
+        };
         let evaluator = Evaluator::new(&config, trainer.pose_network(config.evaluate.decode_options())?);
         gpu.save_pipelines();
-        let (epochs, output) = (config.train.epochs as u64, &config.output);
-        let recorder = Recorder::new(folder, epochs, output.sheets, output.tensorboard, progress.step + 1);
+        let output = &config.output;
+        let first_step = progress.step.saturating_add(1);
+        let recorder = Recorder::new(folder, epochs.count, output.sheets, output.tensorboard, first_step);
         watcher.opened(&Opening {
             folder,
             gpu,
             people: &people,
-            parameters: trainer.parameters(),
-            first_step: progress.step,
-            total_steps,
+            parameters: trainer.parameters() + frozen,
+            first_step: epochs.steps_done(&progress, 0),
+            total_steps: epochs.steps(),
             batch: config.train.batch,
         });
+        if frozen > 0 {
+            watcher.note(&format!("  the backbone stays as it is: {} parameters are trained", trainer.parameters()));
+        }
+        if has_ended {
+            let (done, count) = (progress.epochs, epochs.count);
+            let open = if progress.epoch.steps > 0 { "; the one under way ends here" } else { "" };
+            watcher.note(&format!("{done} epochs are done, and the configuration asks for {count}{open}"));
+        }
         Ok(Self {
-            schedule: Schedule::new(&config.optimizer, &config.schedule, total_steps),
+            schedule: Schedule::new(&config.optimizer, &config.schedule, epochs.steps()),
             clock: Clock::new(opened, progress.seconds),
             config,
             folder,
             gpu: gpu.clone(),
             people,
             batches,
+            parameters: trainer.parameters() + frozen,
             trainer,
             evaluator,
             recorder,
-            steps_per_epoch,
-            total_steps,
+            epochs,
             progress,
             last_pictures: Vec::new(),
             has_checkpoint,
+            has_results: false,
         })
     }
 
-    /// Steps of the run that were submitted, those included whose losses have not come back.
-    fn submitted_steps(&self) -> u64 {
-        self.progress.step + self.trainer.in_flight()
+    /// The learning rate of the next step to be submitted.
+    fn next_learning_rate(&self) -> f64 {
+        let in_flight = self.trainer.in_flight();
+        let done = self.epochs.steps_done(&self.progress, in_flight);
+        self.schedule.learning_rate(self.progress.step.saturating_add(in_flight), done)
+    }
+
+    /// The learning rate of the newest step whose loss is known.
+    fn last_learning_rate(&self) -> f64 {
+        let done = self.epochs.steps_done(&self.progress, 0);
+        self.schedule.learning_rate(self.progress.step.saturating_sub(1), done.saturating_sub(1))
     }
 
     fn epoch_is_submitted(&self) -> bool {
-        self.progress.epoch.steps + self.trainer.in_flight() == self.steps_per_epoch
+        let batch = self.config.train.batch as u64;
+        self.epochs.is_full(self.progress.epoch.pictures + self.trainer.in_flight() * batch)
     }
 
     fn checkpoint_is_due(&self) -> bool {
         let every = self.config.output.checkpoint_steps;
-        every > 0 && self.submitted_steps().is_multiple_of(every)
+        every > 0 && (self.progress.step + self.trainer.in_flight()).is_multiple_of(every)
     }
 
     /// Submits the next step and records the losses that have come back; the device is never waited for here.
@@ -186,9 +229,15 @@ impl<'a> Run<'a> {
             // Training batches are endless; the loader ends only after an error that it has reported.
             return Err(DataError::Unsuitable("the training pictures have run out".into()).into());
         };
-        let learning_rate = self.schedule.learning_rate(self.submitted_steps());
+        for reason in &batch.skipped {
+            tracing::info!("left out, another stands in: {reason}");
+        }
+        let learning_rate = self.next_learning_rate();
         self.clock.step_submitted();
         self.trainer.submit(&batch, learning_rate)?;
+        // Nothing is saved before all submitted steps are done.
+        self.progress.place = Some(batch.end());
+        self.progress.epoch.skipped += batch.skipped.len() as u64;
         for loss in self.trainer.losses(false)? {
             self.record_step(loss, watcher)?;
         }
@@ -206,18 +255,21 @@ impl<'a> Run<'a> {
 
     /// Counts a finished step, or ends the run where its loss is not finite.
     fn record_step(&mut self, loss: StepLoss, watcher: &mut dyn Watcher) -> Result<(), TrainError> {
+        let batch = self.config.train.batch as u64;
         self.progress.step += 1;
         if !loss.total.is_finite() {
             return Err(self.not_finite("the loss".into(), loss.learning_rate, loss.pictures));
         }
         let sums = &mut self.progress.epoch;
         sums.steps += 1;
+        sums.pictures += batch;
         sums.joints += f64::from(loss.joints);
         sums.bones += f64::from(loss.bones);
         sums.total += f64::from(loss.total);
         sums.accuracy.add(loss.accuracy);
+        self.progress.pictures += batch;
         self.recorder.step(self.progress.step, &loss)?;
-        watcher.step(self.progress.step, loss.total);
+        watcher.step(self.epochs.steps_done(&self.progress, 0), loss.total);
         self.last_pictures = loss.pictures;
         Ok(())
     }
@@ -239,8 +291,8 @@ impl<'a> Run<'a> {
     fn checkpoint(&mut self) -> Result<Checkpoint, TrainError> {
         let state = self.trainer.state()?;
         if let Some(name) = first_not_finite(&state) {
-            let learning_rate = self.schedule.learning_rate(self.progress.step.saturating_sub(1));
-            return Err(self.not_finite(format!("parameter {name}"), learning_rate, self.last_pictures.clone()));
+            let name = format!("parameter {name}");
+            return Err(self.not_finite(name, self.last_learning_rate(), self.last_pictures.clone()));
         }
         self.progress.seconds = self.clock.seconds();
         self.progress.adapter = self.gpu.report().name.clone();
@@ -252,18 +304,10 @@ impl<'a> Run<'a> {
     /// still counts as open, and resuming comes back here.
     fn end_epoch(&mut self, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<bool, TrainError> {
         let epoch = self.progress.epochs + 1;
-        let epochs = self.config.train.epochs as u64;
-        let due = epoch.is_multiple_of(self.config.evaluate.every as u64) || epoch == epochs;
-        if due {
-            let Some(predictions) = self.evaluator.predict(&self.people, watcher, stop)? else {
-                return Ok(false);
-            };
-            let (poses, input) = (poses_of(&predictions), self.config.train.size);
-            let score = self.people.score(&poses, input)?.score;
-            if epoch == epochs {
-                self.recorder.results(&self.people.results(&poses, input)?)?;
-            }
-            self.progress.score = Some(Score { epoch, name: score.name().into(), value: score.value() });
+        let is_last = epoch >= self.epochs.count;
+        let due = epoch.is_multiple_of(self.config.evaluate.every as u64) || is_last;
+        if due && !self.score(epoch, is_last, watcher, stop)? {
+            return Ok(false);
         }
         let line = self.epoch_line(epoch, due)?;
         self.recorder.epoch(&line)?;
@@ -271,7 +315,34 @@ impl<'a> Run<'a> {
         self.recorder.log(&line)?;
         self.progress.epochs = epoch;
         self.progress.epoch = EpochSums::default();
-        let best = due && self.is_best();
+        self.save_scored(due)?;
+        watcher.epoch(&line);
+        Ok(true)
+    }
+
+    /// Scores the network as it is after `epoch` epochs, and writes its results where it `is_last`. False where it was
+    /// asked to stop in between.
+    fn score(
+        &mut self,
+        epoch: u64,
+        is_last: bool,
+        watcher: &mut dyn Watcher,
+        stop: &AtomicBool,
+    ) -> Result<bool, TrainError> {
+        let Some(predictions) = self.evaluator.predict(&self.people, watcher, stop)? else { return Ok(false) };
+        let (poses, input) = (poses_of(&predictions), self.config.train.size);
+        let score = self.people.score(&poses, input)?.score;
+        if is_last {
+            self.recorder.results(&self.people.results(&poses, input)?)?;
+            self.has_results = true;
+        }
+        self.progress.score = Some(Score { epoch, name: score.name().into(), value: score.value() });
+        Ok(true)
+    }
+
+    /// Writes `last.safetensors`, and before it `best.safetensors` where the network `is_scored` and the best so far.
+    fn save_scored(&mut self, is_scored: bool) -> Result<(), TrainError> {
+        let best = is_scored && self.is_best();
         if best {
             self.progress.best = self.progress.score.clone();
         }
@@ -279,9 +350,7 @@ impl<'a> Run<'a> {
         if best {
             checkpoint::save(&self.folder.best(), &checkpoint)?;
         }
-        checkpoint::save(&self.folder.last(), &checkpoint)?;
-        watcher.epoch(&line);
-        Ok(true)
+        Ok(checkpoint::save(&self.folder.last(), &checkpoint)?)
     }
 
     fn is_best(&self) -> bool {
@@ -292,49 +361,60 @@ impl<'a> Run<'a> {
     }
 
     fn epoch_line(&self, epoch: u64, scored: bool) -> Result<EpochLine, TrainError> {
-        let Progress { step, epoch: sums, score, .. } = &self.progress;
+        let Progress { step, pictures, epoch: sums, score, .. } = &self.progress;
         let steps = sums.steps as f64;
         let score = score.as_ref().filter(|_| scored);
         Ok(EpochLine {
             epoch,
             step: *step,
-            pictures: step * self.config.train.batch as u64,
+            pictures: *pictures,
+            skipped: sums.skipped,
             loss: sums.total / steps,
             joint_loss: sums.joints / steps,
             bone_loss: sums.bones / steps,
             training_accuracy: sums.accuracy.percent(),
             loss_scale: self.trainer.loss_scale()?,
-            learning_rate: self.schedule.learning_rate(step - 1),
-            pictures_per_second: steps * self.config.train.batch as f64 / sums.seconds,
+            learning_rate: self.last_learning_rate(),
+            pictures_per_second: sums.pictures as f64 / sums.seconds,
             waiting_share: sums.waiting_seconds / sums.seconds,
             seconds: self.clock.seconds(),
             metric: score.map(|score| NamedScore { name: score.name.clone(), value: score.value }),
         })
     }
 
-    /// Writes the last sheet and the summary.
-    fn finish(&mut self) -> Result<Summary, TrainError> {
+    /// Writes the last sheet and the summary. A finished run that was only opened again keeps its summary. `None` where it
+    /// was asked to stop.
+    fn finish(&mut self, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<Option<Summary>, TrainError> {
+        let is_recorded = !self.has_results && self.recorder.has_summary(self.progress.epochs);
+        if !self.has_results && !is_recorded {
+            // It ends earlier than it was going to: its last epoch was not scored as the last.
+            if !self.score(self.progress.epochs, true, watcher, stop)? {
+                return Ok(None);
+            }
+            self.save_scored(true)?;
+        }
         self.recorder.last_sheet(&self.evaluator.sheet(&self.people)?)?;
         let value = self.progress.score.as_ref().map_or(f64::NAN, |score| score.value);
-        let pictures = self.progress.step * self.config.train.batch as u64;
         let baseline = self.people.mean_pose_score(self.config.train.size)?;
         let startup_seconds = self.clock.startup_seconds();
         let summary = Summary {
             metric: SummaryMetric { name: baseline.name().into(), value, mean_pose_baseline: baseline.value() },
             seconds: self.progress.seconds,
             startup_seconds,
-            pictures_per_second: pictures as f64 / self.progress.training_seconds,
+            pictures_per_second: self.progress.pictures as f64 / self.progress.training_seconds,
             waiting_share: self.progress.waiting_seconds / self.progress.training_seconds,
             epochs: self.progress.epochs,
-            parameters: self.trainer.parameters(),
+            parameters: self.parameters,
             adapter: self.gpu.report().clone(),
         };
-        self.recorder.summary(&summary, startup_seconds.is_some())?;
-        Ok(summary)
+        if !is_recorded {
+            self.recorder.summary(&summary)?;
+        }
+        Ok(Some(summary))
     }
 
     fn stopped(&self) -> Outcome {
-        Outcome::Stopped { step: self.progress.step, total_steps: self.total_steps }
+        Outcome::Stopped { step: self.epochs.steps_done(&self.progress, 0), total_steps: self.epochs.steps() }
     }
 }
 
@@ -346,9 +426,15 @@ fn resume(
     gpu: &Gpu,
     watcher: &mut dyn Watcher,
 ) -> Result<Progress, TrainError> {
-    let Checkpoint { header: Header { progress, .. }, state } = checkpoint;
-    check_fits(&folder.last(), &shapes(&trainer.state()?), &state)?;
+    let Checkpoint { header, mut state } = checkpoint;
+    let (progress, fresh) = (resume::progress(header), trainer.state()?);
+    resume::fit_precision(&mut state, &fresh);
+    check_fits(&folder.last(), &shapes(&fresh), &state)?;
     trainer.restore(&state)?;
+    if trainer.steps() != progress.step {
+        let (path, header, optimizer) = (folder.last(), progress.step, trainer.steps());
+        return Err(ResumeError::Steps { path, header, optimizer }.into());
+    }
     recorder::truncate_log(folder, progress.epochs)?;
     let adapter = &gpu.report().name;
     if progress.adapter != *adapter {
@@ -372,11 +458,4 @@ fn load_initial_weights(
     trainer.restore(&state)?;
     watcher.note(&weights.report(&folder.init()));
     recorder::write_initial(folder, weights.matching())
-}
-
-/// Whole batches in an epoch of the configuration.
-fn steps_per_epoch(config: &Config, people: &People) -> u64 {
-    let TrainConfig { batch, pictures_per_epoch, .. } = config.train;
-    let pictures = if pictures_per_epoch == 0 { people.training().len() } else { pictures_per_epoch };
-    (pictures / batch) as u64
 }

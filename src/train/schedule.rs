@@ -2,7 +2,7 @@
 
 use super::config::{Milestone, OptimizerConfig, ScheduleConfig};
 
-/// The learning rate as a function of the step alone, so that a resumed run continues on the same curve.
+/// The learning rate as a function of the steps done alone, so that a resumed run continues on the same curve.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     base: f64,
@@ -22,11 +22,12 @@ impl Schedule {
         }
     }
 
-    /// The learning rate of step `step`, counted from 0: `base * min(1, (step + 1) / warmup) * factor`, the factor
-    /// being that of the last milestone whose `at * total_steps` is not after `step`.
-    pub fn learning_rate(&self, step: u64) -> f64 {
+    /// The learning rate of step `step` of the optimizer, counted from 0: `base * min(1, (step + 1) / warmup) * factor`,
+    /// the factor being that of the last milestone whose `at * total_steps` is not after `done`. This is how much of the
+    /// run is done, in steps of its configuration: `step` itself, unless the configuration has changed on the way.
+    pub fn learning_rate(&self, step: u64, done: u64) -> f64 {
         let warmup = if step < self.warmup_steps { (step + 1) as f64 / self.warmup_steps as f64 } else { 1.0 };
-        let passed = self.milestones.iter().rfind(|m| step as f64 >= m.at * self.total_steps as f64);
+        let passed = self.milestones.iter().rfind(|m| done as f64 >= m.at * self.total_steps as f64);
         self.base * warmup * passed.map_or(1.0, |m| m.factor)
     }
 }
@@ -44,14 +45,23 @@ mod tests {
     #[test]
     fn the_rate_rises_linearly_over_the_warm_up() {
         let s = schedule();
-        assert_eq!((s.learning_rate(0), s.learning_rate(9), s.learning_rate(19)), (0.1, 1.0, 2.0));
-        assert_eq!(s.learning_rate(20), 2.0);
+        let rate = |step| s.learning_rate(step, step);
+        assert_eq!((rate(0), rate(9), rate(19)), (0.1, 1.0, 2.0));
+        assert_eq!(rate(20), 2.0);
     }
 
     #[test]
     fn the_rate_falls_at_each_milestone_to_its_factor_of_the_base() {
         let s = schedule();
-        assert_eq!((s.learning_rate(59), s.learning_rate(60)), (2.0, 0.6));
-        assert_eq!((s.learning_rate(84), s.learning_rate(85), s.learning_rate(99)), (0.6, 0.2, 0.2));
+        let rate = |step| s.learning_rate(step, step);
+        assert_eq!((rate(59), rate(60)), (2.0, 0.6));
+        assert_eq!((rate(84), rate(85), rate(99)), (0.6, 0.2, 0.2));
+    }
+
+    #[test]
+    fn milestones_follow_what_is_done_and_the_warm_up_the_optimizer() {
+        // After 30 steps with twice the batch: no second warm-up, and 60 of 100 steps are done.
+        assert_eq!(schedule().learning_rate(30, 60), 0.6);
+        assert_eq!(schedule().learning_rate(9, 60), 0.3);
     }
 }

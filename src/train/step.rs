@@ -140,6 +140,11 @@ impl Trainer {
         self.trainer.parameters()
     }
 
+    /// Steps submitted so far, those before a [`Trainer::restore`] included.
+    pub fn steps(&self) -> u64 {
+        self.trainer.steps()
+    }
+
     /// Uploads a batch and submits one step. Does not wait for it, only for older ones where too many are on their way.
     ///
     /// # Errors

@@ -15,7 +15,8 @@ pub struct Opening<'a> {
     pub people: &'a People,
     /// Parameters of the network.
     pub parameters: usize,
-    /// Steps already done by an earlier process.
+    /// Steps of the configuration that stand for what an earlier process has done. More than `total_steps` where that was
+    /// to train for longer.
     pub first_step: u64,
     /// Steps of the whole run.
     pub total_steps: u64,
@@ -27,7 +28,7 @@ pub struct Opening<'a> {
 pub trait Watcher {
     /// Everything is ready.
     fn opened(&mut self, opening: &Opening<'_>);
-    /// A step's loss has come back; steps are counted from 1.
+    /// A step's loss has come back. Steps are counted from 1, on from [`Opening::first_step`].
     fn step(&mut self, step: u64, loss: f32);
     /// Another batch of the evaluation is done.
     fn evaluated(&mut self, people: usize, of: usize);

@@ -112,6 +112,7 @@ impl Dump {
             body,
             head,
             body_weights: WeightInit::default(),
+            frozen_backbone: false,
         };
         let objective = Objective {
             loss: loss(&option::<String>(&metadata, "loss")?)?,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::common::skipped;
-use crate::harness::{Folder, bits, ditn, refused, succeed, train};
+use crate::harness::{Folder, bits, ditn, errors, log, refused, succeed, train};
 
 #[test]
 fn an_unknown_key_is_refused_with_the_nearest_one() {
@@ -80,6 +80,29 @@ fn a_broken_picture_in_the_set_is_named_and_the_steps_before_it_are_kept() {
         "--set", "train.pictures_per_epoch=0",
     ]);
     refused(command, &["im0003.jpg", "broken picture"]);
+
+    // Left out, the run ends, counts one place an epoch, and says with -v whose.
+    let skip = ["--set", "data.broken=skip"];
+    #[rustfmt::skip]
+    let mut options = vec![
+        "--data", "data", "--set", "data.kind=lsp", "--set", "data.people=4", "--set", "train.pictures_per_epoch=0",
+        "--set", "train.epochs=2", "--set", "evaluate.people=3",
+    ];
+    let said = succeed(train(&folder, &options).args(skip).args(["--out", "skipping", "-v"]));
+    let skipped: Vec<_> = log(&folder.join("skipping")).iter().map(|line| line["skipped"].as_u64()).collect();
+    assert_eq!(skipped, [Some(1), Some(1)]);
+    assert!(errors(&said).contains("1 people could not be used"), "{}", errors(&said));
+    assert!(errors(&said).contains("im0003.jpg"), "{}", errors(&said));
+    // To be scored it counts as not found, and where nobody is left the run is refused.
+    options.extend(["--set", "evaluate.split=train", "--set", "evaluate.people=4"]);
+    let said = succeed(train(&folder, &options).args(skip).args(["--out", "scored"]));
+    assert!(errors(&said).contains("1 of the 4 people"), "{}", errors(&said));
+    for number in [1, 2, 4] {
+        let picture = to.join(format!("images/im000{number}.jpg"));
+        std::fs::remove_file(&picture).unwrap();
+        std::fs::write(&picture, "not a picture").unwrap();
+    }
+    refused(train(&folder, &options).args(skip).args(["--out", "none"]), &["none of the 4 people", "broken picture"]);
 }
 
 #[test]
@@ -124,13 +147,25 @@ fn a_checkpoint_of_another_network_is_refused_with_the_tensors_that_differ() {
     let before = bits(&folder.join("run/last.safetensors"));
     refused(
         &mut ditn(&folder, &["train", "--resume", "run", "--set", "model.stem=8", "--set", "train.epochs=2"]),
-        &["run/last.safetensors belongs to another network", "conv1.weight is [4, 3, 3, 3], should be [8, 3, 3, 3]"],
+        &["the run in run cannot go on", "model.stem was 4 and is 8 now", "--set model.init=run/last.safetensors"],
     );
     assert!(before == bits(&folder.join("run/last.safetensors")), "the checkpoint was lost");
     refused(
         &mut ditn(&folder, &["eval", "--checkpoint", "run/last.safetensors", "--set", "model.stem=8"]),
         &["another network", "conv1.weight is [4, 3, 3, 3], should be [8, 3, 3, 3]"],
     );
+}
+
+#[test]
+fn a_frozen_backbone_needs_weights_and_a_part_that_exists() {
+    let folder = Folder::new("freeze");
+    let freeze = |part: &str| train(&folder, &["--out", "b", "--set", &format!("train.freeze={part}")]);
+    refused(&mut freeze("backbone"), &["`train.freeze` = Backbone", "needs model.init"]);
+    refused(&mut freeze("neck"), &["`train.freeze`", "unknown variant `neck`", "`none`", "`backbone`"]);
+    succeed(&mut train(&folder, &["--out", "a", "--set", "train.epochs=1"]));
+    let of_another = ["--set", "model.init=a/last.safetensors", "--set", "model.stem=8"];
+    refused(freeze("backbone").args(of_another), &["a/last.safetensors", "of the backbone's", "lacks is bn1.bias"]);
+    assert!(!folder.join("b").exists(), "a refused run leaves no folder");
 }
 
 #[test]

@@ -9,5 +9,6 @@ mod half_precision;
 mod pictures;
 mod predictions;
 mod reliability;
+mod resuming;
 mod runs;
 mod weights;

@@ -78,3 +78,44 @@ fn a_picture_that_vanishes_during_a_run_is_named_and_the_run_goes_on_when_it_is_
     succeed(&mut ditn(&folder, &resume));
     assert!(bits(&folder.join("whole/last.safetensors")) == bits(&folder.join("run/last.safetensors")));
 }
+
+#[test]
+fn nothing_is_said_where_nothing_is_wrong_though_there_is_no_runtime_folder() {
+    let folder = Folder::new("quiet");
+    let output = succeed(ditn(&folder, &["devices"]).env_remove("WAYLAND_DISPLAY"));
+    assert_eq!(errors(&output), "");
+}
+
+#[cfg(unix)]
+#[test]
+fn results_go_through_pipes_and_links() {
+    use std::os::unix::fs::FileTypeExt;
+
+    let folder = Folder::new("pipes");
+    succeed(&mut train(&folder, &["--out", "run", "--set", "train.epochs=1"]));
+    let eval = |results: &str| {
+        ditn(
+            &folder,
+            &["eval", "--checkpoint", "run/last.safetensors", "--set", "evaluate.people=2", "--results", results],
+        )
+    };
+    succeed(&mut eval("file.json"));
+    let expected = std::fs::read(folder.join("file.json")).unwrap();
+
+    std::fs::create_dir(folder.join("other")).unwrap();
+    std::os::unix::fs::symlink("other/file.json", folder.join("link.json")).unwrap();
+    succeed(&mut eval("link.json"));
+    assert!(folder.join("link.json").is_symlink());
+    assert_eq!(std::fs::read(folder.join("other/file.json")).unwrap(), expected);
+
+    let pipe = folder.join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut writer = eval("pipe").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    assert_eq!(std::fs::read(&pipe).unwrap(), expected);
+    assert!(writer.wait().unwrap().success());
+    assert!(std::fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+
+    // Both documents, one after the other.
+    let output = succeed(eval("/dev/stdout").arg("--json"));
+    assert!(output.stdout.starts_with(&expected) && output.stdout.len() > expected.len());
+}

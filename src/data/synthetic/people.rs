@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::options::SyntheticOptions;
 use super::scene::Scene;
-use crate::data::loader::{Purpose, generator};
+use crate::data::loader::{Stream, generator};
 use crate::data::skeleton::{MPII, Skeleton};
 use crate::data::{Annotation, DataError, Dataset, Person};
 
@@ -42,8 +42,8 @@ impl Synthetic {
             return Err(DataError::Index { dataset, len: self.people, index });
         }
         let (pass, purpose, name) = match self.split {
-            Split::Training => (pass, Purpose::TrainingPerson, format!("synthetic person {index} of pass {pass}")),
-            Split::HeldOut => (0, Purpose::HeldOutPerson, format!("synthetic held-out person {index}")),
+            Split::Training => (pass, Stream::TrainingPerson, format!("synthetic person {index} of pass {pass}")),
+            Split::HeldOut => (0, Stream::HeldOutPerson, format!("synthetic held-out person {index}")),
         };
         Ok((Scene::random(&self.options, generator(self.seed, pass, index as u64, purpose)), name))
     }

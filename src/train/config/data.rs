@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::data::synthetic::SyntheticOptions;
-use crate::data::{Augmentation, DataKind, InvalidValue};
+use crate::data::{Augmentation, Broken, DataKind, InvalidValue};
 
 /// `[data]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct DataConfig {
     pub boxes: Option<PathBuf>,
     /// Train on the first so many people only; 0 means all of them (synthetic: endless new ones).
     pub people: usize,
+    /// A person whose picture cannot be read or whose box has no extent: "stop" ends the run and names the person, "skip"
+    /// lets another stand in. In evaluations "skip" counts the joints of such a person as not found.
+    pub broken: Broken,
     /// How hard the synthetic pictures are.
     pub synthetic: SyntheticOptions,
     /// How training pictures are varied.
@@ -45,6 +48,7 @@ impl Default for DataConfig {
             evaluation: None,
             boxes: None,
             people: 0,
+            broken: Broken::Stop,
             synthetic: SyntheticOptions::default(),
             augmentation: Augmentation::default(),
         }

@@ -27,4 +27,4 @@ pub use output::OutputConfig;
 pub use read::{embedded, from_file, from_text, with_overrides};
 pub use run::Config;
 pub use schedule::{Milestone, ScheduleConfig};
-pub use train::TrainConfig;
+pub use train::{Freeze, TrainConfig};

@@ -11,7 +11,7 @@ use super::loss::LossConfig;
 use super::optimizer::OptimizerConfig;
 use super::output::OutputConfig;
 use super::schedule::ScheduleConfig;
-use super::train::TrainConfig;
+use super::train::{Freeze, TrainConfig};
 use crate::data::{InvalidValue, Skeleton};
 use crate::models::{ModelConfig, NetworkConfig};
 use crate::train::step::StepConfig;
@@ -86,7 +86,8 @@ impl Config {
 
     /// The network for people of `skeleton`.
     pub fn model_config(&self, skeleton: &Arc<Skeleton>) -> ModelConfig {
-        self.model.model(skeleton)
+        let frozen_backbone = self.train.freeze == Freeze::Backbone;
+        ModelConfig { frozen_backbone, ..self.model.model(skeleton) }
     }
 
     /// What one training step is made of.

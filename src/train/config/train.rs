@@ -7,6 +7,18 @@ use crate::data::{DataKind, InvalidValue, Size};
 use crate::models::NetworkConfig;
 use crate::train::step::Precision;
 
+/// What of the network is not trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Freeze {
+    /// Everything is trained.
+    #[default]
+    #[serde(rename = "none")]
+    Nothing,
+    /// The backbone, which makes features of the picture, stays as it is.
+    Backbone,
+}
+
 /// `[train]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -22,11 +34,16 @@ pub struct TrainConfig {
     /// How feature maps and their gradients are stored in training: "f32", or "f16" with a loss scale for half the memory
     /// and traffic. Evaluations store them as float32.
     pub precision: Precision,
+    /// "backbone": HRNet, or the ResNet in front of the transposed convolutions, stays as `model.init` gives it, and the rest
+    /// is trained: the way to learn from a few hundred pictures, and a step takes less time and memory. Its batch
+    /// normalisations use their running statistics. "none": everything is trained.
+    pub freeze: Freeze,
 }
 
 impl Default for TrainConfig {
     fn default() -> Self {
-        Self { size: Size::new(256, 256), batch: 32, epochs: 210, pictures_per_epoch: 0, precision: Precision::F32 }
+        let (precision, freeze) = (Precision::F32, Freeze::Nothing);
+        Self { size: Size::new(256, 256), batch: 32, epochs: 210, pictures_per_epoch: 0, precision, freeze }
     }
 }
 
@@ -37,13 +54,20 @@ impl TrainConfig {
     /// The first value that breaks a rule.
     pub fn check(&self, data: &DataConfig, model: &NetworkConfig) -> Result<(), InvalidValue> {
         let rule = InvalidValue::unless;
-        let Self { size, batch, epochs, pictures_per_epoch, .. } = self;
+        let Self { size, batch, epochs, pictures_per_epoch, freeze, .. } = self;
         let extents = size.extents();
         rule(size.is_multiple_of(32), "size", &extents, "must be height and width in multiples of 32")?;
         let suits = !model.has_parameter_adapter() || size.shorter() >= 64;
         rule(suits, "size", &extents, "must be at least 64 each way for DITN's parameter adapter")?;
         rule(*batch >= 1, "batch", batch, "must be at least 1")?;
         rule(*epochs >= 1, "epochs", epochs, "must be at least 1")?;
+        let starts_somewhere = *freeze == Freeze::Nothing || model.init.is_some();
+        rule(
+            starts_somewhere,
+            "freeze",
+            freeze,
+            "needs model.init, or what is frozen would stay as random as it starts",
+        )?;
         let (limited, key) = (*pictures_per_epoch > 0, "pictures_per_epoch");
         let endless = data.kind == DataKind::Synthetic && data.people == 0;
         rule(limited || !endless, key, pictures_per_epoch, "must be set, as synthetic people are endless")?;
