@@ -168,3 +168,67 @@ fn a_step_is_planned_without_a_device_and_f16_needs_an_adapter_that_has_it() {
     assert!(plan(Precision::F32).is_ok_and(|plan| plan.overwrites()));
     assert!(matches!(plan(Precision::F16), Err(NetworkError::NoF16)));
 }
+
+/// The step of a network whose convolution is frozen or not, with its inputs.
+fn half_frozen(frozen: bool, precision: Precision) -> (TrainingStep, [ValueId; 2]) {
+    let mut net = Network::new(Mode::Training);
+    let (x, labels) = (net.input("x", [BATCH, 3, 8, 8]), net.input("labels", [BATCH]));
+    let body = |net: &mut Network| {
+        let x = net.conv2d("conv", x, Conv2dLayer::new(8, 3))?;
+        let x = net.batch_norm("bn", x, BatchNormLayer::new())?;
+        net.relu(x)
+    };
+    let features = if frozen { net.frozen(body) } else { body(&mut net) }.expect("the shapes fit");
+    assert_eq!(net.mode(), Mode::Training);
+    let features = net.conv2d("head", features, Conv2dLayer::new(4, 3)).expect("the shapes fit");
+    let features = net.batch_norm("head_bn", features, BatchNormLayer::new()).expect("the shapes fit");
+    let features = net.flatten(features).expect("the shapes fit");
+    let logits = net.linear("linear", features, LinearLayer::new(5)).expect("the shapes fit");
+    let loss = net.softmax_cross_entropy(logits, labels).expect("the shapes fit");
+    (TrainingStep::new(net, Training::minimize(loss).precision(precision)).expect("the heads learn"), [x, labels])
+}
+
+#[test]
+fn a_frozen_part_stays_to_the_bit_while_the_rest_learns_and_has_no_optimizer() {
+    for precision in ways().into_iter().map(|(_, precision)| precision) {
+        let (step, [x, labels]) = half_frozen(true, precision);
+        let mut trainer = Trainer::with_choices(gpu(), step, &Choices::default()).expect("it fits");
+        trainer.write(x, &pictures()).expect("it fits");
+        trainer.write(labels, &[0_u32, 1, 2, 3, 4, 0]).expect("it fits");
+        let before = trainer.state().expect("the device works");
+        let losses = steps(&mut trainer, 40);
+        assert!(losses[39] < 0.5 * losses[0], "{precision:?}: {losses:?}");
+        let after = trainer.state().expect("the device works");
+        for (name, tensor) in before.iter().filter(|(name, _)| !name.starts_with("optimizer.")) {
+            let is_frozen = name.starts_with("conv.") || name.starts_with("bn.");
+            assert_eq!(tensor == &after[name], is_frozen, "{precision:?}: {name}");
+        }
+        assert!(after.contains_key("optimizer.m.head.weight") && !after.contains_key("optimizer.m.conv.weight"));
+        assert_eq!(trainer.parameters(), 4 * 8 * 9 + 4 + 4 + 4 * 64 * 5 + 5);
+    }
+}
+
+#[test]
+fn the_step_of_a_frozen_part_is_shorter_and_of_nothing_else_is_refused() {
+    let plan = |frozen| {
+        let (step, _) = half_frozen(frozen, Precision::F32);
+        step.plan(gpu().capabilities(), &Choices::default()).expect("it fits")
+    };
+    let (frozen, whole) = (plan(true), plan(false));
+    assert!(frozen.slot_bytes() < whole.slot_bytes());
+    let backward = |plan: &ditn::graph::Plan| {
+        plan.steps
+            .iter()
+            .filter(|step| step.node.name.starts_with("conv:") || step.node.name.starts_with("bn:"))
+            .count()
+    };
+    assert_eq!(backward(&frozen), 0);
+    assert!(backward(&whole) > 0);
+
+    let mut net = Network::new(Mode::Training);
+    let (x, labels) = (net.input("x", [BATCH, 4]), net.input("labels", [BATCH]));
+    let logits = net.frozen(|net| net.linear("linear", x, LinearLayer::new(5))).expect("the shapes fit");
+    let loss = net.softmax_cross_entropy(logits, labels).expect("the shapes fit");
+    let refused = TrainingStep::new(net, Training::minimize(loss).precision(Precision::F16)).err();
+    assert!(refused.is_some_and(|error| error.to_string().contains("depend on no parameter")));
+}

@@ -38,6 +38,9 @@ pub(super) struct Arguments {
     /// How that step stores feature maps
     #[arg(long, default_value = "f32", value_parser = precision_parser())]
     precision: Precision,
+    /// What of the network that step leaves as it is (`train.freeze`)
+    #[arg(long, value_name = "PART", value_parser = ["backbone"], requires = "batch")]
+    freeze: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -71,6 +74,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
                 let mut config = Config::default();
                 (config.train.size, config.train.batch) = (arguments.size, batch.into());
                 config.train.precision = arguments.precision;
+                let model = ModelConfig { frozen_backbone: arguments.freeze.is_some(), ..model };
                 let plan = training_plan(&model, &config.step_config(), gpu.capabilities(), &Choices::of(gpu)?);
                 let plan = plan.with_context(|| format!("{name} at a batch of {batch}"))?;
                 Some(TrainingMemory::of(&plan, batch.into()))

@@ -14,7 +14,7 @@ pub struct MeanPose {
 
 impl MeanPose {
     /// The mean over the labelled joints of the first `people` of a set, in boxes of the input's aspect ratio. A joint
-    /// that nobody has is put in the middle.
+    /// that nobody has is put in the middle. A box without extent, in which nothing has a place, does not count.
     ///
     /// # Errors
     /// Where an annotation cannot be had.
@@ -23,6 +23,9 @@ impl MeanPose {
         for index in 0..people.min(dataset.len()) {
             let person = dataset.annotation(0, index)?;
             let crop = Crop::new(person.center, person.scale, input);
+            if !crop.center.iter().all(|at| at.is_finite()) || !crop.size.iter().all(|side| side.is_normal()) {
+                continue;
+            }
             for ((sum, count), joint) in sums.iter_mut().zip(&person.joints).filter(|(_, joint)| joint.labelled) {
                 sum[0] += (f64::from(joint.x) - crop.center[0]) / crop.size[0];
                 sum[1] += (f64::from(joint.y) - crop.center[1]) / crop.size[1];

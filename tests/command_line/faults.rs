@@ -160,7 +160,7 @@ fn a_checkpoint_of_another_network_is_refused_with_the_tensors_that_differ() {
 fn a_frozen_backbone_needs_weights_and_a_part_that_exists() {
     let folder = Folder::new("freeze");
     let freeze = |part: &str| train(&folder, &["--out", "b", "--set", &format!("train.freeze={part}")]);
-    refused(&mut freeze("backbone"), &["`train.freeze` = Backbone", "needs model.init"]);
+    refused(&mut freeze("backbone"), &["`train.freeze` = \"backbone\"", "needs model.init"]);
     refused(&mut freeze("neck"), &["`train.freeze`", "unknown variant `neck`", "`none`", "`backbone`"]);
     succeed(&mut train(&folder, &["--out", "a", "--set", "train.epochs=1"]));
     let of_another = ["--set", "model.init=a/last.safetensors", "--set", "model.stem=8"];
