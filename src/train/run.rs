@@ -214,7 +214,7 @@ impl<'a> Run<'a> {
 
     fn epoch_is_submitted(&self) -> bool {
         let batch = self.config.train.batch as u64;
-        self.epochs.is_full(self.progress.epoch.pictures + self.trainer.in_flight() * batch)
+        self.epochs.is_full(self.progress.epoch.pictures.saturating_add(self.trainer.in_flight() * batch))
     }
 
     fn checkpoint_is_due(&self) -> bool {
@@ -237,7 +237,8 @@ impl<'a> Run<'a> {
         self.trainer.submit(&batch, learning_rate)?;
         // Nothing is saved before all submitted steps are done.
         self.progress.place = Some(batch.end());
-        self.progress.epoch.skipped += batch.skipped.len() as u64;
+        let skipped = &mut self.progress.epoch.skipped;
+        *skipped = skipped.saturating_add(batch.skipped.len() as u64);
         for loss in self.trainer.losses(false)? {
             self.record_step(loss, watcher)?;
         }
@@ -261,13 +262,13 @@ impl<'a> Run<'a> {
             return Err(self.not_finite("the loss".into(), loss.learning_rate, loss.pictures));
         }
         let sums = &mut self.progress.epoch;
-        sums.steps += 1;
-        sums.pictures += batch;
+        sums.steps = sums.steps.saturating_add(1);
+        sums.pictures = sums.pictures.saturating_add(batch);
         sums.joints += f64::from(loss.joints);
         sums.bones += f64::from(loss.bones);
         sums.total += f64::from(loss.total);
         sums.accuracy.add(loss.accuracy);
-        self.progress.pictures += batch;
+        self.progress.pictures = self.progress.pictures.saturating_add(batch);
         self.recorder.step(self.progress.step, &loss)?;
         watcher.step(self.epochs.steps_done(&self.progress, 0), loss.total);
         self.last_pictures = loss.pictures;
@@ -303,7 +304,7 @@ impl<'a> Run<'a> {
     /// Scores, logs and saves at the end of an epoch. False where it was asked to stop in between; the epoch then
     /// still counts as open, and resuming comes back here.
     fn end_epoch(&mut self, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<bool, TrainError> {
-        let epoch = self.progress.epochs + 1;
+        let epoch = self.progress.epochs.saturating_add(1);
         let is_last = epoch >= self.epochs.count;
         let due = epoch.is_multiple_of(self.config.evaluate.every as u64) || is_last;
         if due && !self.score(epoch, is_last, watcher, stop)? {
