@@ -39,7 +39,7 @@ impl Epochs {
 
     /// Whether an epoch that has this many pictures has no room for another batch.
     pub fn is_full(&self, pictures: u64) -> bool {
-        pictures.saturating_add(self.batch) > self.pictures
+        self.pictures.saturating_sub(pictures) < self.batch
     }
 
     /// Whether there is no epoch left to begin.
