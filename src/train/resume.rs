@@ -101,7 +101,10 @@ impl Changes {
 
     /// A line for people, where anything has changed.
     pub fn note(&self) -> Option<String> {
-        (!self.0.is_empty()).then(|| format!("Changed since the run stopped: {}", listed(&self.0)))
+        let of_the_beginning =
+            self.0.iter().any(|change| ["model.init", "model.weights"].contains(&change.key.as_str()));
+        let unread = if of_the_beginning { " (a run that goes on does not start from weights again)" } else { "" };
+        (!self.0.is_empty()).then(|| format!("Changed since the run stopped: {}{unread}", listed(&self.0)))
     }
 
     /// Whether scores before and after are of different people, or of joints found in another way.
@@ -188,6 +191,9 @@ mod tests {
         let batch = config::embedded().unwrap().train.batch;
         let note = resumed(&["train.batch=99", "data.root=elsewhere"]).unwrap().note().unwrap();
         assert!(note.contains(&format!("train.batch was {batch} and is 99 now")), "{note}");
+        assert!(!note.contains("start from weights"), "{note}");
+        let note = resumed(&["model.init=a.pth", "data.root=elsewhere"]).unwrap().note().unwrap();
+        assert!(note.contains("start from weights"), "{note}");
         assert!(note.contains("data.root was not set and is \"elsewhere\" now"), "{note}");
     }
 
