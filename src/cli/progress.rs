@@ -139,7 +139,7 @@ impl Watcher for Progress {
         let scale = skipped.map_or(String::new(), |steps| format!("  {steps} steps skipped by the loss scale"));
         let broken = match line.skipped {
             0 => String::new(),
-            people => format!("  {people} people could not be used (-v names them)"),
+            people => format!("  could not be used: {people} (-v says who and why)"),
         };
         self.say(&format!(
             "epoch {:>3}  {:>7} pictures  {:>6.0} s  loss {:.5}  {:.1} pictures/s{metric}{scale}{broken}",

@@ -109,7 +109,7 @@ impl Evaluator {
                 return Err(DataError::Unsuitable(message).into());
             }
             tracing::warn!(
-                "{broken} of the {all} people of {name} cannot be used and count as not found (-v names them)"
+                "{broken} of the {all} people of {name} cannot be used and count as not found (-v says who and why)"
             );
             skipped.iter().for_each(|reason| tracing::info!("counts as not found: {reason}"));
         }

@@ -91,7 +91,7 @@ fn a_broken_picture_in_the_set_is_named_and_the_steps_before_it_are_kept() {
     let said = succeed(train(&folder, &options).args(skip).args(["--out", "skipping", "-v"]));
     let skipped: Vec<_> = log(&folder.join("skipping")).iter().map(|line| line["skipped"].as_u64()).collect();
     assert_eq!(skipped, [Some(1), Some(1)]);
-    assert!(errors(&said).contains("1 people could not be used"), "{}", errors(&said));
+    assert!(errors(&said).contains("could not be used: 1"), "{}", errors(&said));
     assert!(errors(&said).contains("im0003.jpg"), "{}", errors(&said));
     // To be scored it counts as not found, and where nobody is left the run is refused.
     options.extend(["--set", "evaluate.split=train", "--set", "evaluate.people=4"]);
