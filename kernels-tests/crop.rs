@@ -1,7 +1,10 @@
+use std::sync::Arc;
+
 use ditn::data::augmentation::Placement;
 use ditn::data::crop::Crop;
 use ditn::data::skeleton::LSP;
 use ditn::data::{Batch, Joint, Person, Size};
+use ditn::gpu::Gpu;
 use ditn::graph::{Plan, Session, Store};
 use ditn::ir::{Graph, Shape};
 use ditn::ops::crop::{self, AffineCrop, DEVIATION, MEAN, lattice};
@@ -103,6 +106,60 @@ fn noisy_picture(seed: u32) -> RgbImage {
     })
 }
 
+/// The network's input for a batch.
+fn on_device(gpu: &Arc<Gpu>, batch: &Batch, size: Size) -> Vec<f32> {
+    let (height, width) = (size.height as usize, size.width as usize);
+    let mut graph = Graph::new();
+    let pixels = graph.input("pixels", [1]);
+    let pictures = graph.input("pictures", [batch.len(), 4]);
+    let lattice = graph.input("lattice", [batch.len(), width + height, 2]);
+    let image = graph.apply_one(AffineCrop { height, width }, &[pixels, pictures, lattice]).expect("they fit");
+    let plan = Plan::new(graph, &[image], gpu.capabilities()).expect("it fits");
+    let mut session = Session::new(gpu, plan, &mut Store::new(gpu)).expect("it fits");
+    session.grow(pixels, batch.pixels.len()).expect("it fits");
+    session.write(pixels, &batch.pixels).expect("it fits");
+    session.write(pictures, &batch.pictures).expect("it fits");
+    session.write(lattice, &batch.lattice).expect("it fits");
+    session.run().expect("the device works");
+    session.read(image).expect("it is an output")
+}
+
+/// Large pictures are sampled on the host: nobody's input may depend on where.
+#[test]
+fn a_crop_sampled_on_the_host_is_the_devices_to_the_bit() {
+    let size = Size { width: 48, height: 64 };
+    let picture = RgbImage::from_fn(700, 500, |x, y| {
+        let [red, green, blue, _] = (700 * y + x).wrapping_mul(0x9e37_79b1).to_le_bytes();
+        Rgb([red, green, blue])
+    });
+    for (rotation, center) in [(0.0, [350.0, 250.0]), (25.0, [100.5, 330.25]), (-160.0, [690.0, 20.0])] {
+        let person = Person {
+            name: "one".to_string(),
+            picture: picture.clone(),
+            joints: vec![Joint::default(); LSP.joints.len()],
+            center,
+            scale: [2.31, 3.17],
+            head_size: None,
+        };
+        let crop = Crop { rotation, ..Crop::new(person.center, person.scale, size) };
+        let mut sampled = Batch::default();
+        let placement = Placement { crop, flip: false };
+        sampled.push(0, person, &placement, &LSP, size).expect("the box has an extent");
+        assert_eq!(sampled.pixels.len(), 48 * 64, "the picture is too large to be stored");
+        let words = picture.pixels().map(|pixel| u32::from_le_bytes([pixel[0], pixel[1], pixel[2], 255]));
+        let whole = Batch {
+            pixels: words.collect(),
+            pictures: vec![[0, 700, 500, 0]],
+            lattice: lattice(crop.to_picture(size).0, size.width, size.height),
+            ..Batch::default()
+        };
+        for gpu in gpus() {
+            let [a, b] = [&sampled, &whole].map(|batch| on_device(gpu, batch, size));
+            assert!(a.iter().zip(&b).all(|(a, b)| a.to_bits() == b.to_bits()), "{rotation} {center:?}");
+        }
+    }
+}
+
 #[test]
 fn crops_of_a_batch_show_what_its_view_shows() {
     let size = Size { width: 48, height: 64 };
@@ -122,19 +179,7 @@ fn crops_of_a_batch_show_what_its_view_shows() {
     }
     let (height, width) = (size.height as usize, size.width as usize);
     for gpu in gpus() {
-        let mut graph = Graph::new();
-        let pixels = graph.input("pixels", [1]);
-        let pictures = graph.input("pictures", [3, 4]);
-        let lattice = graph.input("lattice", [3, width + height, 2]);
-        let image = graph.apply_one(AffineCrop { height, width }, &[pixels, pictures, lattice]).expect("they fit");
-        let plan = Plan::new(graph, &[image], gpu.capabilities()).expect("it fits");
-        let mut session = Session::new(gpu, plan, &mut Store::new(gpu)).expect("it fits");
-        session.grow(pixels, batch.pixels.len()).expect("it fits");
-        session.write(pixels, &batch.pixels).expect("it fits");
-        session.write(pictures, &batch.pictures).expect("it fits");
-        session.write(lattice, &batch.lattice).expect("it fits");
-        session.run().expect("the device works");
-        let image = session.read(image).expect("it is an output");
+        let image = on_device(gpu, &batch, size);
         for sample in 0..3 {
             let view = batch.view(sample, size);
             for (x, y, Rgb(colours)) in view.enumerate_pixels() {

@@ -48,7 +48,12 @@ pub struct Placement {
 impl Placement {
     /// The plain crop of evaluation.
     pub fn upright(person: &Person, input: Size) -> Placement {
-        Placement { crop: Crop::new(person.center, person.scale, input), flip: false }
+        Placement::upright_at(person.center, person.scale, input)
+    }
+
+    /// The plain crop around a person's centre, in picture pixels; `scale` is in units of 200 pixels.
+    pub fn upright_at(center: [f32; 2], scale: [f64; 2], input: Size) -> Placement {
+        Placement { crop: Crop::new(center, scale, input), flip: false }
     }
 
     /// The map from input pixels to pixels of the person's picture, which is `width` pixels wide.

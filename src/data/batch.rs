@@ -2,10 +2,16 @@
 
 use super::augmentation::Placement;
 use super::crop::{Affine, input_to_heat_map};
-use super::{DataError, Joint, Person, Size, Skeleton};
+use super::window::{Window, sample, words};
+use super::{Annotation, DataError, Joint, Person, Size, Skeleton};
 use crate::ops::crop::lattice;
-use image::{Rgb, RgbImage};
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
+
+/// Words of a picture that are stored for each pixel of the input: as many as the input has numbers. Of a picture that
+/// needs more the input's pixels are sampled here, which gives the same values to the bit, so that a batch of pictures of
+/// any size needs no more memory on the device than the network's input.
+const WORDS_PER_PIXEL: usize = 3;
 
 /// How far a loader has come in a data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +53,7 @@ pub struct Batch {
     /// The people without the padding: at most N.
     pub people: Vec<BatchPerson>,
     /// The pixels of all pictures row by row, one 0xAABBGGRR word a pixel, one picture after the other. A picture may
-    /// be a part of the original, as much of it as the transform reads.
+    /// be a part of the original, as much of it as the transform reads, or the crop itself where that is much smaller.
     pub pixels: Vec<u32>,
     /// \[N\]: where a picture begins in `pixels` (in words), its width, its height, and 0.
     pub pictures: Vec<[u32; 4]>,
@@ -88,7 +94,25 @@ impl Batch {
         skeleton: &Skeleton,
         input: Size,
     ) -> Result<(), DataError> {
-        let to_picture = placement.to_picture(input, person.picture.width());
+        let Person { name, picture, joints, center, scale, head_size } = person;
+        let annotation = Annotation { name, joints, center, scale, head_size };
+        self.push_from(index, annotation, &picture, placement, skeleton, input)
+    }
+
+    /// Appends a person in a picture that others are in, too. Otherwise as [`push`](Self::push).
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn push_from(
+        &mut self,
+        index: usize,
+        person: Annotation,
+        picture: &RgbImage,
+        placement: &Placement,
+        skeleton: &Skeleton,
+        input: Size,
+    ) -> Result<(), DataError> {
+        let to_picture = placement.to_picture(input, picture.width());
         let to_heat_map = match to_picture.inverse() {
             Some(to_input) if to_picture.0.iter().all(|v| v.is_finite()) => to_input.then(&input_to_heat_map()),
             _ => {
@@ -114,12 +138,20 @@ impl Batch {
                 [0.0; 3]
             });
         }
-        let window = Window::read_by(&to_picture, input, &person.picture);
-        window.append(&person.picture, &mut self.pixels);
-        self.pictures.push([offset, window.width, window.height, 0]);
-        self.lattice.extend(window.points_of(placement, input, person.picture.width()));
+        let window = Window::read_by(&to_picture, input, picture);
+        let points = window.points_of(placement, input, picture.width());
+        if window.pixels() > WORDS_PER_PIXEL * input.width as usize * input.height as usize {
+            let view = window.sampled(picture, &points, input);
+            self.pixels.extend(words(view.as_raw()));
+            self.pictures.push([offset, input.width, input.height, 0]);
+            self.lattice.extend(lattice(Affine::IDENTITY.0, input.width, input.height));
+        } else {
+            window.append(picture, &mut self.pixels);
+            self.pictures.push([offset, window.width, window.height, 0]);
+            self.lattice.extend(points);
+        }
         self.joints.extend(joints);
-        let Person { name, picture: _, joints, center, scale, head_size } = person;
+        let Annotation { name, joints, center, scale, head_size } = person;
         self.people.push(BatchPerson { index, name, center, scale, joints, head_size });
         Ok(())
     }
@@ -139,86 +171,10 @@ impl Batch {
     pub fn view(&self, n: usize, input: Size) -> RgbImage {
         let [offset, width, height, _] = self.pictures[n];
         let lines = (input.width + input.height) as usize;
-        let (columns, rows) = self.lattice[n * lines..(n + 1) * lines].split_at(input.width as usize);
-        let channels = |x: i32, y: i32| -> [u32; 3] {
-            let inside = |v: i32, length: u32| u32::try_from(v).ok().filter(|v| *v < length);
-            let Some((x, y)) = inside(x, width).zip(inside(y, height)) else { return [0; 3] };
+        sample(&self.lattice[n * lines..(n + 1) * lines], input, [width, height], |x, y| {
             let word = self.pixels[offset as usize + y as usize * width as usize + x as usize];
-            [word, word >> 8, word >> 16].map(|v| v & 255)
-        };
-        RgbImage::from_fn(input.width, input.height, |x, y| {
-            let (column, row) = (columns[x as usize], rows[y as usize]);
-            let [u, v] = [0, 1].map(|axis| (column[axis] + row[axis] + 16) >> 5);
-            let (right, low) = ((u & 31) as u32, (v & 31) as u32);
-            let corners = [
-                (0, 0, (32 - right) * (32 - low)),
-                (1, 0, right * (32 - low)),
-                (0, 1, (32 - right) * low),
-                (1, 1, right * low),
-            ];
-            let mut sum = [0; 3];
-            for (dx, dy, weight) in corners {
-                let corner = channels((u >> 5) + dx, (v >> 5) + dy);
-                for (total, value) in sum.iter_mut().zip(corner) {
-                    *total += weight * value;
-                }
-            }
-            Rgb(sum.map(|v| ((v + 512) >> 10) as u8))
+            [word as u8, (word >> 8) as u8, (word >> 16) as u8]
         })
-    }
-}
-
-/// A rectangle of a picture; never empty.
-struct Window {
-    left: u32,
-    top: u32,
-    width: u32,
-    height: u32,
-}
-
-impl Window {
-    /// The pixels that bilinear sampling at every input pixel reads, one more on each side against rounding. Where
-    /// none is read, a single corner pixel far from every sample.
-    fn read_by(to_picture: &Affine, input: Size, picture: &RgbImage) -> Window {
-        let (right, bottom) = (f64::from(input.width - 1), f64::from(input.height - 1));
-        let corners = [[0.0, 0.0], [right, 0.0], [0.0, bottom], [right, bottom]].map(|corner| to_picture.apply(corner));
-        let range = |axis: usize, length: u32| {
-            let low = corners.iter().map(|corner| corner[axis]).fold(f64::INFINITY, f64::min);
-            let high = corners.iter().map(|corner| corner[axis]).fold(f64::NEG_INFINITY, f64::max);
-            let last = f64::from(length - 1);
-            let first = (low.floor() - 1.0).clamp(0.0, last);
-            let end = (high.floor() + 2.0).clamp(first, last);
-            (first as u32, (end - first) as u32 + 1)
-        };
-        let ((left, width), (top, height)) = (range(0, picture.width()), range(1, picture.height()));
-        Window { left, top, width, height }
-    }
-
-    /// The lattice of a placement in a picture `width` pixels wide, from the window's corner.
-    fn points_of(&self, placement: &Placement, input: Size, width: u32) -> Vec<[i32; 2]> {
-        let mut points = lattice(placement.crop.to_picture(input).0, input.width, input.height);
-        let (columns, rows) = points.split_at_mut(input.width as usize);
-        if placement.flip {
-            columns.iter_mut().for_each(|[x, _]| *x = -*x);
-            // One less: of two points between 32nds the left one is rounded right, and its mirror image left.
-            rows.iter_mut().for_each(|[x, _]| *x = 1024 * (width as i32 - 1) - 1 - *x);
-        }
-        for [x, y] in rows {
-            *x -= 1024 * self.left as i32;
-            *y -= 1024 * self.top as i32;
-        }
-        points
-    }
-
-    fn append(&self, picture: &RgbImage, pixels: &mut Vec<u32>) {
-        let row_bytes = 3 * picture.width() as usize;
-        let bytes = picture.as_raw();
-        pixels.reserve(self.width as usize * self.height as usize);
-        for y in self.top..self.top + self.height {
-            let start = y as usize * row_bytes + 3 * self.left as usize;
-            let row = &bytes[start..start + 3 * self.width as usize];
-            pixels.extend(row.chunks_exact(3).map(|rgb| u32::from_le_bytes([rgb[0], rgb[1], rgb[2], 255])));
-        }
     }
 }
 
@@ -227,6 +183,7 @@ mod tests {
     use super::super::crop::Crop;
     use super::super::skeleton::LSP;
     use super::*;
+    use image::Rgb;
 
     const INPUT: Size = Size { width: 32, height: 48 };
 
@@ -245,6 +202,16 @@ mod tests {
         batch
     }
 
+    /// The person's view with the whole picture stored.
+    fn view_of_the_whole(placement: &Placement, person: &Person) -> RgbImage {
+        let (width, height) = person.picture.dimensions();
+        let window = Window { left: 0, top: 0, width, height };
+        let mut whole = Batch { pictures: vec![[0, width, height, 0]], ..Batch::default() };
+        window.append(&person.picture, &mut whole.pixels);
+        whole.lattice = window.points_of(placement, INPUT, width);
+        whole.view(0, INPUT)
+    }
+
     #[test]
     fn a_window_of_the_picture_gives_the_same_view_as_the_whole() {
         for (x, y, rotation, flip) in [
@@ -258,14 +225,22 @@ mod tests {
             let crop = Crop { rotation, ..Crop::new(person.center, person.scale, INPUT) };
             let placement = Placement { crop, flip };
             let batch = push(placement, person.clone());
-            let mut whole = batch.clone();
-            whole.pixels.clear();
-            Window { left: 0, top: 0, width: 90, height: 70 }.append(&person.picture, &mut whole.pixels);
-            whole.pictures[0] = [0, 90, 70, 0];
-            let window = Window { left: 0, top: 0, width: 90, height: 70 };
-            whole.lattice = window.points_of(&placement, INPUT, 90);
-            assert!(batch.view(0, INPUT) == whole.view(0, INPUT), "{x} {y} {rotation} {flip}");
-            assert!(batch.pixels.len() < whole.pixels.len());
+            assert!(batch.view(0, INPUT) == view_of_the_whole(&placement, &person), "{x} {y} {rotation} {flip}");
+            assert!(batch.pixels.len() < 90 * 70);
+        }
+    }
+
+    #[test]
+    fn a_crop_of_a_large_picture_is_stored_itself_and_gives_the_same_view() {
+        for (width, rotation, flip) in [(90, 0.0, false), (90, 25.0, true), (301, -170.0, false), (301, 0.0, true)] {
+            let mut person = person(45.0, 35.0);
+            person.picture = RgbImage::from_fn(width, 170, |x, y| Rgb([(7 * x) as u8, (x ^ y) as u8, (5 * y) as u8]));
+            person.scale = [0.61, 0.93];
+            let crop = Crop { rotation, ..Crop::new(person.center, person.scale, INPUT) };
+            let placement = Placement { crop, flip };
+            let batch = push(placement, person.clone());
+            assert_eq!(batch.pixels.len(), 32 * 48, "{width} {rotation} {flip}");
+            assert!(batch.view(0, INPUT) == view_of_the_whole(&placement, &person), "{width} {rotation} {flip}");
         }
     }
 

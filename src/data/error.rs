@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::DecodeError;
+
 /// Why people could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -22,14 +24,14 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A picture could not be decoded.
-    #[error("{name}: {}: broken picture: {source}", path.display())]
+    #[error("{name}: {}: {source}", path.display())]
     Picture {
         /// Picture and person.
         name: String,
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
-        source: image::ImageError,
+        /// What is wrong with it.
+        source: DecodeError,
     },
     /// A file is not what its data set releases.
     #[error("{}: {problem}", path.display())]

@@ -1,6 +1,7 @@
 //! The pictures of a data set, from a folder or from a zip file.
 
-use super::{DataError, files};
+use super::decode::LONGEST_FILE;
+use super::{DataError, Size, Turned, decode_picture, files};
 use image::RgbImage;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -9,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-/// A picture file is no longer than this: what claims to be is not unpacked.
-const LONGEST_FILE: u64 = 1 << 28;
+/// Parents of a folder of pictures in which names that begin with folders are looked for.
+const PARENTS: usize = 2;
 
 /// Where pictures are found by name.
 pub struct Pictures {
@@ -47,27 +48,46 @@ impl Pictures {
         Ok(Pictures { place: zip, source: Source::Zip(Mutex::new(archive)) })
     }
 
-    /// Decodes the picture `file`; its EXIF rotation is ignored. `name` is the person's, for messages.
+    /// Decodes the picture `file` as it is stored. `name` is the person's, for messages.
     ///
-    /// A JPEG's pixels are not quite those that libjpeg-turbo (OpenCV, Pillow) makes of it: on COCO's 57 pictures, which
-    /// store all colours (4:4:4), they differ by 0.012 grey levels on average and 3 at most, which is the inverse cosine
-    /// transform and the colour conversion; where a quarter of the colours is stored (4:2:0), by 0.11 and 4 on MPII's four
-    /// and 0.21 and 12 on 200 of Leeds Sports Pose, of which all but 0.01 is how colours are interpolated.
-    ///
-    /// In a zip file it lies at the top, or in a folder named like the zip file.
+    /// `file` is looked for in the folder; where it begins with folders, from the folder's parents on, too; and with `/`
+    /// for `\`, as programs on Windows write paths. In a zip file it lies at the top, or in a folder named like the zip
+    /// file.
     ///
     /// # Errors
     /// Where the file is missing or broken.
     pub fn read(&self, file: &str, name: &str) -> Result<RgbImage, DataError> {
-        let path = self.place.join(file);
-        let bytes = match &self.source {
-            Source::Folder => files::read(&path, &missing(name))?,
-            Source::Zip(archive) => self.unpack(archive, file, name)?,
+        self.decode(file, name, Turned::No)
+    }
+
+    /// Decodes the picture `file`, for which there is an annotation of that size: turned as EXIF says where only that
+    /// gives the size. A size with a side of 0 is not known. Otherwise as [`read`](Self::read).
+    ///
+    /// # Errors
+    /// Where the file is missing, broken or of another size.
+    pub fn read_sized(&self, file: &str, name: &str, size: Size) -> Result<RgbImage, DataError> {
+        let known = size.height > 0 && size.width > 0;
+        self.decode(file, name, if known { Turned::ToFit(size) } else { Turned::No })
+    }
+
+    fn decode(&self, file: &str, name: &str, turned: Turned) -> Result<RgbImage, DataError> {
+        let (path, bytes) = match &self.source {
+            Source::Folder => {
+                let path = self.find(file);
+                let bytes = files::read(&path, &missing(name))?;
+                (path, bytes)
+            }
+            Source::Zip(archive) => (self.place.join(file), self.unpack(archive, file, name)?),
         };
-        match image::load_from_memory(&bytes) {
-            Ok(picture) => Ok(picture.into_rgb8()),
-            Err(source) => Err(DataError::Picture { name: name.to_string(), path, source }),
-        }
+        decode_picture(&bytes, turned).map_err(|source| DataError::Picture { name: name.to_string(), path, source })
+    }
+
+    /// Where `file` lies; where it is not found, where it should.
+    fn find(&self, file: &str) -> PathBuf {
+        let turned = file.replace('\\', "/");
+        let parents = self.place.ancestors().take(if turned.contains('/') { 1 + PARENTS } else { 1 });
+        let mut places = parents.flat_map(|place| [place.join(file), place.join(&turned)]);
+        places.find(|path| path.is_file()).unwrap_or_else(|| self.place.join(file))
     }
 
     fn unpack(
@@ -80,7 +100,9 @@ impl Pictures {
         let stem = self.place.file_stem().unwrap_or_default().to_string_lossy();
         // A thread that panicked in between leaves nothing half done: every entry is sought anew.
         let mut archive = archive.lock().unwrap_or_else(PoisonError::into_inner);
-        for entry in [file.to_string(), format!("{stem}/{file}")] {
+        let turned = file.replace('\\', "/");
+        let inner = turned.strip_prefix(&format!("{stem}/")).unwrap_or(&turned).to_string();
+        for entry in [file.to_string(), format!("{stem}/{inner}"), inner] {
             let entry = match archive.by_name(&entry) {
                 Err(ZipError::FileNotFound) => continue,
                 entry => {
@@ -132,6 +154,8 @@ mod tests {
         for place in ["train", "train.zip", "train.zip@"] {
             let pictures = Pictures::open(&root.join(place), "").expect("the zip file is there");
             assert_eq!([level(&pictures, "a.png").ok(), level(&pictures, "b.png").ok()], [Some(10), Some(20)]);
+            assert_eq!(level(&pictures, "train/a.png").ok(), Some(10));
+            assert_eq!(level(&pictures, "train\\b.png").ok(), Some(20));
             let error = level(&pictures, "c.png").expect_err("it is not there").to_string();
             assert!(error.contains("train.zip/c.png") && error.contains("someone"), "{error}");
         }
@@ -140,6 +164,15 @@ mod tests {
         let folder = Pictures::open(&root.join("train"), "").expect("the folder is there");
         assert_eq!(level(&folder, "a.png").ok(), Some(30));
         assert!(level(&folder, "b.png").is_err());
+        // Names with folders, as merged sets and programs on Windows write them.
+        for file in ["train/a.png", "train\\a.png", "./a.png"] {
+            assert_eq!(level(&folder, file).ok(), Some(30), "{file}");
+        }
+        std::fs::write(root.join("d.png"), png(40)).expect("the folder is writable");
+        assert!(level(&folder, "d.png").is_err(), "a bare name is not looked for elsewhere");
+        assert!(folder.read_sized("a.png", "", Size::new(30, 40)).is_ok());
+        let error = folder.read_sized("a.png", "someone", Size::new(40, 30)).expect_err("it lies").to_string();
+        assert!(error.contains("someone") && error.contains("a.png: the picture is 40 wide"), "{error}");
         std::fs::write(root.join("broken.zip"), "PK").expect("the folder is writable");
         assert!(Pictures::open(&root.join("broken"), "").is_err());
         let error = Pictures::open(&root.join("val"), "get it there").err().map(|error| error.to_string());

@@ -6,7 +6,7 @@ pub mod annotations;
 use super::crop::MARGIN;
 use super::pictures::Pictures;
 use super::skeleton::{COCO, Skeleton};
-use super::{Annotation, DataError, Dataset, Joint, Person};
+use super::{Annotation, DataError, Dataset, Joint, Person, Size};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -183,8 +183,9 @@ impl Dataset for Coco {
 
     fn load(&self, pass: u64, index: usize) -> Result<Person, DataError> {
         let annotation = self.annotation(pass, index)?;
-        let file = &self.annotations.images[self.people[index].image].file_name;
-        let picture = self.pictures.read(file, &annotation.name)?;
+        let image = &self.annotations.images[self.people[index].image];
+        let size = Size::new(image.height, image.width);
+        let picture = self.pictures.read_sized(&image.file_name, &annotation.name, size)?;
         Ok(Person::new(annotation, picture))
     }
 }
