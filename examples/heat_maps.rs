@@ -6,26 +6,26 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use ditn::data::augmentation::Placement;
-use ditn::data::{Batch, STRIDE};
+use ditn::data::{Batch, STRIDE, Turned};
 use ditn::gpu::{AdapterChoice, Gpu};
 use ditn::graph::{Choices, Session, Store};
 use ditn::nn::{Mode, Network};
 use ditn::ops::decode::Decode;
-use ditn::predict::{PersonBox, TrainedNetwork, network::upload};
+use ditn::predict::{PersonBox, TrainedNetwork, network::upload, pictures};
 use safetensors::{Dtype, tensor::TensorView};
 
 /// Writes `image` `[N, 3, H, W]`, the normalised crops; `heat_maps` `[N, J, H / 4, W / 4]` and, of networks that predict
 /// bones, `bone_maps`; and `joints` `[N, J, 3]`: x and y in pixels of the crop and the largest value of the heat map.
 /// Without the mean with the mirrored crop that `ditn predict` takes.
-pub fn run(trained: &TrainedNetwork, out: &Path, pictures: &[PathBuf]) -> Result<(), Box<dyn Error>> {
+pub fn run(trained: &TrainedNetwork, out: &Path, paths: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     // 1. The people: each picture is the box of one.
     let skeleton = &trained.model.skeleton;
     let mut batch = Batch::default();
-    for path in pictures {
-        let picture = image::open(path)?.to_rgb8();
-        let person = PersonBox::whole(&picture).person(path.display().to_string(), picture, skeleton);
-        let placement = Placement::upright(&person, trained.size);
-        batch.push(0, person, &placement, skeleton, trained.size)?;
+    for path in paths {
+        let picture = pictures::open(path, Turned::Exif)?;
+        let person = PersonBox::whole(&picture).annotation(path.display().to_string(), skeleton);
+        let placement = Placement::upright_at(person.center, person.scale, trained.size);
+        batch.push_from(0, person, &picture, &placement, skeleton, trained.size)?;
     }
 
     // 2. The network, from pixels to joints. What is kept can be read after a run.

@@ -1,5 +1,6 @@
 //! Drawing on pictures: skeletons, boxes and small captions.
 
+use super::boxes::PersonBox;
 use crate::data::{Joint, Side, Skeleton};
 use image::{Rgb, RgbImage};
 
@@ -46,6 +47,11 @@ pub fn skeleton(picture: &mut RgbImage, skeleton: &Skeleton, joints: &[Joint], w
             }
         }
     }
+}
+
+/// The width of bones that suits a person of that size.
+pub fn bone_width(person: &PersonBox) -> f32 {
+    (person.width.max(person.height) / 80.0).max(1.5)
 }
 
 /// A line with round ends, smooth at its edges.

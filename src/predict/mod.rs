@@ -3,7 +3,8 @@
 //!
 //! [`Predictor`] is the way in: it opens a checkpoint and finds the joints of people in pictures; a [`PictureQueue`] does
 //! so for more pictures than memory holds. Below them [`PoseNetwork`] runs a network on one batch of people. Where the
-//! people are is said by [`boxes`]; [`draw`], [`sheet`] and [`explain`] make pictures of what was found.
+//! people are is said by [`boxes`]; [`draw`], [`sheet`] and [`explain`] make pictures of what was found; [`video`] reads
+//! and writes frames, and [`smooth`] calms poses over time.
 
 pub mod boxes;
 pub mod draw;
@@ -16,7 +17,9 @@ mod predictor;
 mod queue;
 pub mod sheet;
 pub mod shipped;
+pub mod smooth;
 mod trained;
+pub mod video;
 
 pub use boxes::PersonBox;
 pub use error::PredictError;

@@ -13,8 +13,9 @@ use super::pose::Pose;
 use crate::data::Batch;
 use crate::data::augmentation::Placement;
 
-/// Most pixels that are sent to the adapter together, unless a single picture has more: a buffer holds 2^25 everywhere.
-const MOST_PIXELS: usize = 1 << 24;
+/// Pictures that wait for the network together have no more bytes than this, unless a single one has more: a large
+/// picture does not wait until a batch is full.
+const MOST_BYTES: usize = 1 << 28;
 
 /// A person in a picture with the pose that was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,7 +86,7 @@ impl<'a, R: Receiver> PictureQueue<'a, R> {
     }
 
     /// Adds a picture with its people, any number of them. `name` stands for it in messages. The network runs whenever a
-    /// batch is full.
+    /// batch is full, or the pictures that wait are large together.
     ///
     /// # Errors
     /// [`PredictError::Data`] for a box without extent, errors of the device and of the receiver. The queue is of no use
@@ -97,18 +98,25 @@ impl<'a, R: Receiver> PictureQueue<'a, R> {
         image: RgbImage,
         boxes: Vec<PersonBox>,
     ) -> Result<(), R::Error> {
-        self.open.push_back(Open { picture, image: image.clone(), boxes: boxes.clone(), poses: Vec::new() });
+        let held: usize = self.open.iter().map(|open| open.image.len()).sum();
+        if held + image.len() > MOST_BYTES {
+            self.run()?;
+        }
         let (skeleton, input) = (Arc::clone(self.network.skeleton()), self.network.input());
-        let pixels = image.len() / 3;
-        for person in boxes {
-            if self.waiting.len() == self.network.batch() || self.waiting.pixels.len() + pixels > MOST_PIXELS {
+        let people = boxes.len();
+        self.open.push_back(Open { picture, image, boxes, poses: Vec::new() });
+        for number in 0..people {
+            if self.waiting.len() == self.network.batch() {
                 self.run()?;
             }
-            let person = person.person(name.clone(), image.clone(), &skeleton);
-            let placement = Placement::upright(&person, input);
-            self.waiting.push(0, person, &placement, &skeleton, input).map_err(PredictError::from)?;
+            // The picture stays open until all of its people were found.
+            let Some(Open { image, boxes, .. }) = self.open.back() else { break };
+            let person = boxes[number].annotation(name.clone(), &skeleton);
+            let placement = Placement::upright_at(person.center, person.scale, input);
+            let pushed = self.waiting.push_from(0, person, image, &placement, &skeleton, input);
+            pushed.map_err(PredictError::from)?;
         }
-        Ok(())
+        self.hand_over()
     }
 
     /// Finds the people who still wait. Returns the receiver, which then has all pictures.
@@ -140,6 +148,11 @@ impl<'a, R: Receiver> PictureQueue<'a, R> {
                 open.poses.push(pose);
             }
         }
+        self.hand_over()
+    }
+
+    /// Hands over the first pictures, as many as all of whose people were found.
+    fn hand_over(&mut self) -> Result<(), R::Error> {
         let done = self.open.iter().take_while(|open| open.poses.len() == open.boxes.len()).count();
         for Open { picture, image, boxes, poses } in self.open.drain(..done) {
             let found = boxes.into_iter().zip(poses).map(|(person, pose)| PersonPose { person, pose });

@@ -6,9 +6,12 @@ mod harness;
 
 mod faults;
 mod half_precision;
+mod inputs;
 mod pictures;
 mod predictions;
 mod reliability;
 mod resuming;
 mod runs;
+mod schema;
+mod video;
 mod weights;
