@@ -43,7 +43,7 @@ pub enum Outcome {
 ///
 /// `resumed` is the checkpoint to go on from. The run then continues as if it had never stopped: the same batches, the
 /// same rates, and on the same adapter the same bits. With a changed configuration it continues from the epochs and
-/// pictures that are done, see [`resume`]; where no epoch is left it ends at once.
+/// pictures that are done, see [`resume`](mod@super::resume); where no epoch is left it ends at once.
 ///
 /// # Errors
 /// See [`TrainError`]. Whatever happens, the newest good checkpoint stays in the folder.
