@@ -1,11 +1,12 @@
 //! The pictures of a data set, from a folder or from a zip file.
 
 use super::decode::LONGEST_FILE;
-use super::{DataError, Size, Turned, decode_picture, files};
+use super::{DataError, Size, Turned, decode, files};
 use image::RgbImage;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use zip::ZipArchive;
 use zip::result::ZipError;
@@ -17,6 +18,8 @@ const PARENTS: usize = 2;
 pub struct Pictures {
     place: PathBuf,
     source: Source,
+    /// Whether a picture was turned, which is said once.
+    turned: AtomicBool,
 }
 
 enum Source {
@@ -33,7 +36,7 @@ impl Pictures {
     /// Where there is neither, or the zip file cannot be read. `advice` says where to get the pictures.
     pub fn open(place: &Path, advice: &str) -> Result<Pictures, DataError> {
         if place.is_dir() {
-            return Ok(Pictures { place: place.to_path_buf(), source: Source::Folder });
+            return Ok(Pictures { place: place.to_path_buf(), source: Source::Folder, turned: AtomicBool::default() });
         }
         let name = place.as_os_str().to_string_lossy();
         let named = name.trim_end_matches('@');
@@ -45,7 +48,7 @@ impl Pictures {
         let file = File::open(&zip).map_err(|source| DataError::Read { path: zip.clone(), source })?;
         let archive = ZipArchive::new(BufReader::new(file))
             .map_err(|error| DataError::Annotation { path: zip.clone(), problem: error.to_string() })?;
-        Ok(Pictures { place: zip, source: Source::Zip(Mutex::new(archive)) })
+        Ok(Pictures { place: zip, source: Source::Zip(Mutex::new(archive)), turned: AtomicBool::default() })
     }
 
     /// Decodes the picture `file` as it is stored. `name` is the person's, for messages.
@@ -79,7 +82,19 @@ impl Pictures {
             }
             Source::Zip(archive) => (self.place.join(file), self.unpack(archive, file, name)?),
         };
-        decode_picture(&bytes, turned).map_err(|source| DataError::Picture { name: name.to_string(), path, source })
+        let (picture, was_turned) = decode::decode(&bytes, turned).map_err(|source| DataError::Picture {
+            name: name.to_string(),
+            path: path.clone(),
+            source,
+        })?;
+        if was_turned && !self.turned.swap(true, Ordering::Relaxed) {
+            let path = path.display();
+            tracing::warn!(
+                "{path} is turned as its EXIF orientation says, since that gives the size of its annotation; so are all \
+                 pictures like it"
+            );
+        }
+        Ok(picture)
     }
 
     /// Where `file` lies; where it is not found, where it should.

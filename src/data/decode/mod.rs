@@ -89,6 +89,11 @@ pub enum DecodeError {
 /// # Errors
 /// [`DecodeError`] says what the bytes are instead, or what is wrong with them.
 pub fn decode_picture(bytes: &[u8], turned: Turned) -> Result<RgbImage, DecodeError> {
+    decode(bytes, turned).map(|(picture, _)| picture)
+}
+
+/// As [`decode_picture`]; second, whether the picture was turned.
+pub(super) fn decode(bytes: &[u8], turned: Turned) -> Result<(RgbImage, bool), DecodeError> {
     let format = match FileKind::of(&bytes[..bytes.len().min(HEAD)]) {
         FileKind::Picture(format) => format,
         FileKind::Video => {
@@ -135,7 +140,7 @@ pub fn decode_picture(bytes: &[u8], turned: Turned) -> Result<RgbImage, DecodeEr
         return Err(DecodeError::CutOff);
     }
     picture.apply_orientation(orientation);
-    Ok(picture.into_rgb8())
+    Ok((picture.into_rgb8(), orientation != Orientation::NoTransforms))
 }
 
 /// How EXIF says that a picture is to be turned; broken EXIF says nothing.
