@@ -9,7 +9,7 @@ use ditn::data::mpii::truth;
 use ditn::data::{Coco, Dataset, Mpii, mat};
 use ditn::metrics::files::{score_coco, score_mpii};
 use ditn::nn::checkpoint::State;
-use ditn::nn::{Matching, Shapes, WeightFile};
+use ditn::nn::{Matching, Shapes, WeightCopy, WeightFile};
 use ditn::predict::boxes::Boxes;
 use ditn::train::checkpoint::{self, Checkpoint, Header};
 use ditn::train::config::{self, Config};
@@ -150,13 +150,23 @@ fn bytes_of(paths: &[&str]) -> Vec<Vec<u8>> {
 fn read_weights(path: &Path) {
     let network = Shapes::from([("conv1.weight".into(), vec![4, 3, 3, 3]), ("conv2.weight".into(), vec![4, 4, 3, 3])]);
     if let Ok(file) = WeightFile::open(path) {
-        Matching::new(&network, &file).read(&file).ok();
+        Matching::new(&network, &file, &WeightCopy::Main).and_then(|matching| matching.read(&file)).ok();
     }
 }
 
 #[test]
 fn files_of_pytorch() {
-    let files = ["imagenet_stem.pth", "hrnet_legacy_wrapped.pth", "malicious_zip.pth", "malicious_legacy.pth"];
+    let files = [
+        "imagenet_stem.pth",
+        "hrnet_legacy_wrapped.pth",
+        "malicious_zip.pth",
+        "malicious_legacy.pth",
+        "objects_2.pth",
+        "objects_4.pth",
+        "module.pth",
+        "first.pth",
+        "mmengine.pth",
+    ];
     let files = bytes_of(&files.map(|name| ["tests/weights/", name].concat()).each_ref().map(String::as_str));
     survives("weights.pth", &files, MOST, read_weights);
 }
@@ -172,6 +182,30 @@ fn small_files_that_claim_to_be_large_cost_nothing() {
     assert_eq!(file.shapes().next(), Some(("conv1.weight", &[1 << 27][..])));
     read_weights(&in_repository("tests/weights/huge_view.pth"));
     assert!(MEMORY.peak_usage_as_mb() < MOST, "{} MiB were asked for", MEMORY.peak_usage_as_mb());
+}
+
+#[test]
+fn pickles_that_describe_ever_more_cost_no_more_than_the_limit() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = std::env::temp_dir().join(format!("ditn-readers-{}.pkl", std::process::id()));
+    let lists = [b"\x80\x02]q\0(".as_slice(), &b"]".repeat(1000), b"e"].concat();
+    // Lists in a list that is appended to again and again; lists that hold each other twice, 60 deep; a circle.
+    let wide = [lists.as_slice(), &[b"(".as_slice(), &b"]".repeat(1000), b"e"].concat().repeat(9000), b"."].concat();
+    let twice = (0..60_u8).flat_map(|i| [b"]q", &[i + 1][..], b"(h", &[i][..], b"h", &[i][..], b"e0"].concat());
+    let deep = [b"\x80\x02]q\0".as_slice(), b"0", &twice.collect::<Vec<u8>>(), b"h\x3c."].concat();
+    for bytes in [
+        wide,
+        deep,
+        b"\x80\x02]q\0h\0ah\0a.".to_vec(),
+        b"\x80\x02".iter().chain(&b"(".repeat(9 << 20)).copied().collect(),
+    ] {
+        std::fs::write(&path, &bytes).expect("the temporary folder is writable");
+        MEMORY.reset_peak_usage();
+        read_weights(&path);
+        let most = 3.0 * MOST + bytes.len() as f32 / 1e6;
+        assert!(MEMORY.peak_usage_as_mb() < most, "{} MiB were asked for", MEMORY.peak_usage_as_mb());
+    }
+    std::fs::remove_file(&path).expect("it has just been written");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Depth, Ditn, Head, HrNet, ModelConfig, ResNet};
+use super::{Body, Depth, Ditn, Head, HrNet, ModelConfig, NAMES, ResNet};
 use crate::data::skeleton::MPII;
 use crate::data::{InvalidValue, Skeleton};
 use crate::nn::WeightInit;
@@ -109,7 +109,7 @@ impl Default for NetworkConfig {
 }
 
 impl NetworkConfig {
-    /// One of [`NAMES`](super::NAMES); `None` for another name.
+    /// One of [`NAMES`]; `None` for another name.
     pub fn named(name: &str) -> Option<Self> {
         // Networks of one name differ in nothing but their heads' maps between skeletons.
         let model = ModelConfig::named(name, &MPII)?;
@@ -130,6 +130,19 @@ impl NetworkConfig {
             network = Self { transfer, channel_attention, spatial_attention, ..network };
         }
         Some(network)
+    }
+
+    /// Its name of [`NAMES`], or its kind where its extents are its own.
+    pub fn title(&self) -> String {
+        let plain = Self { init: None, ..self.clone() };
+        let named = NAMES.into_iter().find(|name| Self::named(name).as_ref() == Some(&plain));
+        let kind = match self.kind {
+            NetworkKind::Ditn => "ditn",
+            NetworkKind::Hrnet => "hrnet",
+            NetworkKind::DitnResnet => "ditn-resnet",
+            NetworkKind::Resnet => "simplebaseline",
+        };
+        named.unwrap_or(kind).to_owned()
     }
 
     /// The network for people of `skeleton`.

@@ -8,6 +8,7 @@
 mod blocks;
 mod config;
 mod ditn;
+mod fit;
 mod hrnet;
 mod maps;
 mod model;
@@ -16,6 +17,7 @@ mod summary;
 
 pub use config::{Layers, NetworkConfig, NetworkKind};
 pub use ditn::Ditn;
+pub use fit::Fit;
 pub use hrnet::HrNet;
 pub use maps::{AttentionGates, HeatMaps};
 pub use model::{Body, Head, ModelConfig, NAMES};

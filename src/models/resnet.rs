@@ -39,7 +39,7 @@ impl Depth {
     }
 
     /// Bottlenecks of each of the four stages.
-    fn bottlenecks(self) -> [usize; 4] {
+    pub(super) fn bottlenecks(self) -> [usize; 4] {
         match self {
             Self::Fifty => [3, 4, 6, 3],
             Self::HundredAndOne => [3, 4, 23, 3],

@@ -11,8 +11,10 @@ use safetensors::{SafeTensorError, SafeTensors, tensor::TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::matching::{OPTIMIZER, Shapes};
+use super::file_kind::{FileKind, kind_of};
+use super::file_names::{OPTIMIZER, Shapes};
 use super::stored::{self, Stored, TooLarge, decode};
+use super::weight_file::cut_short;
 use crate::files::write_atomically;
 use crate::graph::Tensor;
 use crate::ir::DType;
@@ -44,7 +46,29 @@ pub enum CheckpointError {
         /// What is wrong.
         message: String,
     },
-    /// The file holds tensors but was not written by a run of this program.
+    /// The file holds weights, but not in this program's format.
+    #[error(
+        "{} is not a checkpoint of this program: it is {what}; `ditn import {} OUT.safetensors` makes one of it",
+        path.display(), path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A tensor that holds an infinity or a NaN.
+    #[error(
+        "{}: `{tensor}` holds values that are not finite: the training diverged, and every prediction would be NaN; take an \
+         earlier checkpoint", path.display()
+    )]
+    NotFinite {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The first such tensor.
+        tensor: String,
+    },
+    /// The file holds tensors but its header is none.
     #[error("{} is not a checkpoint of this program: {message}", path.display())]
     NoHeader {
         /// The file.
@@ -150,9 +174,15 @@ fn to_bytes(header: &impl Serialize, tensors: &[Stored]) -> Result<Vec<u8>, Stri
 /// # Errors
 /// A file that is not there, is not safetensors, holds other types than floats, or lacks the header.
 pub fn read<H: DeserializeOwned>(path: &Path) -> Result<(H, State), CheckpointError> {
-    let bytes =
-        std::fs::read(path).map_err(|error| CheckpointError::File { action: "read", path: path.to_owned(), error })?;
-    parse(path, &bytes)
+    let unreadable = |error| CheckpointError::File { action: "read", path: path.to_owned(), error };
+    match kind_of(path).map_err(unreadable)? {
+        FileKind::Safetensors | FileKind::Pipe => {}
+        FileKind::PyTorch => {
+            return Err(CheckpointError::Foreign { path: path.to_owned(), what: "a file of PyTorch" });
+        }
+        FileKind::Other(what) => return Err(malformed(path, format!("it is {what}"))),
+    }
+    parse(path, &std::fs::read(path).map_err(unreadable)?)
 }
 
 /// Tensors and header of a checkpoint that is in memory; `path` is its name in messages.
@@ -161,15 +191,16 @@ pub fn read<H: DeserializeOwned>(path: &Path) -> Result<(H, State), CheckpointEr
 /// As [`read`], except for those of the file system.
 pub fn parse<H: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<(H, State), CheckpointError> {
     let no_header = |message: String| CheckpointError::NoHeader { path: path.to_owned(), message };
-    let state = tensors(path, bytes)?;
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| malformed(path, error))?;
+    let foreign = |what| CheckpointError::Foreign { path: path.to_owned(), what };
+    let broken = |error| malformed(path, cut_short(bytes).unwrap_or_else(|| format!("{error}")));
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
     let header = metadata
         .metadata()
         .as_ref()
         .and_then(|entries| entries.get(METADATA_KEY))
-        .ok_or_else(|| no_header(format!("its metadata has no entry `{METADATA_KEY}`")))?;
+        .ok_or_else(|| foreign("safetensors that another program wrote"))?;
     let header = serde_json::from_str(header).map_err(|error| no_header(error.to_string()))?;
-    Ok((header, state))
+    Ok((header, tensors(path, bytes)?))
 }
 
 fn malformed(path: &Path, error: impl std::fmt::Display) -> CheckpointError {
@@ -177,7 +208,8 @@ fn malformed(path: &Path, error: impl std::fmt::Display) -> CheckpointError {
 }
 
 fn tensors(path: &Path, bytes: &[u8]) -> Result<State, CheckpointError> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| malformed(path, error))?;
+    let broken = |error| malformed(path, cut_short(bytes).unwrap_or_else(|| format!("{error}")));
+    let file = SafeTensors::deserialize(bytes).map_err(broken)?;
     file.iter()
         // PyTorch's counter of batches, an integer that nothing here reads.
         .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
@@ -220,11 +252,14 @@ pub fn check_fits(path: &Path, expected: &Shapes, found: &State) -> Result<(), C
 /// The tensors of the network in a state that was read from `path`: those of `expected`, without the optimizer's.
 ///
 /// # Errors
-/// As [`check_fits`].
+/// As [`check_fits`]; [`CheckpointError::NotFinite`].
 pub fn network_of(path: &Path, expected: &Shapes, state: &State) -> Result<State, CheckpointError> {
     let network = network_only(state);
     check_fits(path, expected, &network)?;
-    Ok(network)
+    match first_not_finite(&network) {
+        Some(tensor) => Err(CheckpointError::NotFinite { path: path.to_owned(), tensor: tensor.to_owned() }),
+        None => Ok(network),
+    }
 }
 
 /// The shapes of a state's tensors.
@@ -341,7 +376,7 @@ mod tests {
         let bytes = 2.5f32.to_le_bytes();
         let view = TensorView::new(Dtype::F32, vec![1], &bytes).unwrap();
         std::fs::write(&path, safetensors::serialize([("w", view)], None).unwrap()).unwrap();
-        assert!(matches!(read::<String>(&path), Err(CheckpointError::NoHeader { .. })));
+        assert!(matches!(read::<String>(&path), Err(CheckpointError::Foreign { .. })));
     }
 
     #[test]

@@ -11,6 +11,8 @@
 
 pub mod checkpoint;
 mod error;
+mod file_kind;
+mod file_names;
 mod initial;
 mod input;
 pub mod layers;
@@ -18,18 +20,22 @@ mod matching;
 mod network;
 mod optimizer;
 pub mod pth;
+mod pytorch;
 mod stored;
 mod trainer;
 mod training;
+mod weight_error;
 mod weight_file;
 
 pub use error::NetworkError;
+pub use file_names::{OPTIMIZER, Shapes, says_average};
 pub use initial::{Initial, WeightInit};
 pub use input::PictureInputs;
 pub use layers::{BatchNormLayer, Conv2dLayer, LinearLayer, Pool2d};
-pub use matching::{Matching, OPTIMIZER, OtherShape, Shapes};
+pub use matching::{Matching, OtherShape, WeightCopy};
 pub use network::{Mode, Network};
 pub use optimizer::Optimizer;
 pub use trainer::{LossScale, PendingStep, Trainer};
 pub use training::{Gradients, LOSS_SCALE, Precision, Training, TrainingStep};
-pub use weight_file::{WeightFile, WeightFileError};
+pub use weight_error::WeightFileError;
+pub use weight_file::WeightFile;

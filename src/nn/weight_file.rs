@@ -1,101 +1,51 @@
 //! Files of weights, whoever wrote them: safetensors, and what `torch.save` writes.
 //!
-//! A `.pth` is a pickle, a program for Python's unpickler, beside the bytes of the tensors; since PyTorch 1.6 both lie
-//! in a zip archive, before that one behind the other (the legacy container). The crate `pytorch-reader` reads both as
-//! data: it knows the few calls that rebuild a tensor, and every other call in the pickle becomes the name of what it
-//! would have called. Nothing of a file is ever run.
+//! A `.pth` is a pickle, a program for Python's unpickler, beside the bytes of the tensors. `pytorch` reads it as data:
+//! it knows the few calls that rebuild a tensor, and whatever else is in the pickle (the optimizer, a configuration,
+//! whole modules) is stepped over or, where tensors lie in it, gone into. Nothing of a file is ever run.
 //!
 //! Opening reads names, types and shapes; values are read tensor by tensor when they are asked for. What a file merely
 //! claims to hold costs no memory until someone wants it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use pytorch_reader::{PickleValue, PytorchReader};
 use safetensors::SafeTensors;
-use thiserror::Error;
 
+use super::file_kind::{FileKind, kind_of};
+use super::pytorch::{PyTorchError, PyTorchFile, StoredTensor};
 use super::stored::decode;
+use super::weight_error::WeightFileError;
 use crate::graph::Tensor;
 
-/// Largest pickle that is taken from a zip archive, where a few bytes can unpack to many: about twenty times that of
-/// the largest network here with its optimizer.
-const LARGEST_PICKLE: u64 = 8 << 20;
-
-/// What a pickle that only describes weights has no reason to call.
-const SUSPICIOUS_MODULES: [&str; 13] = [
-    "os",
-    "posix",
-    "nt",
-    "subprocess",
-    "pty",
-    "sys",
-    "runpy",
-    "importlib",
-    "shutil",
-    "socket",
-    "ctypes",
-    "builtins",
-    "__builtin__",
-];
-
 /// Longest message of a library that is passed on: it may quote the file.
-const LONGEST_REASON: usize = 300;
-
-/// A file that gives no weights.
-#[derive(Debug, Error)]
-pub enum WeightFileError {
-    /// The file system refuses.
-    #[error("cannot read {}: {error}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: std::io::Error,
-    },
-    /// Neither safetensors nor what `torch.save` writes, or broken.
-    #[error("{} is not a usable file of weights (safetensors or PyTorch): {reason}", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The pickle would call what no weights need.
-    #[error(
-        "{} asks Python to call `{call}` when it is loaded, which no file of weights has a reason to: nothing of it was \
-         run, and nothing is taken from it; get the weights from a source that you trust", path.display()
-    )]
-    Suspicious {
-        /// The file.
-        path: PathBuf,
-        /// What would be called.
-        call: String,
-    },
-    /// A tensor whose elements are not floating-point numbers.
-    #[error("{}: tensor `{name}` holds {element}, not floating-point numbers", path.display())]
-    NotFloats {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        name: String,
-        /// Its type of element.
-        element: String,
-    },
-}
+const LONGEST_REASON: usize = 400;
 
 /// Names, types and shapes of a file's tensors, with the way to their values.
 ///
 /// PyTorch's counters `num_batches_tracked`, which no network here reads, are left out.
 pub struct WeightFile {
     path: PathBuf,
-    /// The whole file, for safetensors.
-    bytes: Vec<u8>,
+    source: Source,
     tensors: BTreeMap<String, Stored>,
+    /// Calls that are not made, by the names of what they would have given.
+    made: BTreeMap<String, String>,
+    /// What the file is, where that explains why its names fit nothing.
+    remark: Option<&'static str>,
+    is_mmengine: bool,
 }
+
+/// Where values come from.
+enum Source {
+    /// The whole file, for safetensors.
+    Bytes(Vec<u8>),
+    PyTorch(PyTorchFile),
+}
+
+/// The end of the names that are left out.
+const COUNTER: &str = "num_batches_tracked";
 
 /// A tensor in a file.
 struct Stored {
@@ -108,8 +58,8 @@ struct Stored {
 enum Values {
     /// In the file's bytes, little-endian.
     Bytes(Range<usize>),
-    /// Behind the reader of `.pth` files, in the machine's byte order.
-    PyTorch(pytorch_reader::Tensor),
+    /// In a `.pth`.
+    PyTorch(StoredTensor),
 }
 
 impl WeightFile {
@@ -119,18 +69,42 @@ impl WeightFile {
     /// [`WeightFileError`], except for the types of elements.
     pub fn open(path: &Path) -> Result<Self, WeightFileError> {
         let read = |error| WeightFileError::Read { path: path.to_owned(), error };
-        let mut start = [0; 9];
-        let count = BufReader::new(File::open(path).map_err(read)?).read(&mut start).map_err(read)?;
-        // A safetensors file starts with the length of its JSON header; a zip archive has no `{` there.
-        let (bytes, mut tensors) = if count == start.len() && start[8] == b'{' {
-            let bytes = std::fs::read(path).map_err(read)?;
-            let tensors = safetensors_in(&bytes).map_err(|reason| malformed(path, &reason))?;
-            (bytes, tensors)
-        } else {
-            (Vec::new(), pytorch_tensors_in(path)?)
+        match kind_of(path).map_err(read)? {
+            FileKind::Safetensors => Self::safetensors(path),
+            FileKind::PyTorch => Self::pytorch(path),
+            FileKind::Pipe => Err(malformed(path, "it is a pipe or a device: save it as a file first")),
+            FileKind::Other(what) => Err(malformed(path, &format!("it is {what}"))),
+        }
+    }
+
+    fn safetensors(path: &Path) -> Result<Self, WeightFileError> {
+        let bytes = std::fs::read(path).map_err(|error| WeightFileError::Read { path: path.to_owned(), error })?;
+        let mut tensors = safetensors_in(&bytes).map_err(|reason| malformed(path, &reason))?;
+        tensors.retain(|name, _| !name.ends_with(COUNTER));
+        let (path, source) = (path.to_owned(), Source::Bytes(bytes));
+        Ok(Self { path, source, tensors, made: BTreeMap::new(), remark: None, is_mmengine: false })
+    }
+
+    fn pytorch(path: &Path) -> Result<Self, WeightFileError> {
+        let file = File::open(path).map_err(|error| WeightFileError::Read { path: path.to_owned(), error })?;
+        let mut file = PyTorchFile::open(file).map_err(|error| pytorch_failed(path, error))?;
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in std::mem::take(&mut file.tensors) {
+            if !name.ends_with(COUNTER) {
+                let (shape, element) = (tensor.shape.clone(), tensor.element.to_owned());
+                tensors.entry(name).or_insert(Stored { shape, element, values: Values::PyTorch(tensor) });
+            }
+        }
+        let made = std::mem::take(&mut file.made).into_iter().collect();
+        let remark = match () {
+            () if file.is_torchscript => Some("it is a program for TorchScript, whose names may be its own"),
+            () if file.is_bare_pickle && tensors.is_empty() => Some(
+                "it is a pickle that torch.save did not write: load it in Python and save the weights with torch.save",
+            ),
+            () => None,
         };
-        tensors.retain(|name, _| !name.ends_with("num_batches_tracked"));
-        Ok(Self { path: path.to_owned(), bytes, tensors })
+        let (path, is_mmengine) = (path.to_owned(), file.is_mmengine);
+        Ok(Self { path, source: Source::PyTorch(file), tensors, made, remark, is_mmengine })
     }
 
     /// The file.
@@ -143,21 +117,46 @@ impl WeightFile {
         self.tensors.iter().map(|(name, stored)| (name.as_str(), stored.shape.as_slice()))
     }
 
+    /// What the file is, where that explains why its names fit nothing.
+    pub fn remark(&self) -> Option<&'static str> {
+        self.remark
+    }
+
+    /// Whether MMEngine wrote the file. Where it averages weights, `state_dict` has the average, and `ema_state_dict`
+    /// what was averaged.
+    pub fn is_mmengine(&self) -> bool {
+        self.is_mmengine
+    }
+
+    /// The call that would make what stands under `name`, if it is no tensor but the result of a call.
+    pub fn made_by(&self, name: &str) -> Option<&str> {
+        self.made.get(name).map(String::as_str)
+    }
+
     /// The values of the tensor `name`, as float32 whatever kind of float the file holds.
     ///
     /// # Errors
     /// Elements that are no floats, a tensor that is not there, a file that breaks off.
     pub fn read(&self, name: &str) -> Result<Tensor, WeightFileError> {
         let Some(stored) = self.tensors.get(name) else {
-            return Err(malformed(&self.path, &format!("it has no tensor `{name}`")));
+            return Err(match self.made_by(name) {
+                Some(call) => {
+                    let (path, name, call) = (self.path.clone(), name.to_owned(), call.to_owned());
+                    WeightFileError::Made { path, name, call }
+                }
+                None => malformed(&self.path, &format!("it has no tensor `{name}`")),
+            });
         };
         let unpacked;
-        let bytes = match &stored.values {
-            Values::Bytes(range) => &self.bytes[range.clone()],
-            Values::PyTorch(tensor) => {
-                unpacked = little_endian(tensor).map_err(|error| malformed(&self.path, &error.to_string()))?;
+        let bytes = match (&stored.values, &self.source) {
+            (Values::Bytes(range), Source::Bytes(bytes)) => &bytes[range.clone()],
+            (Values::PyTorch(tensor), Source::PyTorch(file)) => {
+                let failed = |error| malformed(&self.path, &format!("`{name}`: {error}"));
+                unpacked = file.read(tensor).map_err(failed)?;
                 &unpacked
             }
+            // A tensor has its values where the file has its tensors.
+            _ => &[],
         };
         let data = decode(&stored.element, bytes).ok_or_else(|| WeightFileError::NotFloats {
             path: self.path.clone(),
@@ -176,16 +175,9 @@ fn malformed(path: &Path, reason: &str) -> WeightFileError {
     WeightFileError::Malformed { path: path.to_owned(), reason: short }
 }
 
-fn little_endian(tensor: &pytorch_reader::Tensor) -> std::io::Result<Vec<u8>> {
-    let mut bytes = tensor.read()?;
-    if cfg!(target_endian = "big") {
-        bytes.chunks_exact_mut(tensor.dtype().size()).for_each(<[u8]>::reverse);
-    }
-    Ok(bytes)
-}
-
 fn safetensors_in(bytes: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+    let file =
+        SafeTensors::deserialize(bytes).map_err(|error| cut_short(bytes).unwrap_or_else(|| error.to_string()))?;
     let stored = |(name, view): (&str, safetensors::tensor::TensorView<'_>)| {
         // The view lies in `bytes`, behind the header.
         let start = view.data().as_ptr().addr() - bytes.as_ptr().addr();
@@ -196,48 +188,26 @@ fn safetensors_in(bytes: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
     Ok(file.iter().map(stored).collect())
 }
 
-fn pytorch_tensors_in(path: &Path) -> Result<BTreeMap<String, Stored>, WeightFileError> {
-    check_size_of_pickle(path)?;
-    let failed = |error: pytorch_reader::PytorchError| malformed(path, &error.to_string());
-    let contents = PytorchReader::read_pickle_data(path, None).map_err(failed)?;
-    if let Some(call) = suspicious_call(&contents) {
-        return Err(WeightFileError::Suspicious { path: path.to_owned(), call: call.to_owned() });
-    }
-    let stored = |(name, tensor): (String, pytorch_reader::Tensor)| {
-        let (shape, element) = (tensor.shape().to_vec(), format!("{:?}", tensor.dtype()));
-        (name, Stored { shape, element, values: Values::PyTorch(tensor) })
+/// What to say where a safetensors file lacks its end.
+pub(super) fn cut_short(bytes: &[u8]) -> Option<String> {
+    let header = u64::from_le_bytes(*bytes.first_chunk()?).checked_add(8)?;
+    let whole = match SafeTensors::read_metadata(bytes) {
+        Ok((_, metadata)) => header.checked_add(metadata.data_len() as u64)?,
+        Err(_) => header,
     };
-    Ok(PytorchReader::new(path).map_err(failed)?.into_tensors().into_iter().map(stored).collect())
+    let there = bytes.len() as u64;
+    // A header of more than 100 MB is none.
+    (there < whole && header <= 100_000_008)
+        .then(|| format!("it is cut short: {there} bytes of {whole} or more; copy or download it again"))
 }
 
-/// The pickle of a zip archive is unpacked and read whole, so that its size must be bounded. In the other containers it
-/// lies in the file as it is.
-fn check_size_of_pickle(path: &Path) -> Result<(), WeightFileError> {
-    let file = File::open(path).map_err(|error| WeightFileError::Read { path: path.to_owned(), error })?;
-    // What is no zip archive is the reader's to judge.
-    let Ok(mut archive) = zip::ZipArchive::new(BufReader::new(file)) else { return Ok(()) };
-    for index in 0..archive.len() {
-        let Ok(entry) = archive.by_index_raw(index) else { continue };
-        let is_pickle = entry.name().is_ok_and(|name| name.ends_with("data.pkl"));
-        if is_pickle && entry.size() > LARGEST_PICKLE {
-            let reason = format!("its pickle has {} bytes, weights need no more than {LARGEST_PICKLE}", entry.size());
-            return Err(malformed(path, &reason));
+fn pytorch_failed(path: &Path, error: PyTorchError) -> WeightFileError {
+    match error {
+        PyTorchError::Suspicious(call) => WeightFileError::Suspicious { path: path.to_owned(), call },
+        PyTorchError::Read(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+            WeightFileError::Read { path: path.to_owned(), error }
         }
-    }
-    Ok(())
-}
-
-/// The first call in a pickle that looks like an attack. Nothing depends on this for safety: no call is ever made. It
-/// serves to tell someone what they have been given.
-fn suspicious_call(value: &PickleValue) -> Option<&str> {
-    match value {
-        PickleValue::Unsupported(call) => {
-            let module = call.split('.').next().unwrap_or_default();
-            SUSPICIOUS_MODULES.contains(&module).then_some(call)
-        }
-        PickleValue::List(values) => values.iter().find_map(suspicious_call),
-        PickleValue::Dict(values) => values.values().find_map(suspicious_call),
-        _ => None,
+        error => malformed(path, &error.to_string()),
     }
 }
 
@@ -290,6 +260,85 @@ mod tests {
             assert_eq!(bits(&file.read(name).unwrap()), bits(&saved[name]), "{name}");
         }
         assert_eq!(file.read("bn2.bias").unwrap().data, [0.5; 4]);
+    }
+
+    fn names(file: &WeightFile) -> Vec<&str> {
+        file.shapes().map(|(name, _)| name).collect()
+    }
+
+    /// The tensors of the stem, of which the smaller files are made.
+    const STEM: [&str; 6] =
+        ["bn1.bias", "bn1.running_mean", "bn1.running_var", "bn1.weight", "conv1.weight", "conv2.weight"];
+
+    fn holds_the_stem(file: &WeightFile, prefix: &str) {
+        let saved = dump();
+        for name in STEM {
+            assert_eq!(bits(&file.read(&format!("{prefix}{name}")).unwrap()), bits(&saved[name]), "{prefix}{name}");
+        }
+    }
+
+    #[test]
+    fn objects_of_every_sort_beside_the_weights_are_stepped_over() {
+        for name in ["objects_2.pth", "objects_4.pth"] {
+            let file = WeightFile::open(&made(name)).unwrap();
+            holds_the_stem(&file, "state_dict.");
+            let averaged = file.read("state_dict_ema.module.bn1.bias").unwrap();
+            let plain = file.read("state_dict.bn1.bias").unwrap();
+            assert!(averaged.data.iter().zip(&plain.data).all(|(a, b)| *a == b + 1.0), "{name}");
+            assert_eq!(file.read("objects.slots.state.conv9.weight").unwrap().data, [9.0], "{name}");
+            assert_eq!(file.made_by("objects.enum"), Some("__main__.Color"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_whole_module_gives_what_its_state_dict_would() {
+        let file = WeightFile::open(&made("module.pth")).unwrap();
+        assert_eq!(names(&file), STEM.map(|name| format!("model.module.{name}")));
+        holds_the_stem(&file, "model.module.");
+    }
+
+    #[test]
+    fn the_first_container_is_read() {
+        let file = WeightFile::open(&made("first.pth")).unwrap();
+        assert_eq!(names(&file), STEM);
+        holds_the_stem(&file, "");
+    }
+
+    #[test]
+    fn a_tensor_that_a_call_would_make_is_refused_by_both_names() {
+        let file = WeightFile::open(&made("scaled.pth")).unwrap();
+        let text = file.read("state_dict.conv1.weight").unwrap_err().to_string();
+        assert!(text.contains("`state_dict.conv1.weight`") && text.contains("`__main__.scaled`"), "{text}");
+        assert!(file.read("state_dict.conv2.weight").is_ok());
+    }
+
+    #[test]
+    fn an_archive_packed_anew_in_the_other_byte_order_reads_the_same() {
+        use std::io::{Read, Write};
+        let mut archive = zip::ZipArchive::new(File::open(made("hrnet_zip.pth")).unwrap()).unwrap();
+        let mut packed = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+        for index in 0..archive.len() {
+            let mut entry = archive.by_index(index).unwrap();
+            let name = entry.name().unwrap().into_owned();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).unwrap();
+            match &name {
+                name if name.ends_with("/byteorder") => bytes = b"big".to_vec(),
+                // One storage of float32; what else there is are counters.
+                name if name.ends_with("/data/0") => bytes.chunks_exact_mut(4).for_each(<[u8]>::reverse),
+                _ => {}
+            }
+            packed.start_file(name, options).unwrap();
+            packed.write_all(&bytes).unwrap();
+        }
+        let path = std::env::temp_dir().join(format!("ditn-packed-{}.pth", std::process::id()));
+        std::fs::write(&path, packed.finish().unwrap().into_inner()).unwrap();
+        let file = WeightFile::open(&path).unwrap();
+        for (name, tensor) in dump() {
+            assert_eq!(bits(&file.read(&name).unwrap()), bits(&tensor), "{name}");
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -6,16 +6,19 @@ use std::sync::Arc;
 use super::config::Config;
 use crate::data::Skeleton;
 use crate::ir::ShapeError;
+use crate::models::Fit;
 use crate::nn::checkpoint::State;
-use crate::nn::{Matching, WeightFile, WeightFileError};
+use crate::nn::{Matching, WeightCopy, WeightFile, WeightFileError};
 
 /// Names of each kind that are listed where not all are.
 const LISTED: usize = 5;
 
 /// The file of a configuration's `model.init`, of which at least one tensor fits the network.
 pub struct InitialWeights {
-    file: WeightFile,
+    path: PathBuf,
     matching: Matching,
+    fit: Fit,
+    loaded: State,
 }
 
 /// Why a file gives no initial weights.
@@ -52,10 +55,18 @@ pub enum InitError {
         /// Those that the file does not give.
         lacking: Vec<String>,
     },
+    /// A frozen backbone is to come from a file of another network.
+    #[error("{}: {wrong}; a frozen backbone needs its own weights", path.display())]
+    OtherBackbone {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        wrong: String,
+    },
 }
 
 impl InitialWeights {
-    /// Opens the configuration's file, if it names one, and compares it with the network.
+    /// Reads the configuration's file, if it names one, and compares it with the network.
     ///
     /// # Errors
     /// [`InitError`].
@@ -64,7 +75,7 @@ impl InitialWeights {
         let model = config.model_config(skeleton);
         let network = model.shapes(config.train.size)?;
         let file = WeightFile::open(path)?;
-        let matching = Matching::new(&network, &file);
+        let matching = Matching::new(&network, &file, &WeightCopy::Main)?;
         if matching.loaded.is_empty() {
             return Err(InitError::NothingFits { path: path.clone(), matching: Box::new(matching) });
         }
@@ -76,16 +87,17 @@ impl InitialWeights {
                 return Err(InitError::Frozen { path: path.clone(), tensors, lacking });
             }
         }
-        Ok(Some(Self { file, matching }))
+        let fit = Fit::new(&model, &matching);
+        if let Some(wrong) = fit.wrong.clone().filter(|_| model.frozen_backbone) {
+            return Err(InitError::OtherBackbone { path: path.clone(), wrong });
+        }
+        let loaded = matching.read(&file)?;
+        Ok(Some(Self { path: path.clone(), matching, fit, loaded }))
     }
 
     /// Puts the file's tensors in the place of those of the same name and shape.
-    ///
-    /// # Errors
-    /// [`InitError::File`].
-    pub fn replace_in(&self, state: &mut State) -> Result<(), InitError> {
-        state.extend(self.matching.read(&self.file)?);
-        Ok(())
+    pub fn replace_in(&self, state: &mut State) {
+        state.extend(self.loaded.iter().map(|(name, tensor)| (name.clone(), tensor.clone())));
     }
 
     /// Which tensors are replaced, and which are not.
@@ -95,7 +107,14 @@ impl InitialWeights {
 
     /// What people are told; `record` is the file that holds all of it.
     pub fn report(&self, record: &Path) -> String {
-        let (file, lines) = (self.file.path().display(), self.matching.lines(LISTED).join("\n  "));
-        format!("Initial weights from {file} (all names: {}):\n  {lines}", record.display())
+        let (file, lines) = (self.path.display(), self.matching.lines(LISTED).join("\n  "));
+        let mut report = format!("Initial weights from {file} (all names: {}):\n  {lines}", record.display());
+        if let Some(wrong) = &self.fit.wrong {
+            report += &format!("\nWarning: {wrong}. Only what fits is used.");
+        }
+        for remark in &self.fit.remarks {
+            report += &format!("\n{remark}");
+        }
+        report
     }
 }

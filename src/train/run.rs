@@ -455,7 +455,7 @@ fn load_initial_weights(
 ) -> Result<(), TrainError> {
     let Some(weights) = InitialWeights::open(config, people.skeleton())? else { return Ok(()) };
     let mut state = trainer.state()?;
-    weights.replace_in(&mut state)?;
+    weights.replace_in(&mut state);
     trainer.restore(&state)?;
     watcher.note(&weights.report(&folder.init()));
     recorder::write_initial(folder, weights.matching())

@@ -1,6 +1,10 @@
 //! `ditn import`, `ditn export` and `model.init`: weights in and out.
 
 use std::path::Path;
+use std::process::Command;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 
 use ditn::train::checkpoint;
 
@@ -175,6 +179,114 @@ fn weights_of_another_network_are_refused_with_what_the_file_has() {
     );
     refused(&mut train(&folder, &["--set", "model.init=nowhere.pth"]), &["cannot read nowhere.pth"]);
     assert!(!folder.join("runs").exists(), "a refused run leaves no folder");
+}
+
+/// The tensors of `hrnet_zip.pth` under other names, and more, as safetensors.
+fn foreign(folder: &Folder, file: &str, rename: impl Fn(&str) -> String, more: &[(&str, f32)]) {
+    let import = &mut ditn(folder, &["import", &made("hrnet_zip.pth"), "--model", "hrnet-w32", "whole.safetensors"]);
+    succeed(import.args(TINY));
+    let bytes = std::fs::read(folder.join("whole.safetensors")).unwrap();
+    let whole = SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Vec<_> = whole.iter().map(|(name, view)| (rename(name), view)).collect();
+    let values: Vec<[u8; 4]> = more.iter().map(|(_, value)| value.to_le_bytes()).collect();
+    for ((name, _), value) in more.iter().zip(&values) {
+        tensors.retain(|(known, _)| known != name);
+        let shape = if name.ends_with("bn1.bias") { vec![4] } else { vec![1] };
+        let value: &'static [u8] = value.repeat(shape[0]).leak();
+        tensors.push(((*name).to_owned(), TensorView::new(Dtype::F32, shape, value).unwrap()));
+    }
+    std::fs::write(folder.join(file), safetensors::serialize(tensors, None).unwrap()).unwrap();
+}
+
+fn import(folder: &Folder, file: &str, more: &[&str]) -> Command {
+    let mut import = ditn(folder, &["import", file, "--model", "hrnet-w32", "out.safetensors"]);
+    import.args(TINY).args(more);
+    import
+}
+
+#[test]
+fn names_of_mmpose_and_of_wrappers_become_the_same_checkpoint() {
+    let folder = Folder::new("names");
+    let part = |name: &str, body: &str, head: &str| match name.strip_prefix("final_layer.") {
+        Some(rest) => format!("{head}final_layer.{rest}"),
+        None => format!("{body}{name}"),
+    };
+    for (file, body, head) in [
+        ("old_mmpose", "state_dict.backbone.", "state_dict.keypoint_head."),
+        ("mmpose", "backbone.", "head."),
+        ("lightning", "state_dict.model.net.", "state_dict.model.net."),
+        ("compiled", "module._orig_mod.", "module._orig_mod."),
+        ("around", "model.backbone.", "model."),
+    ] {
+        let file = format!("{file}.safetensors");
+        foreign(&folder, &file, |name| part(name, body, head), &[]);
+        let report = printed_json(&succeed(&mut import(&folder, &file, &["--json"])).stdout);
+        assert_eq!((&report["complete"], &report["extra"]), (&true.into(), &serde_json::json!([])), "{file}: {report}");
+        assert!(bits(&folder.join("out.safetensors")) == bits(&folder.join("whole.safetensors")), "{file}");
+    }
+}
+
+#[test]
+fn weights_of_a_deeper_network_are_refused_with_what_fits_unless_a_part_is_asked_for() {
+    let folder = Folder::new("deeper");
+    let more = [("stage3.1.branches.0.0.conv1.weight", 1.0), ("classifier.weight", 1.0)];
+    foreign(&folder, "deeper.safetensors", str::to_owned, &more);
+    let said = ["deeper.safetensors", "stage3.1.branches.0.0.conv1.weight", "--set model.modules=[1,2,1]", "--partial"];
+    refused(&mut import(&folder, "deeper.safetensors", &[]), &said);
+    assert!(!folder.join("out.safetensors").exists());
+    let output = succeed(&mut import(&folder, "deeper.safetensors", &["--partial"]));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("Warning") && !printed.contains("Try it"), "{printed}");
+    foreign(&folder, "classifier.safetensors", str::to_owned, &more[1..]);
+    let output = succeed(&mut import(&folder, "classifier.safetensors", &[]));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("classifier.weight") && printed.contains("Try it"), "{printed}");
+}
+
+#[test]
+fn weights_that_are_not_finite_are_refused_by_name() {
+    let folder = Folder::new("not-finite");
+    foreign(&folder, "nan.safetensors", str::to_owned, &[("bn1.bias", f32::NAN)]);
+    refused(&mut import(&folder, "nan.safetensors", &[]), &["`bn1.bias` holds NaN", "4 of its 4 values"]);
+    let init = ["--set", "model.init=nan.safetensors", "--set", "model.width=2", "--set", "train.epochs=1"];
+    refused(&mut train(&folder, &init), &["`bn1.bias` holds NaN"]);
+}
+
+#[test]
+fn an_average_is_taken_on_request_and_mentioned_otherwise() {
+    let folder = Folder::new("average");
+    foreign(&folder, "plain.safetensors", |name| format!("state_dict.{name}"), &[]);
+    refused(&mut import(&folder, "plain.safetensors", &["--weights", "ema"]), &["no average", "`state_dict.`"]);
+    for prefix in ["ema_state_dict.module.", "state_dict_ema.", "model_ema.", "ema.module."] {
+        foreign(&folder, "ema.safetensors", |name| format!("{prefix}{name}"), &[]);
+        let report =
+            printed_json(&succeed(&mut import(&folder, "ema.safetensors", &["--weights", "ema", "--json"])).stdout);
+        assert_eq!((&report["prefix"], &report["complete"]), (&prefix.into(), &true.into()), "{report}");
+    }
+    let output = succeed(&mut ditn(
+        &folder,
+        &[&["import", &made("mmengine.pth"), "--model", "hrnet-w32", "--partial", "out.safetensors"], &TINY[..]]
+            .concat(),
+    ));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("are the average") && printed.contains("ema_state_dict.module.backbone."), "{printed}");
+}
+
+#[test]
+fn what_is_no_checkpoint_is_named_with_the_command_that_takes_it() {
+    let folder = Folder::new("no-checkpoint");
+    image::RgbImage::new(9, 9).save(folder.join("one.png")).unwrap();
+    foreign(&folder, "foreign.safetensors", str::to_owned, &[]);
+    std::fs::write(folder.join("page.safetensors"), "<!DOCTYPE html><html></html>").unwrap();
+    for (file, words) in [
+        (made("hrnet_zip.pth"), ["a file of PyTorch", "ditn import"]),
+        ("foreign.safetensors".into(), ["another program", "ditn import foreign.safetensors"]),
+        ("page.safetensors".into(), ["page.safetensors", "a web page (HTML)"]),
+    ] {
+        refused(&mut ditn(&folder, &["predict", "--checkpoint", &file, "one.png"]), &words);
+        refused(&mut ditn(&folder, &["eval", "--checkpoint", &file]), &words);
+        refused(&mut ditn(&folder, &["export", &file, "out.safetensors"]), &words);
+    }
 }
 
 #[test]
