@@ -4,7 +4,7 @@
 //! `optimizer.`. A run writes float32; an exported network may be stored as 16-bit floats, and is float32 again when it is
 //! read. One metadata entry, `ditn`, holds the header as JSON; what it says is up to the caller.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use safetensors::{SafeTensorError, SafeTensors, tensor::TensorView};
@@ -13,14 +13,12 @@ use serde::de::DeserializeOwned;
 
 use super::file_kind::{FileKind, kind_of};
 use super::file_names::{OPTIMIZER, Shapes};
+pub use super::stored::State;
 use super::stored::{self, Stored, TooLarge, decode};
 use super::weight_file::cut_short;
 use crate::files::write_atomically;
 use crate::graph::Tensor;
 use crate::ir::DType;
-
-/// Named tensors of a network, and of its optimizer in a checkpoint of a run.
-pub type State = BTreeMap<String, Tensor>;
 
 /// The metadata entry that holds the header.
 const METADATA_KEY: &str = "ditn";
@@ -280,6 +278,8 @@ pub fn first_not_finite(state: &State) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use safetensors::Dtype;
+
+    use std::collections::BTreeMap;
 
     use super::*;
 

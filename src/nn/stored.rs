@@ -1,11 +1,15 @@
 //! Tensors as files store them, whatever the format: little-endian elements of one of safetensors' types.
 
+use std::collections::BTreeMap;
+
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 use safetensors::Dtype;
 
-use super::checkpoint::State;
 use crate::graph::Tensor;
 use crate::ir::DType;
+
+/// Named tensors of a network, and of its optimizer in a checkpoint of a run.
+pub type State = BTreeMap<String, Tensor>;
 
 /// A tensor of a file that is to be written.
 pub(super) struct Stored {
