@@ -179,8 +179,8 @@ fn detected_people_of_coco_are_those_of_the_file_of_boxes() {
     let detected = open(Some(Path::new("results/person_boxes_val2017.json")));
     assert_eq!((detected.len(), open(None).len()), (boxes.len(), 12));
     for (index, expected) in boxes.iter().enumerate() {
-        let found = (expected["image_id"].as_u64(), expected["score"].as_f64());
-        assert_eq!(detected.detection(index).map(|(image, score)| (Some(image), Some(score))), Some(found));
+        let found = detected.detection(index).map(|found| (found.image_id.to_string(), Some(found.score)));
+        assert_eq!(found, Some((expected["image_id"].to_string(), expected["score"].as_f64())));
     }
     let person = detected.load(0, 0).expect("the picture is there");
     assert!(person.joints.iter().all(|joint| !joint.labelled));

@@ -105,6 +105,41 @@ impl Pictures {
         places.find(|path| path.is_file()).unwrap_or_else(|| self.place.join(file))
     }
 
+    /// Whether there is a file of that name.
+    pub fn has(&self, file: &str) -> bool {
+        match &self.source {
+            Source::Folder => self.place.join(file).is_file(),
+            Source::Zip(archive) => {
+                let archive = archive.lock().unwrap_or_else(PoisonError::into_inner);
+                self.entries(file).iter().any(|entry| archive.index_for_name(entry).is_some())
+            }
+        }
+    }
+
+    /// Width and height of a picture as its file has them; `None` where it is missing or broken.
+    pub fn size(&self, file: &str) -> Option<Size> {
+        let bytes = match &self.source {
+            // The head of a file is enough.
+            Source::Folder => {
+                let reader = image::ImageReader::open(self.place.join(file)).ok()?.with_guessed_format().ok()?;
+                let (width, height) = reader.into_dimensions().ok()?;
+                return Some(Size::new(height, width));
+            }
+            Source::Zip(archive) => self.unpack(archive, file, "").ok()?,
+        };
+        let reader = image::ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format().ok()?;
+        let (width, height) = reader.into_dimensions().ok()?;
+        Some(Size::new(height, width))
+    }
+
+    /// The names that a file may have in the zip file.
+    fn entries(&self, file: &str) -> [String; 3] {
+        let stem = self.place.file_stem().unwrap_or_default().to_string_lossy();
+        let turned = file.replace('\\', "/");
+        let inner = turned.strip_prefix(&format!("{stem}/")).unwrap_or(&turned).to_string();
+        [file.to_string(), format!("{stem}/{inner}"), inner]
+    }
+
     fn unpack(
         &self,
         archive: &Mutex<ZipArchive<BufReader<File>>>,
@@ -112,12 +147,9 @@ impl Pictures {
         name: &str,
     ) -> Result<Vec<u8>, DataError> {
         let path = self.place.join(file);
-        let stem = self.place.file_stem().unwrap_or_default().to_string_lossy();
         // A thread that panicked in between leaves nothing half done: every entry is sought anew.
         let mut archive = archive.lock().unwrap_or_else(PoisonError::into_inner);
-        let turned = file.replace('\\', "/");
-        let inner = turned.strip_prefix(&format!("{stem}/")).unwrap_or(&turned).to_string();
-        for entry in [file.to_string(), format!("{stem}/{inner}"), inner] {
+        for entry in self.entries(file) {
             let entry = match archive.by_name(&entry) {
                 Err(ZipError::FileNotFound) => continue,
                 entry => {

@@ -111,12 +111,23 @@ pub fn score_coco(truth: &Path, results: &Path) -> Result<OksScores, FilesError>
     Ok(oks::evaluate(&truth, &truth.read_results(results)?))
 }
 
+/// \[people\]\[joints\]\[x, y\]; a score behind them is not looked at.
 fn poses(path: &Path, expected: usize) -> Result<Vec<Vec<[f64; 2]>>, FilesError> {
-    let poses: Vec<Vec<[f64; 2]>> = files::read_json(path, "expected a JSON array [people][joints][x, y]")?;
+    let poses: Vec<Vec<Vec<f64>>> = files::read_json(path, "expected a JSON array [people][joints][x, y]")?;
     if poses.len() != expected {
         return Err(FilesError::People { path: path.to_path_buf(), found: poses.len(), expected });
     }
-    Ok(poses)
+    let place = |(person, joint): (usize, usize), numbers: Vec<f64>| match numbers.as_slice() {
+        &[x, y] | &[x, y, _] => Ok([x, y]),
+        _ => Err(DataError::Annotation {
+            path: path.to_path_buf(),
+            problem: format!("[{person}][{joint}]: {} numbers, expected [x, y] or [x, y, score]", numbers.len()),
+        }),
+    };
+    let pose = |(person, pose): (usize, Vec<Vec<f64>>)| {
+        pose.into_iter().enumerate().map(|(joint, numbers)| place((person, joint), numbers)).collect()
+    };
+    Ok(poses.into_iter().enumerate().map(pose).collect::<Result<_, DataError>>()?)
 }
 
 #[cfg(test)]
@@ -152,7 +163,7 @@ mod tests {
         };
         assert!(message(&result(12_345, 17)).contains("[0]: image_id 12345 is not a picture"));
         assert!(message(&result(1, 16)).contains("[0]: 48 numbers in keypoints, expected 51"));
-        assert!(message("[{\"image_id\": 1}]").contains("[0]: missing field `category_id`"));
+        assert!(message("[{\"image_id\": 1}]").contains("[0]: missing field `keypoints`"));
         assert!(message("{}").contains(&path.display().to_string()));
         std::fs::remove_file(&path).ok();
     }

@@ -4,7 +4,7 @@
 //! labelled joints and people outside the area range are neither hits nor misses.
 
 use super::Rows;
-use crate::data::coco::{Annotations, KeypointResult, LabelledPerson, PERSON};
+use crate::data::coco::{Annotations, Id, KeypointResult, LabelledPerson};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
@@ -132,19 +132,19 @@ struct Found<'a> {
 
 /// The pictures that have people, in the order of their numbers.
 fn pictures<'a>(truth: &'a Annotations, results: &'a [KeypointResult]) -> Vec<Picture<'a>> {
-    let known: HashSet<u64> = truth.images.iter().map(|image| image.id).collect();
-    let mut pictures: BTreeMap<u64, Picture> = BTreeMap::new();
-    for person in truth.people.iter().filter(|p| p.category_id == PERSON && known.contains(&p.image_id)) {
-        pictures.entry(person.image_id).or_default().truths.push(person);
+    let known: HashSet<&Id> = truth.images.iter().map(|image| &image.id).collect();
+    let mut pictures: BTreeMap<&Id, Picture> = BTreeMap::new();
+    for person in truth.people.iter().filter(|p| known.contains(&p.image_id)) {
+        pictures.entry(&person.image_id).or_default().truths.push(person);
     }
     // pycocotools decides by the first result whether all have boxes.
     let boxed = results.first().is_some_and(|result| result.bbox.len() == 4);
-    for result in results.iter().filter(|r| r.category_id == PERSON && known.contains(&r.image_id)) {
+    for result in results.iter().filter(|r| known.contains(&r.image_id)) {
         let area = match result.bbox.as_slice() {
             &[_, _, width, height] if boxed => width * height,
             _ => extent(&result.keypoints),
         };
-        pictures.entry(result.image_id).or_default().found.push(Found { result, area });
+        pictures.entry(&result.image_id).or_default().found.push(Found { result, area });
     }
     for picture in pictures.values_mut() {
         // Stable: of equally sure people the first in the file stays first.
@@ -284,22 +284,23 @@ fn precision_and_recall(verdicts: impl Iterator<Item = Verdict>, counted: usize)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::coco::annotations::Image;
+    use crate::data::coco::{Category, Image};
 
-    fn labelled(id: u64, image_id: u64, x: f64) -> LabelledPerson {
+    fn labelled(id: i64, image_id: i64, x: f64) -> LabelledPerson {
         let keypoints = (0..17).flat_map(|i| [x + 5.0 * f64::from(i), 100.0 + 5.0 * f64::from(i), 2.0]).collect();
         let bbox = [x, 100.0, 80.0, 80.0];
-        LabelledPerson { id, image_id, category_id: 1, bbox, area: 6400.0, iscrowd: 0, keypoints, num_keypoints: 17 }
+        let [id, image_id, category_id] = [id, image_id, 1].map(Id::Number);
+        LabelledPerson { id, image_id, category_id, bbox, area: 6400.0, iscrowd: 0, keypoints, num_keypoints: 17 }
     }
 
-    fn found(image_id: u64, x: f64, score: f64) -> KeypointResult {
+    fn found(image_id: i64, x: f64, score: f64) -> KeypointResult {
         let keypoints = labelled(0, 0, x).keypoints;
-        KeypointResult { image_id, category_id: 1, keypoints, score, bbox: Vec::new() }
+        KeypointResult { image_id: image_id.into(), category_id: 1.into(), keypoints, score, bbox: Vec::new() }
     }
 
     fn truth(people: Vec<LabelledPerson>) -> Annotations {
-        let image = |id| Image { id, file_name: format!("{id}.jpg"), width: 640, height: 480 };
-        Annotations { images: vec![image(7), image(3)], people }
+        let image = |id: i64| Image { id: id.into(), file_name: format!("{id}.jpg"), width: 640, height: 480 };
+        Annotations { images: vec![image(7), image(3)], people, category: Category::person() }
     }
 
     #[test]

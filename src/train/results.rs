@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::data::coco::{Coco, KeypointResult, PERSON};
+use crate::data::coco::{Coco, Detection, Id, KeypointResult};
 use crate::data::crop::Crop;
 use crate::data::skeleton::MPII;
 use crate::data::{DataError, Dataset, Size, Skeleton};
@@ -48,24 +48,26 @@ impl Results {
 /// # Errors
 /// More poses than people.
 pub fn coco_results(coco: &Coco, poses: &[Pose], input: Size) -> Result<Vec<KeypointResult>, DataError> {
-    let mut pictures: BTreeMap<u64, Vec<FoundPerson>> = BTreeMap::new();
+    let mut pictures: BTreeMap<&Id, (Vec<FoundPerson>, Vec<&Id>)> = BTreeMap::new();
     for (index, pose) in poses.iter().enumerate() {
         let person = coco.annotation(0, index)?;
-        let Some((picture, box_score)) = coco.detection(index) else { continue };
+        let Some(Detection { image_id, category_id, score }) = coco.detection(index) else { continue };
         let [width, height] = Crop::new(person.center, person.scale, input).size;
         let keypoints: Vec<[f32; 3]> = pose.iter().map(|k| [k.x, k.y, k.score]).collect();
-        let score = rescored(box_score, &keypoints);
-        pictures.entry(picture).or_default().push(FoundPerson { keypoints, score, area: width * height });
+        let score = rescored(score, &keypoints);
+        let (people, categories) = pictures.entry(image_id).or_default();
+        people.push(FoundPerson { keypoints, score, area: width * height });
+        categories.push(category_id);
     }
-    let results = pictures.into_iter().flat_map(|(image_id, people)| {
-        let result = move |person: &FoundPerson| KeypointResult {
-            image_id,
-            category_id: PERSON,
-            keypoints: person.keypoints.as_flattened().iter().map(|v| f64::from(*v)).collect(),
-            score: person.score,
+    let results = pictures.into_iter().flat_map(|(image_id, (people, categories))| {
+        let result = |kept: usize| KeypointResult {
+            image_id: image_id.clone(),
+            category_id: categories[kept].clone(),
+            keypoints: people[kept].keypoints.as_flattened().iter().map(|v| f64::from(*v)).collect(),
+            score: people[kept].score,
             bbox: Vec::new(),
         };
-        survivors(&people).into_iter().map(|kept| result(&people[kept])).collect::<Vec<_>>()
+        survivors(&people).into_iter().map(result).collect::<Vec<_>>()
     });
     Ok(results.collect())
 }

@@ -2,17 +2,27 @@
 //! folder or zip file named like the split.
 
 pub mod annotations;
+mod category;
+mod left_out;
+mod places;
+mod results;
+pub mod tolerant;
 
 use super::crop::MARGIN;
-use super::pictures::Pictures;
 use super::skeleton::{COCO, Skeleton};
 use super::{Annotation, DataError, Dataset, Joint, Person, Size};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-pub use annotations::{Annotations, DetectedBox, KeypointResult, LabelledPerson, PERSON};
+use places::{Places, split_of};
+
+pub use annotations::{Annotations, Image, LabelledPerson};
+pub use category::Category;
+pub use left_out::LeftOut;
+pub use results::{DetectedBox, KeypointResult};
+pub use tolerant::Id;
 
 const ADVICE: &str =
     "expected the pictures of the release (train2017.zip, val2017.zip at https://cocodataset.org/#download)";
@@ -24,7 +34,7 @@ const ADVICE: &str =
 pub struct Coco {
     name: String,
     annotations: Annotations,
-    pictures: Pictures,
+    places: Places,
     people: Vec<BoxedPerson>,
 }
 
@@ -32,6 +42,7 @@ pub struct Coco {
 struct BoxedPerson {
     /// Place in `annotations.images`.
     image: usize,
+    category_id: Id,
     /// For messages.
     label: String,
     joints: Vec<Joint>,
@@ -41,26 +52,43 @@ struct BoxedPerson {
     score: f64,
 }
 
+/// Where someone was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Detection<'a> {
+    /// The picture.
+    pub image_id: &'a Id,
+    /// The category.
+    pub category_id: &'a Id,
+    /// The box's score; 1 for a true box.
+    pub score: f64,
+}
+
+const NO_EXTENT: &str = "has no box with an extent inside its picture, and is left out";
+const NO_AREA: &str = "has an area of 0, and is left out";
+
 impl Coco {
-    /// Reads the annotations in `folder`/annotations/`file`; pictures are read when a person is loaded. With `boxes`
-    /// the people are those of that file of detected boxes.
+    /// Reads the annotations in `folder`/`file`; pictures are read when a person is loaded. With `boxes` the people are
+    /// those of that file of detected boxes.
     ///
-    /// The pictures of `person_keypoints_train2017.json` are in `folder`/train2017 or `folder`/images/train2017, or in a
-    /// zip file of that name.
+    /// The pictures of `person_keypoints_train2017.json` are in `folder`/train2017 or `folder`/images/train2017, in a zip
+    /// file of that name, in `images`, or beside the file.
     ///
     /// # Errors
     /// Where a file or the pictures are missing, or a file is not COCO's.
     pub fn open(folder: &Path, file: &Path, boxes: Option<&Path>) -> Result<Coco, DataError> {
-        let annotations = Annotations::read(&folder.join(file))?;
-        let split = split_of(file);
-        // The release's layout first, then that of the public HRNet code.
-        let pictures = Pictures::open(&folder.join(&split), ADVICE)
-            .or_else(|error| Pictures::open(&folder.join("images").join(&split), ADVICE).map_err(|_| error))?;
+        let path = folder.join(file);
+        let mut annotations = Annotations::read(&path)?;
+        let places = Places::around(&path, &[folder], None, &annotations.images, ADVICE)?;
+        for image in annotations.images.iter_mut().filter(|image| image.width == 0 || image.height == 0) {
+            if let Some(size) = places.size(&image.file_name) {
+                (image.width, image.height) = (size.width, size.height);
+            }
+        }
         let people = match boxes {
             Some(boxes) => detected_people(&annotations, &folder.join(boxes))?,
-            None => labelled_people(&annotations),
+            None => labelled_people(&annotations, &path)?,
         };
-        Ok(Coco { name: format!("COCO {split}"), annotations, pictures, people })
+        Ok(Coco { name: format!("COCO {}", split_of(file)), annotations, places, people })
     }
 
     /// What results for the first `people` are scored by: the file's annotations, without the pictures that have none of
@@ -71,21 +99,19 @@ impl Coco {
         }
         let shown: BTreeSet<usize> = self.people[..people].iter().map(|person| person.image).collect();
         let images: Vec<_> = shown.into_iter().map(|image| self.annotations.images[image].clone()).collect();
-        let ids: HashSet<u64> = images.iter().map(|image| image.id).collect();
+        let ids: HashSet<&Id> = images.iter().map(|image| &image.id).collect();
         let people = self.annotations.people.iter().filter(|person| ids.contains(&person.image_id)).cloned().collect();
-        Cow::Owned(Annotations { images, people })
+        Cow::Owned(Annotations { people, images, ..self.annotations.clone() })
     }
 
-    /// The picture's number and the box's score (1 for a true box) of person `index`.
-    pub fn detection(&self, index: usize) -> Option<(u64, f64)> {
-        self.people.get(index).map(|person| (self.annotations.images[person.image].id, person.score))
+    /// Where person `index` was found.
+    pub fn detection(&self, index: usize) -> Option<Detection<'_>> {
+        self.people.get(index).map(|person| Detection {
+            image_id: &self.annotations.images[person.image].id,
+            category_id: &person.category_id,
+            score: person.score,
+        })
     }
-}
-
-/// What follows the last `_` of the file's name: `train2017` of `person_keypoints_train2017.json`.
-fn split_of(file: &Path) -> String {
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    stem.rsplit('_').next().unwrap_or_default().to_string()
 }
 
 /// Centre and scale of a box \[left, top, width, height\].
@@ -94,62 +120,82 @@ fn center_and_scale([left, top, width, height]: [f64; 4]) -> ([f32; 2], [f64; 2]
     (center, [width, height].map(|side| side / 200.0 * MARGIN))
 }
 
-fn labelled_people(annotations: &Annotations) -> Vec<BoxedPerson> {
+fn labelled_people(annotations: &Annotations, path: &Path) -> Result<Vec<BoxedPerson>, DataError> {
     let images = annotations.images_by_id();
     let mut people: Vec<BoxedPerson> = Vec::new();
+    let mut left_out = LeftOut::default();
     for person in &annotations.people {
+        if person.iscrowd != 0 || !person.keypoints.iter().any(|v| *v > 0.0) {
+            continue;
+        }
         // Reading has checked that every person's picture is there.
         let image = images[&person.image_id];
-        let labelled = person.category_id == PERSON && person.iscrowd == 0 && person.keypoints.iter().any(|v| *v > 0.0);
-        let size = [annotations.images[image].width, annotations.images[image].height].map(f64::from);
-        let Some(bbox) = cut_box(person.bbox, size).filter(|_| labelled && person.area > 0.0) else { continue };
+        let side = |side: u32| if side == 0 { f64::INFINITY } else { f64::from(side) };
+        let size = [annotations.images[image].width, annotations.images[image].height].map(side);
+        let place = || format!("annotation {} (picture {})", person.id, person.image_id);
+        let Some(bbox) = usable_box(person.bbox, size) else {
+            left_out.add(NO_EXTENT, place());
+            continue;
+        };
+        if person.area <= 0.0 {
+            left_out.add(NO_AREA, place());
+            continue;
+        }
         let (numbers, _) = person.keypoints.as_chunks::<3>();
         let joint =
             |&[x, y, flag]: &[f64; 3]| Joint { x: x as f32, y: y as f32, labelled: flag > 0.0, visible: flag > 1.0 };
         let (center, scale) = center_and_scale(bbox);
-        let label = format!("person {}", person.id);
         people.push(BoxedPerson {
             image,
-            label,
+            category_id: person.category_id.clone(),
+            label: format!("person {}", person.id),
             joints: numbers.iter().map(joint).collect(),
             center,
             scale,
             score: 1.0,
         });
     }
+    left_out.warn(path, annotations.people.len());
+    if people.is_empty()
+        && let Some(problem) = left_out.lines(annotations.people.len()).into_iter().next()
+    {
+        return Err(DataError::Annotation { path: path.to_path_buf(), problem: format!("nobody is left: {problem}") });
+    }
     // In the order of the pictures, as the public code goes through them.
     people.sort_by_key(|person| person.image);
-    people
+    Ok(people)
 }
 
-/// The box cut at the edges of a picture of that size; `None` where nothing of it is inside.
-fn cut_box([left, top, width, height]: [f64; 4], size: [f64; 2]) -> Option<[f64; 4]> {
+/// The box cut at the edges of a picture of that size, where it has an extent and something of it is inside.
+fn usable_box(bbox: [f64; 4], size: [f64; 2]) -> Option<[f64; 4]> {
+    let [left, top, width, height] = bbox;
+    if !(bbox.iter().all(|v| v.is_finite()) && width > 0.0 && height > 0.0) {
+        return None;
+    }
     let (left, top) = (left.max(0.0), top.max(0.0));
     let right = (size[0] - 1.0).min(left + (width - 1.0).max(0.0));
     let bottom = (size[1] - 1.0).min(top + (height - 1.0).max(0.0));
-    (right >= left && bottom >= top).then_some([left, top, right - left, bottom - top])
+    let (width, height) = (right - left, bottom - top);
+    // A box of one row or column is widened to the input's shape; of a point there is nothing to widen.
+    (width >= 0.0 && height >= 0.0 && (width > 0.0 || height > 0.0)).then_some([left, top, width, height])
 }
 
 fn detected_people(annotations: &Annotations, path: &Path) -> Result<Vec<BoxedPerson>, DataError> {
     let images = annotations.images_by_id();
-    let mut people = Vec::new();
-    for (number, found) in annotations.read_boxes(path)?.into_iter().enumerate() {
-        let [.., width, height] = found.bbox;
-        if width <= 0.0 || height <= 0.0 {
-            let problem = format!("person {number} of image {}: the box has no extent", found.image_id);
-            return Err(DataError::Annotation { path: PathBuf::from(path), problem });
-        }
+    let person = |(number, found): (usize, DetectedBox)| {
         let (center, scale) = center_and_scale(found.bbox);
-        people.push(BoxedPerson {
+        BoxedPerson {
+            // Reading has left out the boxes of other pictures.
             image: images[&found.image_id],
+            category_id: found.category_id,
             label: format!("box {number}"),
-            joints: vec![Joint::default(); COCO.joints.len()],
+            joints: vec![Joint::default(); annotations.joints()],
             center,
             scale,
             score: found.score,
-        });
-    }
-    Ok(people)
+        }
+    };
+    Ok(annotations.read_boxes(path)?.into_iter().enumerate().map(person).collect())
 }
 
 impl Dataset for Coco {
@@ -185,35 +231,44 @@ impl Dataset for Coco {
         let annotation = self.annotation(pass, index)?;
         let image = &self.annotations.images[self.people[index].image];
         let size = Size::new(image.height, image.width);
-        let picture = self.pictures.read_sized(&image.file_name, &annotation.name, size)?;
+        let picture = self.places.read(&image.file_name, &annotation.name, size)?;
         Ok(Person::new(annotation, picture))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::annotations::Image;
     use super::*;
 
-    fn person(id: u64, bbox: [f64; 4]) -> LabelledPerson {
+    fn person(id: i64, bbox: [f64; 4]) -> LabelledPerson {
         let keypoints = [10.0, 20.0, 2.0, 0.0, 0.0, 0.0, 30.0, 40.0, 1.0].into_iter().chain([0.0; 42]).collect();
-        LabelledPerson { id, image_id: 5, category_id: 1, bbox, area: 900.0, iscrowd: 0, keypoints, num_keypoints: 2 }
+        let [id, image_id, category_id] = [id, 5, 1].map(Id::Number);
+        LabelledPerson { id, image_id, category_id, bbox, area: 900.0, iscrowd: 0, keypoints, num_keypoints: 2 }
+    }
+
+    fn people_of(people: Vec<LabelledPerson>) -> Result<Vec<BoxedPerson>, DataError> {
+        let images = vec![Image { id: 5.into(), file_name: "5.jpg".into(), width: 200, height: 100 }];
+        labelled_people(&Annotations { images, people, category: Category::person() }, Path::new("a.json"))
     }
 
     #[test]
-    fn crowds_unlabelled_people_other_things_and_empty_boxes_are_left_out() {
+    fn crowds_unlabelled_people_and_empty_boxes_are_left_out() {
         let whole = person(1, [10.0, 20.0, 60.0, 80.0]);
-        let images = vec![Image { id: 5, file_name: "5.jpg".into(), width: 200, height: 100 }];
-        let people = vec![
+        let boxed = |bbox| LabelledPerson { bbox, ..whole.clone() };
+        let odd = [
             LabelledPerson { iscrowd: 1, ..whole.clone() },
             LabelledPerson { keypoints: vec![0.0; 51], ..whole.clone() },
-            LabelledPerson { category_id: 2, ..whole.clone() },
             LabelledPerson { area: 0.0, ..whole.clone() },
-            LabelledPerson { bbox: [300.0, 20.0, 60.0, 80.0], ..whole.clone() },
-            whole,
-            person(2, [180.0, -10.0, 60.0, 80.0]),
+            boxed([300.0, 20.0, 60.0, 80.0]),
+            boxed([10.0, 20.0, 0.0, 0.0]),
+            boxed([10.0, 20.0, 1.0, 1.0]),
+            boxed([10.0, 20.0, -5.0, 80.0]),
+            boxed([f64::NAN; 4]),
         ];
-        let people = labelled_people(&Annotations { images, people });
+        let error = people_of(odd.to_vec()).err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("a.json: nobody is left") && error.contains("annotation 1")));
+        let people = odd.into_iter().chain([whole, person(2, [180.0, -10.0, 60.0, 80.0])]).collect();
+        let people = people_of(people).expect("two are whole");
         let labels: Vec<&str> = people.iter().map(|person| person.label.as_str()).collect();
         assert_eq!(labels, ["person 1", "person 2"]);
         // The public code's boxes end at the last pixel: one less than width and height.
@@ -222,11 +277,5 @@ mod tests {
         assert_eq!(people[1].center, [180.0 + 9.5, 39.5]);
         let joint = |i: usize| (people[0].joints[i].labelled, people[0].joints[i].visible);
         assert_eq!([joint(0), joint(1), joint(2)], [(true, true), (false, false), (true, false)]);
-    }
-
-    #[test]
-    fn pictures_are_those_of_the_split_in_the_file_name() {
-        assert_eq!(split_of(Path::new("annotations/person_keypoints_train2017.json")), "train2017");
-        assert_eq!(split_of(Path::new("mine.json")), "mine");
     }
 }
