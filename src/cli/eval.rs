@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::common::{Common, Status, print, print_json, save_picture};
 use super::progress::Progress;
 use super::train::stop_on_interrupt;
+use crate::data::SkeletonTable;
 use crate::gpu::AdapterReport;
 use crate::metrics::{Evaluation, Score};
 use crate::predict::places;
@@ -72,12 +73,14 @@ struct Report {
 /// Scores a checkpoint.
 pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let Checkpoint { header, state } = checkpoint::load(&arguments.checkpoint)?;
+    let trained = SkeletonTable::skeleton_of(header.config.skeleton.as_ref(), header.config.data.kind)?;
     let mut config: Config = config::with_overrides(header.config, &arguments.overrides)?;
     if let Some(root) = arguments.data {
         config.data.root = Some(root);
     }
     config.validate()?;
     let people = People::open_for_scoring(&config)?;
+    people.check_joints(&trained)?;
     let gpu = common.gpu()?;
     let (skeleton, batch) = (people.skeleton(), config.train.batch);
     let network = network_of(&gpu, &config, skeleton, batch, &arguments.checkpoint, &state)?;

@@ -1,14 +1,15 @@
 //! `ditn import`
 
 use std::cmp::Reverse;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::common::{Common, Status, print, print_json};
+use crate::data::coco::Annotations;
 use crate::data::skeleton::{COCO, skeletons};
-use crate::data::{DataKind, Size, Skeleton};
+use crate::data::{DataKind, Size, Skeleton, SkeletonTable};
 use crate::models::{Fit, NAMES};
 use crate::nn::{Matching, WeightCopy, WeightFile};
 use crate::train::checkpoint::{self, Checkpoint, Header};
@@ -47,9 +48,9 @@ pub struct Arguments {
     /// The network that they belong to [default: the one that they fit]
     #[arg(long, value_parser = network_named)]
     model: Option<NetworkConfig>,
-    /// The people's joints: mpii, coco or lsp [default: those that most tensors fit]
-    #[arg(long, value_parser = skeleton_named)]
-    skeleton: Option<&'static Arc<Skeleton>>,
+    /// The joints: mpii, coco or lsp, or a file of annotations in COCO's format [default: those that most tensors fit]
+    #[arg(long, value_name = "NAME or FILE", value_parser = skeleton_named)]
+    skeleton: Option<Arc<Skeleton>>,
     /// Which weights of a file with several: ema for the average over the training, or how their names begin
     #[arg(long, value_name = "ema|PREFIX", value_parser = copy_named)]
     weights: Option<WeightCopy>,
@@ -88,7 +89,7 @@ const LISTED: usize = 5;
 /// A network for a skeleton, compared with the file.
 struct Candidate {
     config: Config,
-    skeleton: &'static Arc<Skeleton>,
+    skeleton: Arc<Skeleton>,
     matching: Matching,
     fit: Fit,
 }
@@ -109,11 +110,12 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let copy = weights.unwrap_or_default();
     let models =
         model.map_or_else(|| NAMES.iter().filter_map(|name| NetworkConfig::named(name)).collect(), |m| vec![m]);
+    let skeletons = skeleton.map_or_else(|| skeletons().map(Arc::clone).to_vec(), |skeleton| vec![skeleton]);
     let mut best: Option<Candidate> = None;
     for model in &models {
-        for skeleton in skeleton.map_or_else(|| skeletons().to_vec(), |skeleton| vec![skeleton]) {
-            let config = configuration(&path, model, skeleton, &overrides)?;
-            let network = config.model_config(skeleton);
+        for skeleton in skeletons.iter().cloned() {
+            let config = configuration(&path, model, &skeleton, &overrides)?;
+            let network = config.model_config(&skeleton);
             let matching = Matching::new(&network.shapes(config.train.size)?, &file, &copy)?;
             let fit = Fit::new(&network, &matching);
             let candidate = Candidate { config, skeleton, matching, fit };
@@ -163,7 +165,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
 
 /// The configuration that the checkpoint carries.
 fn configuration(
-    path: &std::path::Path,
+    path: &Path,
     model: &NetworkConfig,
     skeleton: &Arc<Skeleton>,
     overrides: &[String],
@@ -171,6 +173,9 @@ fn configuration(
     let mut config = Config { model: model.clone(), ..Config::default() };
     config.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     config.data.kind = DataKind::of_skeleton(skeleton);
+    if *skeleton != *config.data.kind.skeleton() {
+        config.skeleton = Some(SkeletonTable::from(&**skeleton));
+    }
     if *skeleton == *COCO {
         config.train.size = Size::new(256, 192);
     }
@@ -191,6 +196,12 @@ fn copy_named(name: &str) -> Result<WeightCopy, String> {
     }
 }
 
-fn skeleton_named(name: &str) -> Result<&'static Arc<Skeleton>, String> {
-    Skeleton::by_name(name).ok_or_else(|| "known are mpii, coco, lsp".into())
+fn skeleton_named(name: &str) -> Result<Arc<Skeleton>, String> {
+    match Skeleton::by_name(name) {
+        Some(skeleton) => Ok(Arc::clone(skeleton)),
+        None if Path::new(name).is_file() => Annotations::read(Path::new(name))
+            .map(|annotations| annotations.skeleton)
+            .map_err(|error| error.to_string()),
+        None => Err("known are mpii, coco, lsp; there is no file of that name either".into()),
+    }
 }

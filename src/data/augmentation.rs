@@ -69,6 +69,7 @@ impl Augmentation {
         let mut crop = Crop::new(person.center, person.scale, input);
         let labelled = person.joints.iter().filter(|joint| joint.labelled).count();
         if labelled > self.half_body_joints
+            && !skeleton.upper_body.is_empty()
             && rng.random_bool(self.half_body_probability)
             && let Some((center, size)) = half_body(&person.joints, skeleton, input, rng)
         {
@@ -79,7 +80,7 @@ impl Augmentation {
         if rng.random_bool(self.rotation_probability) {
             crop.rotation = (self.rotation * normal(rng)).clamp(-2.0 * self.rotation, 2.0 * self.rotation);
         }
-        let flip = rng.random_bool(self.flip_probability);
+        let flip = rng.random_bool(self.flip_probability) && skeleton.mirrors;
         if flip {
             crop.center[0] = f64::from(person.picture.width()) - 1.0 - crop.center[0];
         }

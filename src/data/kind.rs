@@ -34,8 +34,9 @@ impl DataKind {
     pub fn of_skeleton(skeleton: &Skeleton) -> Self {
         match skeleton.name.as_str() {
             "lsp" => Self::Lsp,
-            "coco" => Self::Coco,
-            _ => Self::Mpii,
+            "mpii" => Self::Mpii,
+            // Skeletons of their own come from files in COCO's format.
+            _ => Self::Coco,
         }
     }
 }

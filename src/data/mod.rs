@@ -24,8 +24,10 @@ pub mod mat;
 pub mod mpii;
 mod person;
 pub mod pictures;
+mod sides;
 mod size;
 pub mod skeleton;
+pub mod skeleton_table;
 pub mod synthetic;
 mod window;
 
@@ -45,4 +47,5 @@ pub use person::{Annotation, Joint, Person};
 pub use pictures::Pictures;
 pub use size::{STRIDE, Size};
 pub use skeleton::{Side, Skeleton};
+pub use skeleton_table::SkeletonTable;
 pub use synthetic::{Split, Synthetic, SyntheticOptions};

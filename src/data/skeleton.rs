@@ -2,22 +2,16 @@
 
 use std::sync::{Arc, LazyLock};
 
-use serde::{Deserialize, Serialize};
+use super::coco::tolerant::Id;
+use super::sides::{self, Mirror};
 
-/// The side of the body that a joint or a bone belongs to: the person's own left and right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The person's left.
-    Left,
-    /// The person's right.
-    Right,
-    /// On the axis of the body.
-    Middle,
-}
+pub use super::sides::Side;
+
+/// How far off annotators are at a joint of which nothing is known, relative to the root of the object's area.
+pub const DEFAULT_SIGMA: f64 = 0.05;
 
 /// The joints of a data set in its order, the bones that join them and how a mirror exchanges them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Skeleton {
     /// Short name, as configurations and checkpoints spell it.
     pub name: String,
@@ -27,13 +21,19 @@ pub struct Skeleton {
     pub bones: Vec<(usize, usize)>,
     /// Joints that exchange places in a mirrored picture.
     pub flip_pairs: Vec<(usize, usize)>,
-    /// Joints above the hips, for the half-body augmentation; the others are the lower body.
+    /// Joints above the hips, for the half-body augmentation; the others are the lower body. Empty: there are no halves.
     pub upper_body: Vec<usize>,
+    /// Whether a mirrored picture shows such an object again, with the joints of `flip_pairs` exchanged.
+    pub mirrors: bool,
+    /// How far off annotators are at each joint, relative to the root of the object's area, as OKS measures.
+    pub sigmas: Vec<f64>,
+    /// The category of such objects in COCO's files.
+    pub category: Id,
 }
 
 /// MPII Human Pose: 16 joints, 15 bones.
 pub static MPII: LazyLock<Arc<Skeleton>> = LazyLock::new(|| {
-    known(
+    Arc::new(known(
         "mpii",
         &[
             "right ankle",
@@ -72,61 +72,70 @@ pub static MPII: LazyLock<Arc<Skeleton>> = LazyLock::new(|| {
         ],
         &[(0, 5), (1, 4), (2, 3), (10, 15), (11, 14), (12, 13)],
         &[7, 8, 9, 10, 11, 12, 13, 14, 15],
-    )
+    ))
 });
 
 /// COCO keypoints: 17 joints and the 19 bones of the data set's own `skeleton`.
 pub static COCO: LazyLock<Arc<Skeleton>> = LazyLock::new(|| {
-    known(
-        "coco",
-        &[
-            "nose",
-            "left eye",
-            "right eye",
-            "left ear",
-            "right ear",
-            "left shoulder",
-            "right shoulder",
-            "left elbow",
-            "right elbow",
-            "left wrist",
-            "right wrist",
-            "left hip",
-            "right hip",
-            "left knee",
-            "right knee",
-            "left ankle",
-            "right ankle",
-        ],
-        &[
-            (15, 13),
-            (13, 11),
-            (16, 14),
-            (14, 12),
-            (11, 12),
-            (5, 11),
-            (6, 12),
-            (5, 6),
-            (5, 7),
-            (6, 8),
-            (7, 9),
-            (8, 10),
-            (1, 2),
-            (0, 1),
-            (0, 2),
-            (1, 3),
-            (2, 4),
-            (3, 5),
-            (4, 6),
-        ],
-        &[(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)],
-        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+    Arc::new(
+        known(
+            "coco",
+            &[
+                "nose",
+                "left eye",
+                "right eye",
+                "left ear",
+                "right ear",
+                "left shoulder",
+                "right shoulder",
+                "left elbow",
+                "right elbow",
+                "left wrist",
+                "right wrist",
+                "left hip",
+                "right hip",
+                "left knee",
+                "right knee",
+                "left ankle",
+                "right ankle",
+            ],
+            &[
+                (15, 13),
+                (13, 11),
+                (16, 14),
+                (14, 12),
+                (11, 12),
+                (5, 11),
+                (6, 12),
+                (5, 6),
+                (5, 7),
+                (6, 8),
+                (7, 9),
+                (8, 10),
+                (1, 2),
+                (0, 1),
+                (0, 2),
+                (1, 3),
+                (2, 4),
+                (3, 5),
+                (4, 6),
+            ],
+            &[(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)],
+            &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+        )
+        .with_sigmas(&COCO_SIGMAS),
     )
 });
 
+/// COCO's `kpt_oks_sigmas`.
+const COCO_SIGMAS: [f64; 17] = [
+    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
+    0.089,
+];
+
 /// Leeds Sports Pose: 14 joints in the order of its release, 14 bones.
 pub static LSP: LazyLock<Arc<Skeleton>> = LazyLock::new(|| {
-    known(
+    Arc::new(known(
         "lsp",
         &[
             "right ankle",
@@ -162,7 +171,7 @@ pub static LSP: LazyLock<Arc<Skeleton>> = LazyLock::new(|| {
         ],
         &[(0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9)],
         &[6, 7, 8, 9, 10, 11, 12, 13],
-    )
+    ))
 });
 
 /// Every skeleton that has a name of its own.
@@ -176,17 +185,51 @@ fn known(
     bones: &[(usize, usize)],
     flip_pairs: &[(usize, usize)],
     upper_body: &[usize],
-) -> Arc<Skeleton> {
-    Arc::new(Skeleton {
+) -> Skeleton {
+    Skeleton {
         name: name.to_owned(),
         joints: joints.iter().map(|&joint| joint.to_owned()).collect(),
         bones: bones.to_vec(),
         flip_pairs: flip_pairs.to_vec(),
         upper_body: upper_body.to_vec(),
-    })
+        mirrors: true,
+        sigmas: vec![DEFAULT_SIGMA; joints.len()],
+        category: Id::Number(1),
+    }
 }
 
 impl Skeleton {
+    /// A skeleton that is known by its joints alone: those that exchange places in a mirrored picture follow from their
+    /// names, as [`sides::mirror`] says; it has no bones and no halves, and every sigma is [`DEFAULT_SIGMA`]. Says with
+    /// it why a mirror is not allowed, where it is not.
+    pub fn of_joints(name: &str, joints: Vec<String>) -> (Skeleton, Option<String>) {
+        let (flip_pairs, why_not) = match sides::mirror(&joints) {
+            Mirror::Pairs(pairs) => (pairs, None),
+            Mirror::Unknown(why) => (Vec::new(), Some(why)),
+        };
+        let skeleton = Skeleton {
+            name: name.to_owned(),
+            bones: Vec::new(),
+            flip_pairs,
+            upper_body: Vec::new(),
+            mirrors: why_not.is_none(),
+            sigmas: vec![DEFAULT_SIGMA; joints.len()],
+            category: Id::Number(1),
+            joints,
+        };
+        (skeleton, why_not)
+    }
+
+    fn with_sigmas(self, sigmas: &[f64]) -> Skeleton {
+        Skeleton { sigmas: sigmas.to_vec(), ..self }
+    }
+
+    /// Whether the joints have the names of `other`'s, however their words are joined.
+    pub fn names_equal(&self, other: &[String]) -> bool {
+        self.joints.len() == other.len()
+            && self.joints.iter().zip(other).all(|(a, b)| sides::plain(a) == sides::plain(b))
+    }
+
     /// The skeleton of that [`name`](Self::name) among [`skeletons`].
     pub fn by_name(name: &str) -> Option<&'static Arc<Skeleton>> {
         skeletons().into_iter().find(|skeleton| skeleton.name == name)
@@ -213,13 +256,14 @@ impl Skeleton {
             .collect()
     }
 
-    /// The side of a joint, as its name says.
+    /// The side of a joint, as its name and that of its partner say.
     pub fn side(&self, joint: usize) -> Side {
-        match self.joints[joint].split(' ').next() {
-            Some("left") => Side::Left,
-            Some("right") => Side::Right,
-            _ => Side::Middle,
-        }
+        let partner = self.flip_pairs.iter().find_map(|&(a, b)| match joint {
+            _ if joint == a => Some(b),
+            _ if joint == b => Some(a),
+            _ => None,
+        });
+        sides::side(&self.joints[joint], partner.map(|partner| self.joints[partner].as_str()))
     }
 
     /// The side of a bone: that of its ends, where one of them has a side and the other not the opposite one.
@@ -232,9 +276,10 @@ impl Skeleton {
         }
     }
 
-    /// The joint of that name.
+    /// The joint of that name, however its words are joined.
     pub fn joint(&self, name: &str) -> Option<usize> {
-        self.joints.iter().position(|joint| joint == name)
+        let exact = self.joints.iter().position(|joint| joint == name);
+        exact.or_else(|| self.joints.iter().position(|joint| sides::plain(joint) == sides::plain(name)))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::oks::{self, OksScores};
 use super::{MetricError, Pck, PckScores, Pckh, PckhScores};
-use crate::data::coco::Annotations;
+use crate::data::coco::{Annotations, Id};
 use crate::data::leeds::{self, LeedsSplit};
 use crate::data::mpii::truth;
-use crate::data::{DataError, Joint, files};
+use crate::data::{DataError, Joint, SkeletonTable, files};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -102,12 +102,25 @@ pub fn score_lsp(truth: &Path, results: &Path, people: Option<usize>) -> Result<
     Ok(LspScores { fifth: pck.at(0.2), curve: pck.curve() })
 }
 
-/// Scores results in COCO's format against `person_keypoints_*.json`.
+/// Scores results in COCO's format against a file of annotations such as `person_keypoints_*.json`.
 ///
 /// # Errors
 /// Files that are missing or broken, results for other pictures.
 pub fn score_coco(truth: &Path, results: &Path) -> Result<OksScores, FilesError> {
-    let truth = Annotations::read(truth)?;
+    score_coco_with(truth, results, None, None)
+}
+
+/// As [`score_coco`], for the category of this number or name, by sigmas and joints of which `skeleton` says a part.
+///
+/// # Errors
+/// As [`score_coco`], and where there is no such category or the skeleton does not fit.
+pub fn score_coco_with(
+    truth: &Path,
+    results: &Path,
+    category: Option<&Id>,
+    skeleton: Option<&SkeletonTable>,
+) -> Result<OksScores, FilesError> {
+    let truth = Annotations::read_with(truth, category, skeleton)?;
     Ok(oks::evaluate(&truth, &truth.read_results(results)?))
 }
 

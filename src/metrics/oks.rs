@@ -9,12 +9,6 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 
-/// How far off annotators are at each joint, relative to the root of a person's area (COCO's `kpt_oks_sigmas`).
-pub const SIGMAS: [f64; 17] = [
-    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
-    0.089,
-];
-
 /// Found people that count in a picture, the surest ones.
 const MOST_FOUND: usize = 20;
 
@@ -75,8 +69,8 @@ impl OksScores {
 
 /// Scores results against the annotations of all their pictures.
 ///
-/// Keypoints are \[x, y, score\] of the 17 joints; the results' pictures are among those of the annotations, as
-/// [`Annotations::read_results`] checks.
+/// Keypoints are \[x, y, score\] of each joint of the annotations' skeleton, whose sigmas measure them; the results'
+/// pictures are among those of the annotations, as [`Annotations::read_results`] checks.
 pub fn evaluate(truth: &Annotations, results: &[KeypointResult]) -> OksScores {
     let pictures = pictures(truth, results);
     let [all, medium, large] = AREAS.map(|area| Curves::of(&pictures, area));
@@ -96,14 +90,14 @@ pub fn evaluate(truth: &Annotations, results: &[KeypointResult]) -> OksScores {
 
 /// The OKS of found joints \[x, y, ...\] to a person's: the mean over labelled joints of exp(-d^2 / (2 area (2 sigma)^2)). Without
 /// labelled joints d is the distance to the person's box, three times as large.
-fn similarity(truth: &LabelledPerson, found: &[f64]) -> f64 {
+fn similarity(truth: &LabelledPerson, found: &[f64], sigmas: &[f64]) -> f64 {
     let (labels, _) = truth.keypoints.as_chunks::<3>();
     let (places, _) = found.as_chunks::<3>();
     let labelled = labels.iter().filter(|[_, _, flag]| *flag > 0.0).count();
     let [left, top, width, height] = truth.bbox;
     let outside = |v: f64, start: f64, extent: f64| (start - extent - v).max(0.0) + (v - start - extent * 2.0).max(0.0);
     let mut sum = 0.0;
-    for ((&[x, y, _], &[true_x, true_y, flag]), sigma) in places.iter().zip(labels).zip(SIGMAS) {
+    for ((&[x, y, _], &[true_x, true_y, flag]), sigma) in places.iter().zip(labels).zip(sigmas) {
         let (dx, dy) = match labelled {
             0 => (outside(x, left, width), outside(y, top, height)),
             _ => (x - true_x, y - true_y),
@@ -112,7 +106,7 @@ fn similarity(truth: &LabelledPerson, found: &[f64]) -> f64 {
             sum += (-(dx * dx + dy * dy) / (4.0 * sigma * sigma) / (truth.area + f64::EPSILON) / 2.0).exp();
         }
     }
-    sum / if labelled == 0 { SIGMAS.len() } else { labelled } as f64
+    sum / if labelled == 0 { sigmas.len() } else { labelled } as f64
 }
 
 /// The people of one picture.
@@ -150,7 +144,9 @@ fn pictures<'a>(truth: &'a Annotations, results: &'a [KeypointResult]) -> Vec<Pi
         // Stable: of equally sure people the first in the file stays first.
         picture.found.sort_by(|a, b| descending(a.result.score, b.result.score));
         picture.found.truncate(MOST_FOUND);
-        let row = |found: &Found| picture.truths.iter().map(|t| similarity(t, &found.result.keypoints)).collect();
+        let sigmas = &truth.skeleton.sigmas;
+        let row =
+            |found: &Found| picture.truths.iter().map(|t| similarity(t, &found.result.keypoints, sigmas)).collect();
         picture.similarities = picture.found.iter().map(row).collect();
     }
     pictures.into_values().collect()
@@ -285,6 +281,8 @@ fn precision_and_recall(verdicts: impl Iterator<Item = Verdict>, counted: usize)
 mod tests {
     use super::*;
     use crate::data::coco::{Category, Image};
+    use crate::data::skeleton::COCO;
+    use std::sync::Arc;
 
     fn labelled(id: i64, image_id: i64, x: f64) -> LabelledPerson {
         let keypoints = (0..17).flat_map(|i| [x + 5.0 * f64::from(i), 100.0 + 5.0 * f64::from(i), 2.0]).collect();
@@ -300,7 +298,12 @@ mod tests {
 
     fn truth(people: Vec<LabelledPerson>) -> Annotations {
         let image = |id: i64| Image { id: id.into(), file_name: format!("{id}.jpg"), width: 640, height: 480 };
-        Annotations { images: vec![image(7), image(3)], people, category: Category::person() }
+        Annotations {
+            images: vec![image(7), image(3)],
+            people,
+            category: Category::person(),
+            skeleton: Arc::clone(&COCO),
+        }
     }
 
     #[test]
@@ -340,7 +343,7 @@ mod tests {
         let mut moved = person.keypoints.clone();
         moved[0] += 4.0;
         let nose = (-16.0 / (8.0 * 6400.0 * 0.026 * 0.026_f64)).exp();
-        assert!((similarity(&person, &moved) - (16.0 + nose) / 17.0).abs() < 1e-12);
+        assert!((similarity(&person, &moved, &COCO.sigmas) - (16.0 + nose) / 17.0).abs() < 1e-12);
     }
 
     #[test]

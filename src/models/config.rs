@@ -177,6 +177,11 @@ impl NetworkConfig {
         rule(!self.modules.contains(&0), "modules", &self.modules, "must each be at least 1")
     }
 
+    /// Whether the network learns bones.
+    pub fn has_bones(&self) -> bool {
+        self.kind.is_ditn()
+    }
+
     /// Whether the network has DITN's parameter adapter, which needs an input of at least 64 pixels each way.
     pub fn has_parameter_adapter(&self) -> bool {
         self.kind.is_ditn() && self.transfer

@@ -90,7 +90,7 @@ impl PoseNetwork {
         let mut net = Network::new(Mode::Inference);
         let (pictures, image) = net.pictures(batch, size.extents())?;
         let mut maps = model.build(&mut net, image)?;
-        if options.flip_test {
+        if options.flip_test && model.skeleton.mirrors {
             let mirrored = net.graph.apply_one(FlipHorizontal, &[image])?;
             let mirrored = model.build(&mut net, mirrored)?.joints;
             let merge = FlipMerge { partner: model.skeleton.flipped_joints() };

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::network::DecodeOptions;
 use super::shipped;
-use crate::data::{DataKind, Size};
+use crate::data::{DataKind, Size, SkeletonTable};
 use crate::models::{ModelConfig, NetworkConfig};
 use crate::nn::checkpoint::{self, CheckpointError, State};
 
@@ -29,9 +29,9 @@ impl TrainedNetwork {
     /// Reads a checkpoint that `ditn train`, `ditn import` or `ditn export` wrote.
     ///
     /// # Errors
-    /// As [`checkpoint::read`].
+    /// As [`checkpoint::read`], and where its skeleton is broken.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
-        Ok(Self::new(path, checkpoint::read(path)?))
+        Self::new(path, checkpoint::read(path)?)
     }
 
     /// The [network that ships with the program](shipped).
@@ -40,18 +40,14 @@ impl TrainedNetwork {
     /// None, unless the program was built with a broken file.
     pub fn shipped() -> Result<Self, CheckpointError> {
         let name = Path::new(shipped::NAME);
-        Ok(Self::new(name, checkpoint::parse(name, shipped::FILE)?))
+        Self::new(name, checkpoint::parse(name, shipped::FILE)?)
     }
 
-    fn new(path: &Path, (header, state): (Header, State)) -> Self {
-        let Config { data, model, train, evaluate } = header.config;
-        Self {
-            model: model.model(data.kind.skeleton()),
-            size: train.size,
-            decode: evaluate,
-            state,
-            path: path.to_owned(),
-        }
+    fn new(path: &Path, (header, state): (Header, State)) -> Result<Self, CheckpointError> {
+        let Config { data, skeleton, model, train, evaluate } = header.config;
+        let skeleton = SkeletonTable::skeleton_of(skeleton.as_ref(), data.kind)
+            .map_err(|error| CheckpointError::NoHeader { path: path.to_owned(), message: error.to_string() })?;
+        Ok(Self { model: model.model(&skeleton), size: train.size, decode: evaluate, state, path: path.to_owned() })
     }
 }
 
@@ -64,6 +60,7 @@ struct Header {
 #[derive(Deserialize)]
 struct Config {
     data: Data,
+    skeleton: Option<SkeletonTable>,
     model: NetworkConfig,
     train: Train,
     evaluate: DecodeOptions,

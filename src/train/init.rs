@@ -9,6 +9,7 @@ use crate::ir::ShapeError;
 use crate::models::Fit;
 use crate::nn::checkpoint::State;
 use crate::nn::{Matching, WeightCopy, WeightFile, WeightFileError};
+use crate::predict::TrainedNetwork;
 
 /// Names of each kind that are listed where not all are.
 const LISTED: usize = 5;
@@ -19,7 +20,23 @@ pub struct InitialWeights {
     matching: Matching,
     fit: Fit,
     loaded: State,
+    heads: Option<Heads>,
 }
+
+/// The rows of the last layers that a network of another skeleton has for the same joints and bones.
+struct Heads {
+    /// The other network's tensors.
+    state: State,
+    /// For each joint its place in the other skeleton, by name.
+    joints: Vec<Option<usize>>,
+    /// For each bone that of the two joints of these names.
+    bones: Vec<Option<usize>>,
+}
+
+/// Layers with a map a joint.
+const OF_JOINTS: [&str; 2] = ["final_layer.", "joint_decoder.head."];
+/// Layers with a map a bone.
+const OF_BONES: &str = "bone_decoder.head.";
 
 /// Why a file gives no initial weights.
 #[derive(Debug, thiserror::Error)]
@@ -91,13 +108,19 @@ impl InitialWeights {
         if let Some(wrong) = fit.wrong.clone().filter(|_| model.frozen_backbone) {
             return Err(InitError::OtherBackbone { path: path.clone(), wrong });
         }
-        let loaded = matching.read(&file)?;
-        Ok(Some(Self { path: path.clone(), matching, fit, loaded }))
+        let (loaded, heads) = (matching.read(&file)?, Heads::of(path, skeleton));
+        Ok(Some(Self { path: path.clone(), matching, fit, loaded, heads }))
     }
 
-    /// Puts the file's tensors in the place of those of the same name and shape.
+    /// Puts the file's tensors in the place of those of the same name and shape. From a network of another skeleton the
+    /// last layers are taken over joint by joint, by name.
     pub fn replace_in(&self, state: &mut State) {
-        state.extend(self.loaded.iter().map(|(name, tensor)| (name.clone(), tensor.clone())));
+        let of_body = |name: &str| self.heads.as_ref().is_none_or(|heads| heads.rows_of(name).is_none());
+        let loaded = self.loaded.iter().filter(|(name, _)| of_body(name));
+        state.extend(loaded.map(|(name, tensor)| (name.clone(), tensor.clone())));
+        if let Some(heads) = &self.heads {
+            heads.take_over(state);
+        }
     }
 
     /// Which tensors are replaced, and which are not.
@@ -115,6 +138,85 @@ impl InitialWeights {
         for remark in &self.fit.remarks {
             report += &format!("\n{remark}");
         }
+        if let Some(heads) = &self.heads {
+            let taken = heads.joints.iter().flatten().count();
+            report += &format!(
+                "\nLast layers: {taken} of {} joints taken over by name, the others are new.",
+                heads.joints.len()
+            );
+        }
         report
+    }
+}
+
+impl Heads {
+    /// `None` where the file is no checkpoint, or one of the same joints.
+    fn of(path: &Path, skeleton: &Skeleton) -> Option<Heads> {
+        let TrainedNetwork { model, state, .. } = TrainedNetwork::load(path).ok()?;
+        let from = model.skeleton;
+        if skeleton.names_equal(&from.joints) {
+            return None;
+        }
+        let joints: Vec<Option<usize>> = skeleton.joints.iter().map(|name| from.joint(name)).collect();
+        let bone = |&(a, b): &(usize, usize)| {
+            let (a, b) = (joints[a]?, joints[b]?);
+            from.bones.iter().position(|&bone| bone == (a, b) || bone == (b, a))
+        };
+        let bones = skeleton.bones.iter().map(bone).collect();
+        Some(Heads { state, joints, bones })
+    }
+
+    /// Which rows of the other network's tensor are which of this one's, where it is one of a last layer.
+    fn rows_of(&self, name: &str) -> Option<&[Option<usize>]> {
+        match name {
+            _ if OF_JOINTS.iter().any(|layer| name.starts_with(layer)) => Some(&self.joints),
+            _ if name.starts_with(OF_BONES) => Some(&self.bones),
+            _ => None,
+        }
+    }
+
+    fn take_over(&self, state: &mut State) {
+        for (name, tensor) in state.iter_mut() {
+            let (Some(rows), Some(from)) = (self.rows_of(name), self.state.get(name)) else { continue };
+            if tensor.shape.first() != Some(&rows.len()) || tensor.shape.get(1..) != from.shape.get(1..) {
+                continue;
+            }
+            let length = tensor.data.len() / rows.len().max(1);
+            for (row, source) in tensor.data.chunks_mut(length.max(1)).zip(rows) {
+                let source = source.and_then(|source| from.data.get(source * length..(source + 1) * length));
+                if let Some(source) = source {
+                    row.copy_from_slice(source);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::graph::Tensor;
+
+    #[test]
+    fn rows_of_joints_with_the_same_name_are_taken_over() {
+        let tensor = |shape: &[usize], data: &[f32]| Tensor { shape: shape.to_vec(), data: data.to_vec() };
+        let state = BTreeMap::from([
+            ("final_layer.weight".to_owned(), tensor(&[3, 2, 1, 1], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])),
+            ("final_layer.bias".to_owned(), tensor(&[3], &[7.0, 8.0, 9.0])),
+        ]);
+        let heads = Heads { state, joints: vec![Some(2), None], bones: Vec::new() };
+        let mut new = BTreeMap::from([
+            ("conv1.weight".to_owned(), tensor(&[2], &[0.5; 2])),
+            ("final_layer.weight".to_owned(), tensor(&[2, 2, 1, 1], &[0.5; 4])),
+            ("final_layer.bias".to_owned(), tensor(&[2], &[0.5; 2])),
+        ]);
+        heads.take_over(&mut new);
+        assert_eq!(new["final_layer.weight"].data, [5.0, 6.0, 0.5, 0.5]);
+        assert_eq!(
+            (&new["final_layer.bias"].data[..], &new["conv1.weight"].data[..]),
+            (&[9.0, 0.5][..], &[0.5; 2][..])
+        );
     }
 }

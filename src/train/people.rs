@@ -1,20 +1,21 @@
 //! Who is trained on and who is scored, from the configuration's `[data]`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::coco_people::coco_people;
 use super::config::{Config, Split};
+use super::folders::{Sides, data_root, stand_in};
 use super::results::{Results, coco_results};
 use crate::data::synthetic::{self, Synthetic};
 use crate::data::{
     Annotation, Coco, DataError, DataKind, Dataset, FirstOf, Joined, Leeds, LeedsSplit, Loader, LoaderOptions, Mpii,
-    Person, Place, Size, Skeleton,
+    Person, Place, Size, Skeleton, SkeletonTable,
 };
 use crate::metrics::{Evaluation, MeanPose, Score, ScoreError, oks, score_people};
 use crate::predict::{Keypoint, Pose, places};
 
-/// The environment variable that names the folder of all data sets.
-pub const DATA_VARIABLE: &str = "DITN_DATA";
+pub use super::folders::DATA_VARIABLE;
 
 /// Synthetic people that are scored where the configuration does not say how many.
 const SYNTHETIC_EVALUATED: usize = 256;
@@ -69,7 +70,7 @@ impl People {
             DataKind::Synthetic => synthetic_people(config)?,
             DataKind::Lsp => leeds_people(config)?,
             DataKind::Mpii => mpii_people(config, purpose)?,
-            DataKind::Coco => coco_people(config, purpose)?,
+            DataKind::Coco => coco_people(config, purpose == Purpose::Scoring)?,
         };
         let training: Arc<dyn Dataset> =
             if data.people == 0 { training } else { Arc::new(SamePeople(FirstOf::new(training, data.people))) };
@@ -92,6 +93,46 @@ impl People {
     /// The people that it is scored on.
     pub fn evaluation(&self) -> &Arc<dyn Dataset> {
         &self.evaluation
+    }
+
+    /// The configuration that says all of these people: a skeleton of their own is written out, and files that lie
+    /// outside the data sets' folder are named from the root of the disk. It opens the same people wherever a run is
+    /// resumed or its checkpoint scored.
+    pub fn complete(&self, config: Config) -> Config {
+        let mut config = config;
+        if *self.skeleton() != *config.data.kind.skeleton() {
+            config.skeleton = Some(SkeletonTable::from(&**self.skeleton()));
+        }
+        let data = &mut config.data;
+        for file in
+            [&mut data.annotations, &mut data.training, &mut data.evaluation, &mut data.pictures, &mut data.boxes]
+        {
+            let absolute = file.as_ref().filter(|file| file.exists()).and_then(|file| std::path::absolute(file).ok());
+            *file = absolute.or(file.take());
+        }
+        config
+    }
+
+    /// Whether a network for the joints of `trained` finds those of these people; what is called otherwise is said.
+    ///
+    /// # Errors
+    /// Another number of joints.
+    pub fn check_joints(&self, trained: &Skeleton) -> Result<(), DataError> {
+        let (ours, theirs) = (&self.skeleton().joints, &trained.joints);
+        if ours.len() != theirs.len() {
+            return Err(DataError::Unsuitable(format!(
+                "the checkpoint's network finds the {} joints of {}, and {} has {}",
+                theirs.len(),
+                trained.name,
+                self.evaluation.name(),
+                ours.len()
+            )));
+        }
+        if !trained.names_equal(ours) {
+            let (name, set) = (&trained.name, self.evaluation.name());
+            tracing::warn!("the network was trained for the joints of {name}, and {set} calls them otherwise");
+        }
+        Ok(())
     }
 
     /// The joints of both.
@@ -158,13 +199,6 @@ impl People {
     }
 }
 
-struct Sides {
-    training: Arc<dyn Dataset>,
-    held_out: Arc<dyn Dataset>,
-    typical: Arc<dyn Dataset>,
-    coco: Option<Arc<Coco>>,
-}
-
 fn synthetic_people(config: &Config) -> Result<Sides, DataError> {
     let people = |seed, split, people| -> Result<Arc<dyn Dataset>, DataError> {
         Ok(Arc::new(Synthetic::new(config.data.synthetic, seed, split, people)?))
@@ -208,52 +242,10 @@ fn mpii_people(config: &Config, purpose: Purpose) -> Result<Sides, DataError> {
     } else {
         match Mpii::open(&folder, &training) {
             Ok(people) => Arc::new(people.without_pictures_of(&held_out)),
-            Err(error) => stand_in(error, &held_out, purpose)?,
+            Err(error) => stand_in(error, &held_out, purpose == Purpose::Scoring)?,
         }
     };
     Ok(Sides { typical: training.clone(), training, held_out, coco: None })
-}
-
-fn coco_people(config: &Config, purpose: Purpose) -> Result<Sides, DataError> {
-    let folder = data_root(config.data.root.as_deref())?.join("coco");
-    let open = |configured: &Option<PathBuf>, split: &str, boxes| {
-        let default = || format!("annotations/person_keypoints_{split}2017.json").into();
-        Coco::open(&folder, &configured.clone().unwrap_or_else(default), boxes).map(Arc::new)
-    };
-    let held_out = open(&config.data.evaluation, "val", config.data.boxes.as_deref())?;
-    let training = match open(&config.data.training, "train", None) {
-        Ok(people) => people,
-        Err(error) => match (&config.data.boxes, purpose) {
-            // Boxes have no joints for a mean pose.
-            (Some(_), Purpose::Scoring) => stand_in(error, &open(&config.data.evaluation, "val", None)?, purpose)?,
-            _ => stand_in(error, &held_out, purpose)?,
-        },
-    };
-    let scored = match config.evaluate.split {
-        Split::HeldOut => &held_out,
-        Split::Train => &training,
-    };
-    Ok(Sides { typical: training.clone(), coco: Some(Arc::clone(scored)), training, held_out })
-}
-
-/// The people to be scored in place of those to learn from, where these are missing and nothing is to be learned.
-fn stand_in<T>(error: DataError, held_out: &Arc<T>, purpose: Purpose) -> Result<Arc<T>, DataError> {
-    match error {
-        DataError::Missing { .. } if purpose == Purpose::Scoring => Ok(Arc::clone(held_out)),
-        error => Err(error),
-    }
-}
-
-/// The folder of all data sets: the configuration's, else the environment's.
-fn data_root(configured: Option<&Path>) -> Result<PathBuf, DataError> {
-    match (configured, std::env::var_os(DATA_VARIABLE)) {
-        (Some(root), _) => Ok(root.to_owned()),
-        (None, Some(root)) if !root.is_empty() => Ok(root.into()),
-        _ => Err(DataError::Unsuitable(format!(
-            "this configuration needs pictures from disk, and no folder is given: use --set data.root=DIR, data.root \
-             in the configuration, or the environment variable {DATA_VARIABLE}"
-        ))),
-    }
 }
 
 fn loader_options(config: &Config) -> LoaderOptions {

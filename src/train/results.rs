@@ -48,6 +48,7 @@ impl Results {
 /// # Errors
 /// More poses than people.
 pub fn coco_results(coco: &Coco, poses: &[Pose], input: Size) -> Result<Vec<KeypointResult>, DataError> {
+    let sigmas = &coco.skeleton().sigmas;
     let mut pictures: BTreeMap<&Id, (Vec<FoundPerson>, Vec<&Id>)> = BTreeMap::new();
     for (index, pose) in poses.iter().enumerate() {
         let person = coco.annotation(0, index)?;
@@ -67,7 +68,7 @@ pub fn coco_results(coco: &Coco, poses: &[Pose], input: Size) -> Result<Vec<Keyp
             score: people[kept].score,
             bbox: Vec::new(),
         };
-        survivors(&people).into_iter().map(result).collect::<Vec<_>>()
+        survivors(&people, sigmas).into_iter().map(result).collect::<Vec<_>>()
     });
     Ok(results.collect())
 }

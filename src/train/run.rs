@@ -123,6 +123,7 @@ impl<'a> Run<'a> {
         watcher: &mut dyn Watcher,
     ) -> Result<Self, TrainError> {
         let opened = Instant::now();
+        let config = people.complete(config);
         let changes = match &resumed {
             Some(checkpoint) => Changes::between(&checkpoint.header.config, &config, folder)?,
             None => Changes::default(),

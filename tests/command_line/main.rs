@@ -7,6 +7,7 @@ mod harness;
 mod faults;
 mod half_precision;
 mod inputs;
+mod own_skeletons;
 mod pictures;
 mod predictions;
 mod reliability;

@@ -6,12 +6,11 @@ use anyhow::Context;
 use serde::{Serialize, Serializer};
 
 use crate::data::Skeleton;
+use crate::data::coco::Id;
+use crate::data::skeleton::{LSP, MPII};
 use crate::files::write_atomically;
 use crate::predict::pictures::{coco_number, shown};
 use crate::predict::{Keypoint, PersonBox, Pose};
-
-/// Number of the category `person` in COCO.
-const COCO_PERSON: u32 = 1;
 
 /// Forms of the poses' file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -82,18 +81,18 @@ fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error>
 #[derive(Serialize)]
 pub struct CocoResult {
     image_id: u64,
-    category_id: u32,
+    category_id: Id,
     /// x, y and score of each joint.
     keypoints: Vec<f32>,
     score: f32,
 }
 
 /// Everyone in COCO's results format.
-pub fn coco_results(people: &[Found]) -> Vec<CocoResult> {
+pub fn coco_results(people: &[Found], category: &Id) -> Vec<CocoResult> {
     let result = |Found { picture, person: _, score, joints }: &Found| {
         Some(CocoResult {
             image_id: coco_number(picture)?,
-            category_id: COCO_PERSON,
+            category_id: category.clone(),
             keypoints: joints.iter().flat_map(|&Keypoint { x, y, score }| [x, y, score]).collect(),
             score: *score,
         })
@@ -101,13 +100,13 @@ pub fn coco_results(people: &[Found]) -> Vec<CocoResult> {
     people.iter().filter_map(result).collect()
 }
 
-/// Writes the poses' file into a folder.
-pub fn write(report: &Report<'_>, format: Format, out: &Path) -> anyhow::Result<()> {
+/// Writes the poses' file into a folder; `category` is the people's in COCO's format.
+pub fn write(report: &Report<'_>, format: Format, category: &Id, out: &Path) -> anyhow::Result<()> {
     let path = out.join(format.file());
     let json = |value: Result<String, serde_json::Error>| value.map(|text| (text + "\n").into_bytes());
     let bytes = match format {
         Format::Plain => json(serde_json::to_string_pretty(report))?,
-        Format::Coco => json(serde_json::to_string_pretty(&coco_results(&report.people)))?,
+        Format::Coco => json(serde_json::to_string_pretty(&coco_results(&report.people, category)))?,
         Format::Csv => csv_of(report)?,
     };
     write_atomically(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))
@@ -162,8 +161,8 @@ pub fn check(format: Format, skeleton: &Skeleton, paths: &[PathBuf]) -> anyhow::
         return Ok(());
     }
     anyhow::ensure!(
-        *skeleton == **crate::data::skeleton::COCO,
-        "--format coco needs COCO's joints; this network finds those of {}",
+        *skeleton != **MPII && *skeleton != **LSP,
+        "--format coco needs the joints of COCO or of a file in its format; this network finds those of {}",
         skeleton.name
     );
     let mut numbers = std::collections::HashMap::new();
@@ -192,7 +191,7 @@ mod tests {
     #[test]
     fn cocos_results_have_number_category_and_triples() {
         assert_eq!(
-            serde_json::to_value(coco_results(&[found()])).unwrap(),
+            serde_json::to_value(coco_results(&[found()], &Id::Number(1))).unwrap(),
             serde_json::json!([
                 {"image_id": 785, "category_id": 1, "keypoints": [1.0, 2.5, 0.5, 3.0, 4.0, 0.25], "score": 0.375}
             ])

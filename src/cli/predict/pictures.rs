@@ -82,9 +82,9 @@ pub fn run(
     let nobody = found.is_empty() && without_people > 0;
     let (broken, stopped) = (failed.len(), begun < paths.len());
     let report = Report { skeleton: &skeleton.name, joints: &skeleton.joints, people: found, failed };
-    output::write(&report, arguments.format, out)?;
+    output::write(&report, arguments.format, &skeleton.category, out)?;
     match (common.json, arguments.format) {
-        (true, Format::Coco) => print_json(&output::coco_results(&report.people))?,
+        (true, Format::Coco) => print_json(&output::coco_results(&report.people, &skeleton.category))?,
         (true, _) => print_json(&report)?,
         (false, _) => print(&output::table(&report, out, arguments.format))?,
     }

@@ -1,18 +1,22 @@
 //! COCO's annotations (`person_keypoints_*.json`), as pycocotools and the tools that write such files take them.
 //! Coordinates are pixels from the picture's upper left, as they stand in the files.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::super::{DataError, files, skeleton::COCO};
+use super::super::skeleton_table::SkeletonTable;
+use super::super::{DataError, files, skeleton::COCO, skeleton::Skeleton};
 use super::category::Category;
 use super::left_out::LeftOut;
-use super::tolerant::{Id, OutlineArea, Value};
+use super::own::skeleton_of;
+use super::person::{LabelledPerson, Place, Record, fill_empty_columns, without_repetitions, wrong_length};
+use super::tolerant::{Id, Value};
 
 const ADVICE: &str = "expected annotations in COCO's format, such as person_keypoints_*.json of COCO 2017 \
                       (annotations_trainval2017.zip at https://cocodataset.org/#download)";
@@ -26,6 +30,8 @@ pub struct Annotations {
     pub people: Vec<LabelledPerson>,
     /// That category.
     pub category: Category,
+    /// Its joints.
+    pub skeleton: Arc<Skeleton>,
 }
 
 /// A picture.
@@ -39,27 +45,6 @@ pub struct Image {
     pub width: u32,
     /// Rows; 0 where the file does not say.
     pub height: u32,
-}
-
-/// A person, or a crowd, in a picture.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LabelledPerson {
-    /// Number of the annotation.
-    pub id: Id,
-    /// The picture.
-    pub image_id: Id,
-    /// One of the [`Category`].
-    pub category_id: Id,
-    /// Left, top, width, height; NaN where there is no box.
-    pub bbox: [f64; 4],
-    /// Area of the person's outline in square pixels.
-    pub area: f64,
-    /// 1 for a crowd, else 0.
-    pub iscrowd: u8,
-    /// x, y and flag of each joint; the flag is 0 unlabelled, 1 hidden, 2 visible.
-    pub keypoints: Vec<f64>,
-    /// How many of them are labelled.
-    pub num_keypoints: u32,
 }
 
 /// A file as it stands: an object, not a list.
@@ -107,37 +92,11 @@ struct ImageRecord {
     height: Value,
 }
 
-#[derive(Deserialize)]
-struct Record {
-    #[serde(default)]
-    id: Value,
-    #[serde(default)]
-    image_id: Value,
-    #[serde(default)]
-    category_id: Value,
-    #[serde(default)]
-    bbox: Value,
-    #[serde(default)]
-    area: Value,
-    #[serde(default)]
-    iscrowd: Value,
-    #[serde(default)]
-    keypoints: Value,
-    #[serde(default)]
-    num_keypoints: Value,
-    #[serde(default)]
-    segmentation: OutlineArea,
-}
-
 /// What is counted where a record is not used, or not as it stands.
 mod kinds {
     pub const NO_PICTURE: &str = "has an image_id that is not among the images, and is left out";
     pub const JOINTS: &str = "has another number of joints, and is taken as someone without joints";
     pub const SAME_IMAGE: &str = "stands in the file twice with the same id";
-    pub const SAME_PERSON: &str = "has the id of an earlier annotation; they are taken as different people";
-    pub const TWICE: &str = "is an earlier annotation once more, and is left out";
-    pub const NO_BOX: &str = "has no bbox: the box around its joints is taken";
-    pub const NO_AREA: &str = "has no area: that of its outline or box is taken";
 }
 
 impl Annotations {
@@ -149,25 +108,33 @@ impl Annotations {
     /// # Errors
     /// Where the file is missing or is not COCO's, or two pictures have one id: the message names the record.
     pub fn read(path: &Path) -> Result<Annotations, DataError> {
-        Self::read_category(path, None)
+        Self::read_with(path, None, None)
     }
 
-    /// As [`read`](Self::read), of the category with this number or name.
+    /// As [`read`](Self::read), of the category with this number or name, with a skeleton of which `table` says a part.
     ///
     /// # Errors
-    /// As [`read`](Self::read), and where there is no such category.
-    pub fn read_category(path: &Path, category: Option<&Id>) -> Result<Annotations, DataError> {
+    /// As [`read`](Self::read), and where there is no such category or the table does not fit.
+    pub fn read_with(
+        path: &Path,
+        category: Option<&Id>,
+        table: Option<&SkeletonTable>,
+    ) -> Result<Annotations, DataError> {
         let Whole(document) = files::read_json(path, ADVICE)?;
         let mut left_out = LeftOut::default();
         let all = document.annotations.len();
-        let read = document.read(category, &mut left_out);
+        let named = table.and_then(|table| Some(table.joints.as_ref()?.len()));
+        let read = document.read(category, named, &mut left_out);
         left_out.warn(path, all);
-        read.map_err(|problem| DataError::Annotation { path: path.to_path_buf(), problem })
+        let (images, people, category, joints) =
+            read.map_err(|problem| DataError::Annotation { path: path.to_path_buf(), problem })?;
+        let skeleton = Arc::new(skeleton_of(path, &category, joints, &people, table)?);
+        Ok(Annotations { images, people, category, skeleton })
     }
 
     /// Joints of each person.
     pub fn joints(&self) -> usize {
-        COCO.joints.len()
+        self.skeleton.joints.len()
     }
 
     /// Where each picture stands in `images`.
@@ -176,8 +143,12 @@ impl Annotations {
     }
 }
 
+/// Pictures, people, their category and how many joints each has.
+type Read = (Vec<Image>, Vec<LabelledPerson>, Category, usize);
+
 impl Document {
-    fn read(self, wanted: Option<&Id>, left_out: &mut LeftOut) -> Result<Annotations, String> {
+    /// The people of the `wanted` category, with `named` joints each where that is known before.
+    fn read(self, wanted: Option<&Id>, named: Option<usize>, left_out: &mut LeftOut) -> Result<Read, String> {
         let Document { images, annotations, categories } = self;
         let images = read_images(images, left_out)?;
         let known: HashSet<&Id> = images.iter().map(|image| &image.id).collect();
@@ -190,7 +161,8 @@ impl Document {
             }
         }
         let category = Category::choose(&categories, wanted, &used)?;
-        let joints = COCO.joints.len();
+        let joints = named.or(Some(category.joints.len()).filter(|joints| *joints > 0));
+        let joints = joints.unwrap_or_else(|| usual_joints(&annotations, &category));
         let mut people: Vec<LabelledPerson> = Vec::new();
         let (mut of_category, mut fitting, mut first_wrong) = (0, 0, None);
         for (number, mut record) in annotations.into_iter().enumerate() {
@@ -213,8 +185,7 @@ impl Document {
                 left_out.add(kinds::NO_PICTURE, &place);
                 continue;
             };
-            let found = std::mem::take(&mut record.keypoints).numbers().map_err(|problem| place.field("keypoints", &problem))?;
-            let mut keypoints = found.unwrap_or_default();
+            let mut keypoints = record.take_joints(joints).map_err(|(field, problem)| place.field(field, &problem))?;
             match keypoints.len() {
                 // CVAT writes an empty list for someone none of whose joints is seen.
                 0 => keypoints = vec![0.0; 3 * joints],
@@ -233,143 +204,30 @@ impl Document {
         }
         if !used.is_empty() && of_category == 0 {
             let used: Vec<String> = used.iter().take(10).map(Id::to_string).collect();
-            tracing::warn!("no annotation is of {}; there are annotations of categories {}", category.label(), used.join(", "));
+            tracing::warn!(
+                "no annotation is of {}; there are annotations of categories {}",
+                category.label(),
+                used.join(", ")
+            );
         }
         fill_empty_columns(&mut people);
         let people = without_repetitions(people, left_out);
-        Ok(Annotations { images, people, category })
+        Ok((images, people, category, joints))
     }
 }
 
-/// Where an annotation stands, for messages.
-struct Place {
-    number: usize,
-    id: Id,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        write!(out, "annotations[{}] (id {})", self.number, self.id)
-    }
-}
-
-impl Place {
-    /// The message of a field's problem, which begins with the place in the field's value.
-    fn field(&self, field: &str, problem: &str) -> String {
-        format!("annotations[{}].{field}{problem} (id {})", self.number, self.id)
-    }
-}
-
-impl Record {
-    fn person(
-        self,
-        place: &Place,
-        image_id: Id,
-        category_id: Id,
-        mut keypoints: Vec<f64>,
-        left_out: &mut LeftOut,
-    ) -> Result<LabelledPerson, String> {
-        let at = |field: &'static str| move |problem: String| place.field(field, &problem);
-        check_joints(&mut keypoints).map_err(|problem| place.field("keypoints", &problem))?;
-        let counted = keypoints.iter().skip(2).step_by(3).filter(|flag| **flag > 0.0).count() as u32;
-        let given = self.num_keypoints.number().map_err(at("num_keypoints"))?;
-        let bbox = match self.bbox.numbers().map_err(at("bbox"))? {
-            Some(bbox) => <[f64; 4]>::try_from(bbox).unwrap_or([f64::NAN; 4]),
-            None => {
-                left_out.add(kinds::NO_BOX, place);
-                box_around(&keypoints)
-            }
-        };
-        let area = match self.area.number().map_err(at("area"))? {
-            Some(area) => area,
-            None => {
-                left_out.add(kinds::NO_AREA, place);
-                self.segmentation.0.unwrap_or(area_of(bbox))
-            }
-        };
-        let iscrowd = self.iscrowd.number().map_err(at("iscrowd"))?.is_some_and(|crowd| crowd != 0.0);
-        Ok(LabelledPerson {
-            id: place.id.clone(),
-            image_id,
-            category_id,
-            bbox,
-            area,
-            iscrowd: iscrowd.into(),
-            keypoints,
-            num_keypoints: given.map_or(counted, |given| given as u32),
-        })
-    }
-}
-
-/// A joint that is not a number is not labelled, where its flag does not say otherwise.
-fn check_joints(keypoints: &mut [f64]) -> Result<(), String> {
-    let (joints, _) = keypoints.as_chunks_mut::<3>();
-    for (joint, place) in joints.iter_mut().enumerate() {
-        if let Some(axis) = place.iter().position(|v| !v.is_finite()) {
-            if place[2] > 0.0 || place.iter().any(|v| v.is_finite() && *v != 0.0) {
-                return Err(format!("[{}]: null or NaN, expected a number", 3 * joint + axis));
-            }
-            *place = [0.0; 3];
+/// How many joints most people of a category have that names none; COCO's where there is nobody.
+fn usual_joints(records: &[Record], category: &Category) -> usize {
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    for record in records.iter().filter(|record| record.category_id.clone().id().is_ok_and(|id| category.has(&id))) {
+        if let Value::Numbers(numbers) = &record.keypoints
+            && !numbers.is_empty()
+            && numbers.len() % 3 == 0
+        {
+            *counts.entry(numbers.len() / 3).or_default() += 1;
         }
     }
-    Ok(())
-}
-
-/// The box around the labelled joints; NaN where there is none.
-fn box_around(keypoints: &[f64]) -> [f64; 4] {
-    let (joints, _) = keypoints.as_chunks::<3>();
-    let labelled: Vec<&[f64; 3]> = joints.iter().filter(|[_, _, flag]| *flag > 0.0).collect();
-    let range = |axis: usize| {
-        let of = |(low, high): (f64, f64), joint: &&[f64; 3]| (low.min(joint[axis]), high.max(joint[axis]));
-        labelled.iter().fold((f64::INFINITY, f64::NEG_INFINITY), of)
-    };
-    match labelled.is_empty() {
-        true => [f64::NAN; 4],
-        false => [range(0).0, range(1).0, range(0).1 - range(0).0, range(1).1 - range(1).0],
-    }
-}
-
-/// The area of a box; 0 where it is none.
-fn area_of([_, _, width, height]: [f64; 4]) -> f64 {
-    if width > 0.0 && height > 0.0 { width * height } else { 0.0 }
-}
-
-/// `area` and `num_keypoints` that are 0 for everyone were never filled in: they are taken from the rest.
-fn fill_empty_columns(people: &mut [LabelledPerson]) {
-    let counted = |person: &LabelledPerson| person.keypoints.iter().skip(2).step_by(3).filter(|f| **f > 0.0).count();
-    if people.iter().all(|person| person.num_keypoints == 0) && people.iter().any(|person| counted(person) > 0) {
-        tracing::warn!("num_keypoints is 0 for everyone, though joints are labelled: the labelled joints are counted");
-        people.iter_mut().for_each(|person| person.num_keypoints = counted(person) as u32);
-    }
-    if people.iter().all(|person| person.area == 0.0) && people.iter().any(|person| area_of(person.bbox) > 0.0) {
-        tracing::warn!("area is 0 for everyone: that of the box is taken");
-        people.iter_mut().for_each(|person| person.area = area_of(person.bbox));
-    }
-}
-
-/// People whose id another one has stay, but not the same person twice.
-fn without_repetitions(people: Vec<LabelledPerson>, left_out: &mut LeftOut) -> Vec<LabelledPerson> {
-    let mut seen: HashMap<Id, Vec<usize>> = HashMap::with_capacity(people.len());
-    let mut kept: Vec<LabelledPerson> = Vec::with_capacity(people.len());
-    for person in people {
-        let same = seen.entry(person.id.clone()).or_default();
-        // Boxes that are not there are NaN and equal nothing: joints and picture tell.
-        let again = |&index: &usize| {
-            let earlier = &kept[index];
-            earlier.image_id == person.image_id && earlier.keypoints == person.keypoints && earlier.bbox == person.bbox
-        };
-        let place = format!("an annotation of id {} in picture {}", person.id, person.image_id);
-        if same.iter().any(again) {
-            left_out.add(kinds::TWICE, place);
-            continue;
-        }
-        if !same.is_empty() {
-            left_out.add(kinds::SAME_PERSON, place);
-        }
-        same.push(kept.len());
-        kept.push(person);
-    }
-    kept
+    counts.into_iter().max_by_key(|&(_, count)| count).map_or(COCO.joints.len(), |(joints, _)| joints)
 }
 
 fn read_images(records: Vec<ImageRecord>, left_out: &mut LeftOut) -> Result<Vec<Image>, String> {
@@ -409,8 +267,125 @@ fn read_images(records: Vec<ImageRecord>, left_out: &mut LeftOut) -> Result<Vec<
     Ok(images)
 }
 
-/// The message of a list of joints that has not three numbers a joint.
-pub(super) fn wrong_length(place: &str, found: usize, joints: usize) -> String {
-    let expected = 3 * joints;
-    format!("{place}: {found} numbers in keypoints, expected {expected}: x, y and flag of {joints} joints")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A document of two pictures and one person, changed.
+    fn read_changed(change: impl FnOnce(&mut serde_json::Value)) -> Result<(Annotations, LeftOut), String> {
+        let mut document = serde_json::json!({
+            "images": [{"id": 5, "file_name": "5.jpg", "width": 200, "height": 100}, {"id": 6, "file_name": "6.jpg"}],
+            "annotations": [{"id": 1, "image_id": 5, "category_id": 1, "bbox": [10, 20, 30, 40], "area": 900,
+                             "iscrowd": 0, "num_keypoints": 2, "keypoints": [10, 20, 2, 0, 0, 0, 40, 60, 1]}],
+            "categories": [{"id": 1, "name": "hand", "keypoints": ["a", "b", "c"], "skeleton": [[1, 2], [2, 3]]}]
+        });
+        change(&mut document);
+        let Whole(document) = serde_json::from_value(document).map_err(|error| error.to_string())?;
+        let mut left_out = LeftOut::default();
+        let (images, people, category, joints) = document.read(None, None, &mut left_out)?;
+        let skeleton =
+            skeleton_of(Path::new("a.json"), &category, joints, &people, None).map_err(|error| error.to_string())?;
+        Ok((Annotations { images, people, category, skeleton: Arc::new(skeleton) }, left_out))
+    }
+
+    fn person(change: impl FnOnce(&mut serde_json::Value)) -> LabelledPerson {
+        let (annotations, _) = read_changed(|document| change(&mut document["annotations"][0])).expect("it is read");
+        annotations.people[0].clone()
+    }
+
+    #[test]
+    fn what_follows_from_the_rest_may_be_missing() {
+        let whole = person(|_| {});
+        for key in ["iscrowd", "num_keypoints"] {
+            assert_eq!(person(|record| record[key] = serde_json::Value::Null), whole, "{key}");
+        }
+        let area = |change: &dyn Fn(&mut serde_json::Value)| {
+            person(|record| {
+                record.as_object_mut().expect("it is one").remove("area");
+                change(record);
+            })
+            .area
+        };
+        assert_eq!(area(&|_| {}), 1200.0);
+        assert_eq!(area(&|record| record["segmentation"] = serde_json::json!([[0, 0, 10, 0, 10, 10]])), 50.0);
+        assert_eq!(person(|record| record["bbox"] = serde_json::Value::Null).bbox, [10.0, 20.0, 30.0, 40.0]);
+        let ids = person(|record| record["image_id"] = serde_json::json!("5"));
+        assert_eq!(ids, whole);
+        let floats = person(|record| {
+            record["iscrowd"] = serde_json::json!(false);
+            record["num_keypoints"] = serde_json::json!("2");
+            record["category_id"] = serde_json::json!(1.0);
+            record["bbox"] = serde_json::json!(["10", 20.0, 30, 40]);
+        });
+        assert_eq!(floats, whole);
+        let none = person(|record| record["keypoints"] = serde_json::json!([]));
+        assert_eq!((none.keypoints, none.num_keypoints), (vec![0.0; 9], 2));
+        let null = person(|record| record["keypoints"][3] = serde_json::Value::Null);
+        assert_eq!(null, whole, "an unlabelled joint has no place");
+    }
+
+    #[test]
+    fn columns_that_were_never_filled_are_taken_from_the_rest() {
+        assert_eq!(person(|record| record["num_keypoints"] = 0.into()).num_keypoints, 2);
+        assert_eq!(person(|record| record["area"] = 0.into()).area, 1200.0);
+    }
+
+    #[test]
+    fn records_of_other_categories_may_hold_anything() {
+        let (annotations, left_out) = read_changed(|document| {
+            let other = serde_json::json!({"category_id": 7, "id": {}, "image_id": "x", "bbox": "?", "keypoints": 3});
+            document["annotations"].as_array_mut().expect("it is a list").insert(0, other);
+        })
+        .expect("the hand is whole");
+        assert_eq!((annotations.people.len(), left_out.lines(2)), (1, Vec::new()));
+    }
+
+    #[test]
+    fn one_record_that_does_not_fit_is_left_out_and_nothing_but_such_is_refused() {
+        let again = |change: fn(&mut serde_json::Value)| {
+            read_changed(|document| {
+                let mut record = document["annotations"][0].clone();
+                record["id"] = 2.into();
+                change(&mut record);
+                document["annotations"].as_array_mut().expect("it is a list").push(record);
+            })
+            .map(|(annotations, left_out)| (annotations.people.len(), left_out.lines(2)))
+            .expect("the first is whole")
+        };
+        let (people, lines) = again(|record| record["image_id"] = 77.into());
+        assert!(people == 1 && lines[0].starts_with("annotations[1] (id 2) has an image_id"), "{lines:?}");
+        let (people, lines) = again(|record| record["keypoints"] = serde_json::json!([1, 2, 2]));
+        assert!(people == 2 && lines[0].contains("another number of joints"), "{lines:?}");
+        let (people, lines) = again(|record| record["id"] = 1.into());
+        assert!(people == 1 && lines[0].contains("once more"), "{lines:?}");
+        let (people, lines) = again(|record| (record["id"], record["image_id"]) = (1.into(), 6.into()));
+        assert!(people == 2 && lines[0].contains("different people"), "{lines:?}");
+
+        let message = |change: fn(&mut serde_json::Value)| read_changed(change).map(|_| ()).expect_err("it is wrong");
+        let all = message(|document| document["annotations"][0]["keypoints"] = serde_json::json!([1, 2, 2]));
+        assert!(all.contains("annotations[0] (id 1): 3 numbers in keypoints, expected 9"), "{all}");
+        let all = message(|document| document["annotations"][0]["image_id"] = 77.into());
+        assert!(all.contains("image_id is not among the images"), "{all}");
+        let null = message(|document| document["annotations"][0]["keypoints"][1] = serde_json::Value::Null);
+        assert!(null.contains("annotations[0].keypoints[1]: null or NaN"), "{null}");
+        let text = message(|document| document["annotations"][0]["bbox"][1] = "x".into());
+        assert!(text.contains("annotations[0].bbox[1]: invalid type: a string"), "{text}");
+        let list = message(|document| *document = serde_json::json!([{"image_id": 5}]));
+        assert!(list.contains("an object with `images`"), "{list}");
+    }
+
+    #[test]
+    fn pictures_of_one_id_are_refused_unless_they_are_one_picture() {
+        let with = |file: &str| {
+            let image = serde_json::json!({"id": "5", "file_name": file});
+            read_changed(|document| document["images"].as_array_mut().expect("it is a list").push(image))
+        };
+        assert!(with("7.jpg").is_err_and(|message| message.contains("images[2]: 7.jpg has the id 5 of 5.jpg")));
+        assert!(with("5.jpg").is_ok_and(|(annotations, _)| annotations.images.len() == 2));
+        let named =
+            read_changed(|document| document["images"][0] = serde_json::json!({"id": 5, "coco_url": "h/5.jpg"}));
+        assert!(named.is_ok_and(|(annotations, _)| annotations.images[0].file_name == "h/5.jpg"));
+        let unnamed = read_changed(|document| document["images"][0]["file_name"] = serde_json::Value::Null);
+        assert!(unnamed.is_err_and(|message| message.contains("images[0] (id 5): missing field `file_name`")));
+    }
 }

@@ -46,10 +46,14 @@ impl Category {
         let table: Vec<Category> = table.as_array().into_iter().flatten().filter_map(category).collect();
         if let Some(wanted) = wanted {
             let named = |category: &&Category| category.ids.contains(wanted) || category.name == wanted.to_string();
-            let unnamed = || used.contains(wanted).then(|| Category { ids: vec![wanted.clone()], ..Category::nameless() });
-            return table.iter().find(named).cloned().or_else(unnamed).ok_or_else(|| {
-                format!("there is no category {wanted}; the file has {}", listed(&table, used))
-            });
+            let unnamed =
+                || used.contains(wanted).then(|| Category { ids: vec![wanted.clone()], ..Category::nameless() });
+            return table
+                .iter()
+                .find(named)
+                .cloned()
+                .or_else(unnamed)
+                .ok_or_else(|| format!("there is no category {wanted}; the file has {}", listed(&table, used)));
         }
         let with_joints: Vec<&Category> = table.iter().filter(|category| !category.joints.is_empty()).collect();
         let is_person = |category: &&&Category| category.name.eq_ignore_ascii_case("person");

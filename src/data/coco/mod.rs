@@ -1,15 +1,19 @@
-//! COCO keypoints (Lin et al., ECCV 2014), 17 joints, in the layout of the 2017 release: annotations, and pictures in a
-//! folder or zip file named like the split.
+//! COCO keypoints (Lin et al., ECCV 2014), 17 joints, and files of the same format with joints of one's own: annotations,
+//! and pictures in a folder or zip file named like the split or around the file.
 
 pub mod annotations;
 mod category;
+mod export;
 mod left_out;
+mod own;
+mod person;
 mod places;
 mod results;
 pub mod tolerant;
 
 use super::crop::MARGIN;
-use super::skeleton::{COCO, Skeleton};
+use super::skeleton::Skeleton;
+use super::skeleton_table::SkeletonTable;
 use super::{Annotation, DataError, Dataset, Joint, Person, Size};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -18,9 +22,11 @@ use std::sync::Arc;
 
 use places::{Places, split_of};
 
-pub use annotations::{Annotations, Image, LabelledPerson};
+pub use annotations::{Annotations, Image};
 pub use category::Category;
+pub use export::Export;
 pub use left_out::LeftOut;
+pub use person::LabelledPerson;
 pub use results::{DetectedBox, KeypointResult};
 pub use tolerant::Id;
 
@@ -34,11 +40,38 @@ const ADVICE: &str =
 pub struct Coco {
     name: String,
     annotations: Annotations,
-    places: Places,
+    places: Arc<Places>,
     people: Vec<BoxedPerson>,
 }
 
+/// Where a set lies, and what is to be said about it beyond its file of annotations.
+#[derive(Clone, Copy, Debug)]
+pub struct CocoFiles<'a> {
+    /// The set's name, for messages.
+    pub name: &'a str,
+    /// The file of annotations.
+    pub annotations: &'a Path,
+    /// The folder or zip file of pictures; else they are looked for around the file and in `folder`.
+    pub pictures: Option<&'a Path>,
+    /// A folder that is searched before what lies around the file.
+    pub folder: Option<&'a Path>,
+    /// A file of detected boxes, whose people take the place of the labelled ones.
+    pub boxes: Option<&'a Path>,
+    /// The category by number or name; else the one with joints.
+    pub category: Option<&'a Id>,
+    /// What goes before the file's own skeleton.
+    pub skeleton: Option<&'a SkeletonTable>,
+}
+
+impl<'a> CocoFiles<'a> {
+    /// A set of that name in a file of annotations, of which nothing else is said.
+    pub fn new(name: &'a str, annotations: &'a Path) -> Self {
+        Self { name, annotations, pictures: None, folder: None, boxes: None, category: None, skeleton: None }
+    }
+}
+
 /// Someone in a box.
+#[derive(Clone)]
 struct BoxedPerson {
     /// Place in `annotations.images`.
     image: usize,
@@ -76,19 +109,93 @@ impl Coco {
     /// # Errors
     /// Where a file or the pictures are missing, or a file is not COCO's.
     pub fn open(folder: &Path, file: &Path, boxes: Option<&Path>) -> Result<Coco, DataError> {
-        let path = folder.join(file);
-        let mut annotations = Annotations::read(&path)?;
-        let places = Places::around(&path, &[folder], None, &annotations.images, ADVICE)?;
+        let (path, boxes) = (folder.join(file), boxes.map(|boxes| folder.join(boxes)));
+        let name = format!("COCO {}", split_of(file));
+        Self::open_files(CocoFiles { folder: Some(folder), boxes: boxes.as_deref(), ..CocoFiles::new(&name, &path) })
+    }
+
+    /// As [`open`](Self::open), wherever the files lie and whatever is said beside them.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and where there is no such category or the skeleton does not fit.
+    pub fn open_files(files: CocoFiles) -> Result<Coco, DataError> {
+        let CocoFiles { name, annotations: path, pictures, folder, boxes, category, skeleton } = files;
+        let mut annotations = Annotations::read_with(path, category, skeleton)?;
+        let roots: Vec<&Path> = folder.into_iter().collect();
+        let places = Places::around(path, &roots, pictures, &annotations.images, ADVICE)?;
         for image in annotations.images.iter_mut().filter(|image| image.width == 0 || image.height == 0) {
             if let Some(size) = places.size(&image.file_name) {
                 (image.width, image.height) = (size.width, size.height);
             }
         }
         let people = match boxes {
-            Some(boxes) => detected_people(&annotations, &folder.join(boxes))?,
-            None => labelled_people(&annotations, &path)?,
+            Some(boxes) => detected_people(&annotations, boxes)?,
+            None => labelled_people(&annotations, path)?,
         };
-        Ok(Coco { name: format!("COCO {}", split_of(file)), annotations, places, people })
+        Ok(Coco { name: name.to_string(), annotations, places: Arc::new(places), people })
+    }
+
+    /// Parts the set by pictures: those to learn from, and a `share` of the pictures with people, evenly spread over the
+    /// file, to be scored. The same file is always parted in the same way; a picture that stands in it under several ids
+    /// is in one part.
+    ///
+    /// # Errors
+    /// Too few pictures for two parts.
+    pub fn parted(&self, share: f64) -> Result<(Coco, Coco), DataError> {
+        let with_people: HashSet<&Id> = self.annotations.people.iter().map(|person| &person.image_id).collect();
+        let mut files: Vec<&str> = Vec::new();
+        let mut seen: HashSet<&str> = HashSet::new();
+        for image in self.annotations.images.iter().filter(|image| with_people.contains(&image.id)) {
+            if seen.insert(&image.file_name) {
+                files.push(&image.file_name);
+            }
+        }
+        // At least one picture on each side.
+        let wanted = ((files.len() as f64 * share).round() as usize).clamp(1, files.len().saturating_sub(1).max(1));
+        if files.len() < 2 {
+            return Err(DataError::Unsuitable(format!(
+                "{} has {} pictures with people: too few to hold some back for scoring; give a file of annotations with \
+                 data.evaluation, or data.held_out = 0 to score those that are learned from",
+                self.name,
+                files.len()
+            )));
+        }
+        // The last of each of `wanted` equal portions.
+        let last = |portion: usize| files[(portion + 1) * files.len() / wanted - 1];
+        let held_out: HashSet<String> = (0..wanted).map(|portion| last(portion).to_owned()).collect();
+        let name = |count: usize| format!("{} ({count} of {} pictures)", self.name, files.len());
+        let part = |held: bool, count: usize| self.part(name(count), |file| held_out.contains(file) == held);
+        Ok((part(false, files.len() - wanted), part(true, wanted)))
+    }
+
+    /// The set without the pictures whose names are not `kept`.
+    fn part(&self, name: String, kept: impl Fn(&str) -> bool) -> Coco {
+        let mut images = Vec::new();
+        let mut places = vec![None; self.annotations.images.len()];
+        for (place, image) in self.annotations.images.iter().enumerate().filter(|(_, image)| kept(&image.file_name)) {
+            places[place] = Some(images.len());
+            images.push(image.clone());
+        }
+        let ids: HashSet<&Id> = images.iter().map(|image| &image.id).collect();
+        let labelled =
+            self.annotations.people.iter().filter(|person| ids.contains(&person.image_id)).cloned().collect();
+        let boxed = |person: &BoxedPerson| Some(BoxedPerson { image: places[person.image]?, ..person.clone() });
+        Coco {
+            name,
+            people: self.people.iter().filter_map(boxed).collect(),
+            annotations: Annotations {
+                category: self.annotations.category.clone(),
+                skeleton: Arc::clone(&self.annotations.skeleton),
+                people: labelled,
+                images,
+            },
+            places: Arc::clone(&self.places),
+        }
+    }
+
+    /// The annotations, crowds and people without joints included.
+    pub fn annotations(&self) -> &Annotations {
+        &self.annotations
     }
 
     /// What results for the first `people` are scored by: the file's annotations, without the pictures that have none of
@@ -101,7 +208,8 @@ impl Coco {
         let images: Vec<_> = shown.into_iter().map(|image| self.annotations.images[image].clone()).collect();
         let ids: HashSet<&Id> = images.iter().map(|image| &image.id).collect();
         let people = self.annotations.people.iter().filter(|person| ids.contains(&person.image_id)).cloned().collect();
-        Cow::Owned(Annotations { people, images, ..self.annotations.clone() })
+        let (category, skeleton) = (self.annotations.category.clone(), Arc::clone(&self.annotations.skeleton));
+        Cow::Owned(Annotations { images, people, category, skeleton })
     }
 
     /// Where person `index` was found.
@@ -156,10 +264,13 @@ fn labelled_people(annotations: &Annotations, path: &Path) -> Result<Vec<BoxedPe
         });
     }
     left_out.warn(path, annotations.people.len());
-    if people.is_empty()
-        && let Some(problem) = left_out.lines(annotations.people.len()).into_iter().next()
-    {
-        return Err(DataError::Annotation { path: path.to_path_buf(), problem: format!("nobody is left: {problem}") });
+    if people.is_empty() {
+        let label = annotations.category.label();
+        let problem = match left_out.lines(annotations.people.len()).into_iter().next() {
+            Some(problem) => format!("nobody is left: {problem}"),
+            None => format!("nobody of {label} has a labelled joint, of {} annotated", annotations.people.len()),
+        };
+        return Err(DataError::Annotation { path: path.to_path_buf(), problem });
     }
     // In the order of the pictures, as the public code goes through them.
     people.sort_by_key(|person| person.image);
@@ -204,7 +315,7 @@ impl Dataset for Coco {
     }
 
     fn skeleton(&self) -> &Arc<Skeleton> {
-        &COCO
+        &self.annotations.skeleton
     }
 
     fn len(&self) -> usize {
@@ -238,6 +349,7 @@ impl Dataset for Coco {
 
 #[cfg(test)]
 mod tests {
+    use super::super::skeleton::COCO;
     use super::*;
 
     fn person(id: i64, bbox: [f64; 4]) -> LabelledPerson {
@@ -248,7 +360,8 @@ mod tests {
 
     fn people_of(people: Vec<LabelledPerson>) -> Result<Vec<BoxedPerson>, DataError> {
         let images = vec![Image { id: 5.into(), file_name: "5.jpg".into(), width: 200, height: 100 }];
-        labelled_people(&Annotations { images, people, category: Category::person() }, Path::new("a.json"))
+        let (category, skeleton) = (Category::person(), Arc::clone(&COCO));
+        labelled_people(&Annotations { images, people, category, skeleton }, Path::new("a.json"))
     }
 
     #[test]

@@ -9,8 +9,9 @@ use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::{DataError, files};
-use super::annotations::{Annotations, wrong_length};
+use super::annotations::Annotations;
 use super::left_out::LeftOut;
+use super::person::wrong_length;
 use super::tolerant::{Id, Value};
 
 /// A person found in a picture.
@@ -96,8 +97,12 @@ impl<'de> Visitor<'de> for ListVisitor {
             keys.push(key);
         }
         keys.truncate(8);
-        let advice = if keys.iter().any(|key| key == "annotations") { "; the list of `annotations` alone may do" } else { "" };
-        Err(A::Error::custom(format!("expected a JSON array, found an object with the keys {}{advice}", keys.join(", "))))
+        let advice =
+            if keys.iter().any(|key| key == "annotations") { "; the list of `annotations` alone may do" } else { "" };
+        Err(A::Error::custom(format!(
+            "expected a JSON array, found an object with the keys {}{advice}",
+            keys.join(", ")
+        )))
     }
 }
 
@@ -172,9 +177,11 @@ impl Annotations {
         let (mut others, mut left_out) = (OtherCategories::default(), LeftOut::default());
         let mut boxes = Vec::with_capacity(all);
         for (number, record) in records.into_iter().enumerate() {
-            let at = |field: &'static str| move |problem: String| DataError::Annotation {
-                path: path.to_path_buf(),
-                problem: format!("[{number}].{field}{problem}"),
+            let at = |field: &'static str| {
+                move |problem: String| DataError::Annotation {
+                    path: path.to_path_buf(),
+                    problem: format!("[{number}].{field}{problem}"),
+                }
             };
             let missing = |field: &str| DataError::Annotation {
                 path: path.to_path_buf(),
@@ -205,7 +212,9 @@ impl Annotations {
             boxes.push(DetectedBox { image_id, category_id, bbox, score });
         }
         left_out.warn(path, all);
-        if boxes.is_empty() && let Some(problem) = left_out.lines(all).into_iter().next() {
+        if boxes.is_empty()
+            && let Some(problem) = left_out.lines(all).into_iter().next()
+        {
             return Err(DataError::Annotation { path: path.to_path_buf(), problem });
         }
         others.check(self, path, boxes.len(), "boxes")?;
@@ -245,7 +254,10 @@ impl OtherCategories {
             return Err(DataError::Annotation { path: path.to_path_buf(), problem });
         }
         let path = path.display();
-        tracing::warn!("{path}: {others} of {} {what} are not of {meant} and not used: category {listed}", others + used);
+        tracing::warn!(
+            "{path}: {others} of {} {what} are not of {meant} and not used: category {listed}",
+            others + used
+        );
         Ok(())
     }
 }

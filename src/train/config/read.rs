@@ -19,14 +19,25 @@ pub fn embedded() -> Result<Config, ConfigError> {
     from_text(EMBEDDED, "the embedded configuration")
 }
 
-/// Reads a configuration file; see [`from_text`].
+/// Reads a configuration file; see [`from_text`]. A file of `[data]` that lies beside it is that file.
 ///
 /// # Errors
 /// [`ConfigError::Unreadable`], and those of [`from_text`].
 pub fn from_file(path: &Path) -> Result<Config, ConfigError> {
     let text =
         std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
-    from_text(&text, &path.display().to_string())
+    let mut config = from_text(&text, &path.display().to_string())?;
+    // A file lies where its configuration lies, if it does.
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let data = &mut config.data;
+    for file in [&mut data.annotations, &mut data.training, &mut data.evaluation, &mut data.pictures, &mut data.boxes] {
+        if let Some(file) = file
+            && folder.join(&*file).exists()
+        {
+            *file = folder.join(&*file);
+        }
+    }
+    Ok(config)
 }
 
 /// Parses a configuration; `name` stands for the text in messages. The result still needs [`Config::validate`].

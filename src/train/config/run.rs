@@ -12,7 +12,7 @@ use super::optimizer::OptimizerConfig;
 use super::output::OutputConfig;
 use super::schedule::ScheduleConfig;
 use super::train::{Freeze, TrainConfig};
-use crate::data::{InvalidValue, Skeleton};
+use crate::data::{DataKind, InvalidValue, Skeleton, SkeletonTable};
 use crate::models::{ModelConfig, NetworkConfig};
 use crate::train::step::StepConfig;
 
@@ -26,6 +26,10 @@ pub struct Config {
     pub seed: u64,
     /// Which people.
     pub data: DataConfig,
+    /// COCO: what is said about the joints beyond the file of annotations. The configuration that a run writes has all of
+    /// a skeleton of one's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skeleton: Option<SkeletonTable>,
     /// Which network.
     pub model: NetworkConfig,
     /// How long, and in what portions.
@@ -48,6 +52,7 @@ impl Default for Config {
             name: "run".into(),
             seed: 1,
             data: DataConfig::default(),
+            skeleton: None,
             model: NetworkConfig::default(),
             train: TrainConfig::default(),
             loss: LossConfig::default(),
@@ -70,6 +75,8 @@ impl Config {
             && !self.name.starts_with('.');
         let letters = "must be letters, digits, '-', '_' and '.', as it names a folder";
         InvalidValue::unless(name_fits, "name", &self.name, letters)?;
+        let own = self.data.kind == DataKind::Coco || self.skeleton.is_none();
+        InvalidValue::unless(own, "skeleton", &"...", "is for data.kind = \"coco\" only")?;
         for (table, checked) in [
             ("data", self.data.check()),
             ("model", self.model.check()),
