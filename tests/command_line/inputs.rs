@@ -175,7 +175,7 @@ fn boxes_of_detectors_are_taken_and_what_is_of_no_use_is_counted() {
     assert_eq!(lefts, [10.0, 90.0]);
     let message = errors(&output);
     for part in [
-        "1 boxes without four numbers or without extent",
+        "1 boxes without a picture, four numbers or an extent",
         "left out: 1 of category 18",
         "1 boxes have nothing of their picture in them",
         "1 of 2 pictures have no box",

@@ -253,7 +253,10 @@ fn read_boxes(file: &Path, category: Option<i64>) -> anyhow::Result<Boxes> {
     let boxes = Boxes::read(file, category)?;
     let name = file.display();
     if boxes.broken > 0 {
-        eprintln!("{name}: {} boxes without four numbers or without extent are left out", boxes.broken);
+        eprintln!(
+            "{name}: {} boxes without a picture, four numbers or an extent are left out (-v names them)",
+            boxes.broken
+        );
     }
     if !boxes.others.is_empty() {
         let others: Vec<String> = boxes.others.iter().map(|(what, count)| format!("{count} of {what}")).collect();

@@ -5,20 +5,20 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{COCO_PERSON, Extent, Found, Key, ListedBox};
+use super::{COCO_PERSON, Extent, Found, Key};
 use crate::data::{DataError, Size, files};
 
 /// Reads a file; second, what is wrong with it.
 pub(super) fn read(path: &Path, category: Option<i64>) -> Result<Result<Found, String>, DataError> {
     let document: Value = files::read_json(path, "expected a file of boxes")?;
     Ok(match &document {
-        Value::Array(records) => list(records, category),
+        Value::Array(records) => Ok(list(records, category)),
         Value::Object(parts) => match (parts.get("images"), parts.get("annotations"), parts.get("people")) {
             (Some(Value::Array(images)), Some(Value::Array(annotations)), _) => {
-                annotated(images, annotations, parts.get("categories"), category)
+                Ok(annotated(images, annotations, parts.get("categories"), category))
             }
             // What `ditn predict` writes.
-            (.., Some(Value::Array(people))) => list(people, category),
+            (.., Some(Value::Array(people))) => Ok(list(people, category)),
             _ => Err("a JSON object without `images` and `annotations`".into()),
         },
         _ => Err("neither a JSON array nor an object".into()),
@@ -26,21 +26,13 @@ pub(super) fn read(path: &Path, category: Option<i64>) -> Result<Result<Found, S
 }
 
 /// A list of boxes: the program's own, or a detector's results.
-fn list(records: &[Value], category: Option<i64>) -> Result<Found, String> {
+fn list(records: &[Value], category: Option<i64>) -> Found {
     let mut found = Found::default();
     for (number, record) in records.iter().enumerate() {
+        let place = format!("record {number}");
         let (extent, key) = if let Some(extent) = record.get("box") {
-            let key = match (record.get("picture"), record.get("frame")) {
-                (_, Some(frame)) => whole(frame).map(|frame| Key::Frame(frame as u64)),
-                (Some(Value::String(picture)), None) => Some(Key::Name(picture.clone())),
-                _ => None,
-            };
-            (extent, key.ok_or_else(|| format!("record {number} has no `picture`"))?)
+            (extent, own_key(record).ok_or("it has no `picture`"))
         } else if let (Some(extent), Some(id)) = (record.get("bbox"), record.get("image_id")) {
-            let id = match id {
-                Value::String(text) if text.parse::<u64>().is_err() => Some(Key::Name(text.clone())),
-                id => whole(id).and_then(|id| u64::try_from(id).ok()).map(Key::Number),
-            };
             // A detector of people alone may leave the category out.
             let kind = record.get("category_id").filter(|kind| !kind.is_null());
             let wanted = category.unwrap_or(COCO_PERSON);
@@ -48,24 +40,42 @@ fn list(records: &[Value], category: Option<i64>) -> Result<Found, String> {
                 *found.others.entry(format!("category {kind}")).or_default() += 1;
                 continue;
             }
-            (extent, id.ok_or_else(|| format!("record {number}: its image_id is no number"))?)
+            (extent, result_key(id).ok_or("its image_id is no number"))
         } else if record.get("keypoints").is_some() {
-            return Err(format!("record {number} has `keypoints` but no `bbox`: these are poses, not boxes"));
+            found.leave_out(format!("{place} has `keypoints` but no `bbox`: these are poses, not boxes"));
+            continue;
         } else {
-            return Err(format!("record {number} has neither `picture` and `box` nor `image_id` and `bbox`"));
+            found.leave_out(format!("{place} has neither `picture` and `box` nor `image_id` and `bbox`"));
+            continue;
         };
-        found.take(key, numbers(extent).map(Extent::Pixels), record.get("score").and_then(decimal), None);
+        let score = record.get("score").and_then(decimal);
+        match key {
+            Ok(key) => found.take(&place, key, numbers(extent).map(Extent::Pixels), score, None),
+            Err(problem) => found.leave_out(format!("{place}: {problem}")),
+        }
     }
-    Ok(found)
+    found
+}
+
+/// The picture or the frame of a box in the program's own form.
+fn own_key(record: &Value) -> Option<Key> {
+    match (record.get("picture"), record.get("frame")) {
+        (_, Some(frame)) => whole(frame).and_then(|frame| u64::try_from(frame).ok()).map(Key::Frame),
+        (Some(Value::String(picture)), None) => Some(Key::Name(picture.clone())),
+        _ => None,
+    }
+}
+
+/// The picture of a detector's result: a number, or as some write it a name.
+fn result_key(id: &Value) -> Option<Key> {
+    match id {
+        Value::String(text) if text.parse::<u64>().is_err() => Some(Key::Name(text.clone())),
+        id => whole(id).and_then(|id| u64::try_from(id).ok()).map(Key::Number),
+    }
 }
 
 /// The objects of COCO's annotations.
-fn annotated(
-    images: &[Value],
-    annotations: &[Value],
-    categories: Option<&Value>,
-    category: Option<i64>,
-) -> Result<Found, String> {
+fn annotated(images: &[Value], annotations: &[Value], categories: Option<&Value>, category: Option<i64>) -> Found {
     let mut pictures: HashMap<String, (String, Option<Size>)> = HashMap::with_capacity(images.len());
     for image in images {
         let side = |name: &str| image.get(name).and_then(whole).and_then(|side| u32::try_from(side).ok());
@@ -88,14 +98,17 @@ fn annotated(
             *found.others.entry("crowds".into()).or_default() += 1;
             continue;
         }
+        let place = format!("annotations[{number}]");
         let picture = annotation.get("image_id").and_then(|id| pictures.get(&identity(id)));
         let Some((name, size)) = picture else {
-            return Err(format!("annotations[{number}]: its image_id is not among the images"));
+            found.leave_out(format!("{place}: its image_id is not among the images"));
+            continue;
         };
         let extent = annotation.get("bbox").and_then(numbers).map(Extent::Pixels);
-        found.take(Key::Name(name.clone()), extent, annotation.get("score").and_then(decimal), *size);
+        let score = annotation.get("score").and_then(decimal);
+        found.take(&place, Key::Name(name.clone()), extent, score, *size);
     }
-    Ok(found)
+    found
 }
 
 /// The categories of people: those called so or with joints, or the only one; COCO's where the file has none.
@@ -111,16 +124,6 @@ fn people(categories: Option<&Value>) -> Vec<i64> {
         _ if !people.is_empty() => people,
         [only] => id(only).into_iter().collect(),
         _ => vec![COCO_PERSON],
-    }
-}
-
-impl Found {
-    /// Adds a box, or counts one that is none.
-    pub(super) fn take(&mut self, key: Key, extent: Option<Extent>, score: Option<f64>, size: Option<Size>) {
-        match extent {
-            Some(extent) => self.boxes.push(ListedBox { key, extent, score, size }),
-            None => self.broken += 1,
-        }
     }
 }
 

@@ -99,11 +99,7 @@ pub enum BoxesError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// It is not a file of boxes.
-    #[error(
-        "{}: {problem}; boxes are taken from COCO results or annotations, YOLO's text files, CSV with a header row, or a \
-         JSON array of {{\"picture\": \"a.jpg\", \"box\": [x, y, width, height]}}",
-        path.display()
-    )]
+    #[error("{}: {problem}; {FORMS}", path.display())]
     Form {
         /// The file or folder.
         path: PathBuf,
@@ -124,17 +120,20 @@ pub enum BoxesError {
         others: String,
     },
     /// No box can be used.
-    #[error(
-        "{}: none of the {count} boxes can be used: a box needs four finite numbers, a width and a height of more than 0",
-        path.display()
-    )]
+    #[error("{}: none of the {count} boxes can be used: {first}; {FORMS}", path.display())]
     AllBroken {
         /// The file or folder.
         path: PathBuf,
         /// How many there are.
         count: usize,
+        /// What is wrong with the first.
+        first: String,
     },
 }
+
+/// What is taken.
+const FORMS: &str = "boxes are taken from COCO results or annotations, YOLO's text files, CSV with a header row, or a JSON \
+                     array of {\"picture\": \"a.jpg\", \"box\": [x, y, width, height]}";
 
 /// Which picture a box is for.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,7 +192,7 @@ impl ListedBox {
 #[derive(Debug)]
 pub struct Boxes {
     index: Index,
-    /// Boxes that were left out: without four numbers, or without extent.
+    /// Boxes that were left out: without a picture, four numbers or an extent.
     pub broken: usize,
     /// Boxes that were left out, by their category.
     pub others: BTreeMap<String, usize>,
@@ -203,8 +202,29 @@ pub struct Boxes {
 #[derive(Debug, Default)]
 struct Found {
     boxes: Vec<ListedBox>,
+    /// Boxes that are of no use.
     broken: usize,
+    /// What is wrong with the first of them.
+    first: Option<String>,
     others: BTreeMap<String, usize>,
+}
+
+impl Found {
+    /// Adds a box; one without four numbers or an extent is counted. `place` is where it stands.
+    fn take(&mut self, place: &str, key: Key, extent: Option<Extent>, score: Option<f64>, size: Option<Size>) {
+        match extent.map(|extent| ListedBox { key, extent, score, size }) {
+            Some(listed) if listed.has_extent() => self.boxes.push(listed),
+            Some(_) => self.leave_out(format!("{place}: the box's width and height must be more than 0")),
+            None => self.leave_out(format!("{place}: the box is not four numbers")),
+        }
+    }
+
+    /// Counts a box that is of no use.
+    fn leave_out(&mut self, problem: String) {
+        tracing::info!("left out: {problem}");
+        self.broken += 1;
+        self.first.get_or_insert(problem);
+    }
 }
 
 /// Number of the category `person` in COCO's results.
@@ -228,7 +248,7 @@ impl Boxes {
         let wanted;
         let found = if path.is_dir() {
             wanted = category.unwrap_or(YOLO_PERSON);
-            yolo::read_folder(path, wanted)?.map_err(form)?
+            yolo::read_folder(path, wanted)?
         } else {
             match Form::of(path)? {
                 Form::Json => {
@@ -237,7 +257,7 @@ impl Boxes {
                 }
                 Form::Lines => {
                     wanted = category.unwrap_or(YOLO_PERSON);
-                    yolo::read_file(path, wanted)?.map_err(form)?
+                    yolo::read_file(path, wanted)?
                 }
                 Form::Table => {
                     wanted = category.unwrap_or(COCO_PERSON);
@@ -245,12 +265,9 @@ impl Boxes {
                 }
             }
         };
-        let Found { mut boxes, mut broken, others } = found;
-        let count = boxes.len() + broken;
-        boxes.retain(ListedBox::has_extent);
-        broken = count - boxes.len();
-        if boxes.is_empty() && count > 0 {
-            return Err(BoxesError::AllBroken { path: path.to_path_buf(), count });
+        let Found { boxes, broken, first, others } = found;
+        if let (true, Some(first)) = (boxes.is_empty(), first) {
+            return Err(BoxesError::AllBroken { path: path.to_path_buf(), count: broken, first });
         }
         if boxes.is_empty() && !others.is_empty() {
             let others: Vec<String> = others.iter().map(|(name, count)| format!("{count} of {name}")).collect();

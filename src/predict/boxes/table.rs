@@ -43,18 +43,22 @@ pub(super) fn read(path: &Path) -> Result<Found, String> {
     let mut found = Found::default();
     for (number, record) in reader.records().enumerate() {
         let record = record.map_err(|error| error.to_string())?;
+        let place = format!("row {}", number + 1);
         let value = |column: usize| record.get(column).and_then(|text| text.parse::<f64>().ok());
         let key = match (picture.and_then(|column| record.get(column)), frame.and_then(value)) {
             (Some(name), None) if !name.is_empty() => Key::Name(name.to_string()),
             (_, Some(frame)) if frame >= 0.0 && frame.fract() == 0.0 => Key::Frame(frame as u64),
-            _ => return Err(format!("row {} names no picture", number + 1)),
+            _ => {
+                found.leave_out(format!("{place} names no picture"));
+                continue;
+            }
         };
         let extent = value(corner.0).zip(value(corner.1)).and_then(|(left, top)| {
             let side = |(across, down)| Some([left, top, value(across)?, value(down)?]);
             let to = |(right, bottom)| Some([left, top, value(right)? - left, value(bottom)? - top]);
             sides.map_or_else(|| opposite.and_then(to), side)
         });
-        found.take(key, extent.map(Extent::Pixels), score.and_then(value), None);
+        found.take(&place, key, extent.map(Extent::Pixels), score.and_then(value), None);
     }
     Ok(found)
 }

@@ -61,9 +61,11 @@ fn a_detectors_results_are_taken_by_number_and_people_alone() {
             {"image_id": 785, "category_id": 1, "bbox": [null, 9, 5, 40], "score": 0.8},
             {"image_id": 785, "bbox": [190, 90, 30, 40]},
             {"image_id": "street", "category_id": 1, "bbox": [7, 7, 7, 7]},
+            {"image_id": null, "category_id": 1, "bbox": [1, 9, 5, 40], "score": 0.8},
+            {"nothing": 0},
             {"image_id": 785, "category_id": 1, "bbox": [200, 9, 5, 40], "score": 0.8}]"#,
     );
-    assert_eq!((boxes.broken, boxes.others["category 3"]), (2, 1));
+    assert_eq!((boxes.broken, boxes.others["category 3"]), (4, 1));
     let of = boxes.of(Path::new("val/000000000785.jpg"));
     let (people_here, outside) = people_in(&of, SIZE, None);
     assert_eq!((people_here.len(), outside), (3, 1));
@@ -93,7 +95,8 @@ fn annotations_give_the_boxes_of_people_and_their_pictures_sizes() {
 #[test]
 fn yolos_lines_are_shares_of_the_picture_around_the_centre() {
     let text = "0 0.5 0.5 0.25 0.5\n0 0.25 0.5 0.1 0.2 0.9\n\n2 0.5 0.5 1 1\r\n0 0.1 0.1 0.2 0.2 0.3 0.3 2\n";
-    let boxes = read(text);
+    let boxes = read(&format!("{text}a line of text\n"));
+    assert_eq!(boxes.broken, 1);
     assert_eq!(people(&boxes, "a.png")[..2], [[75.0, 25.0, 50.0, 50.0], [40.0, 40.0, 20.0, 20.0]]);
     assert_eq!((boxes.len(), boxes.others["class 2"]), (3, 1));
     for (wrong, part) in [
@@ -101,7 +104,7 @@ fn yolos_lines_are_shares_of_the_picture_around_the_centre() {
         ("0 0.5 0.5 0.25", "line 1: 4 numbers"),
         ("0 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9", "9 numbers"),
         ("0 0.5 0.5 0.25 no", "not only numbers"),
-        ("0 0.5 0.5 0 0", "none of the 1 boxes can be used"),
+        ("0 0.5 0.5 0 0", "none of the 1 boxes can be used: a.txt, line 1: the box's width and height"),
         ("1 0.5 0.5 0.1 0.1", "there are 1 of class 1"),
     ] {
         let error = read_as(wrong, None).expect_err(wrong).to_string();
@@ -144,11 +147,11 @@ fn what_is_no_file_of_boxes_is_told_what_is() {
     for (text, part) in [
         ("{\"a\": 1}", "without `images` and `annotations`"),
         ("[{\"image_id\": 1, \"keypoints\": []}]", "these are poses"),
-        ("[{\"box\": [1, 2, 3, 4]}]", "record 0 has no `picture`"),
+        ("[{\"box\": [1, 2, 3, 4]}]", "record 0: it has no `picture`"),
         ("[1", "EOF"),
-        ("<html>", "1 numbers"),
+        ("<html>", "line 1: not only numbers"),
     ] {
         let error = read_as(text, None).expect_err(text).to_string();
-        assert!(error.contains(part) || text == "<html>", "{error}");
+        assert!(error.contains(part), "{error}");
     }
 }

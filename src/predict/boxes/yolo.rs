@@ -9,28 +9,27 @@ use crate::data::DataError;
 const SLACK: f64 = 0.01;
 
 /// Reads one file, whose boxes are for the picture of the same stem.
-pub(super) fn read_file(path: &Path, person: i64) -> Result<Result<Found, String>, DataError> {
+pub(super) fn read_file(path: &Path, person: i64) -> Result<Found, DataError> {
     let mut found = Found::default();
-    Ok(add(path, person, &mut found)?.map(|()| found))
+    add(path, person, &mut found)?;
+    Ok(found)
 }
 
 /// Reads the files of a folder, or of the folder `labels` in it.
-pub(super) fn read_folder(folder: &Path, person: i64) -> Result<Result<Found, String>, DataError> {
+pub(super) fn read_folder(folder: &Path, person: i64) -> Result<Found, DataError> {
     let mut files = text_files(folder)?;
     if files.is_empty() && folder.join("labels").is_dir() {
         files = text_files(&folder.join("labels"))?;
     }
     if files.is_empty() {
-        return Ok(Err("the folder has no .txt file".into()));
+        let advice = "a folder of boxes has YOLO's text files, one a picture".to_string();
+        return Err(DataError::Missing { path: folder.join("*.txt"), advice });
     }
     let mut found = Found::default();
     for path in files {
-        if let Err(problem) = add(&path, person, &mut found)? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Ok(Err(format!("{name}: {problem}")));
-        }
+        add(&path, person, &mut found)?;
     }
-    Ok(Ok(found))
+    Ok(found)
 }
 
 fn text_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
@@ -49,40 +48,48 @@ fn text_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(files)
 }
 
-fn add(path: &Path, person: i64, found: &mut Found) -> Result<Result<(), String>, DataError> {
+/// Adds the boxes of a file.
+fn add(path: &Path, person: i64, found: &mut Found) -> Result<(), DataError> {
     let bytes = std::fs::read(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     for (number, line) in String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').lines().enumerate() {
-        let values: Vec<&str> = line.split_whitespace().collect();
-        if values.is_empty() {
+        if line.trim().is_empty() {
             continue;
         }
-        let numbers: Option<Vec<f64>> = values.iter().map(|value| value.parse().ok()).collect();
-        let form = |problem: &str| {
-            Ok(Err(format!("line {}: {problem}; expected `class cx cy width height [confidence]`", number + 1)))
-        };
-        let Some(numbers) = numbers else { return form("not only numbers") };
-        let (class, [cx, cy, width, height], score) = match *numbers.as_slice() {
-            [class, cx, cy, width, height] => (class, [cx, cy, width, height], None),
-            // A tracker's number may follow the confidence.
-            [class, cx, cy, width, height, score] | [class, cx, cy, width, height, score, _] => {
-                (class, [cx, cy, width, height], Some(score))
+        let place = format!("{stem}.txt, line {}", number + 1);
+        match parse(line) {
+            Ok((class, ..)) if class != person as f64 => {
+                *found.others.entry(format!("class {class}")).or_default() += 1;
             }
-            // Joints of x, y and visibility follow the box.
-            [class, cx, cy, width, height, ..] if numbers.len() % 2 == 0 && (numbers.len() - 5).is_multiple_of(3) => {
-                (class, [cx, cy, width, height], None)
+            Ok((_, [cx, cy, width, height], score)) => {
+                let extent = Extent::Shares([cx - width / 2.0, cy - height / 2.0, width, height]);
+                found.take(&place, Key::Name(stem.to_string()), Some(extent), score, None);
             }
-            _ => return form(&format!("{} numbers", numbers.len())),
-        };
-        if class != person as f64 {
-            *found.others.entry(format!("class {class}")).or_default() += 1;
-            continue;
+            Err(problem) => found.leave_out(format!("{place}: {problem}")),
         }
-        if [cx, cy, width, height].iter().any(|v| v.abs() > 1.0 + SLACK) {
-            return form("a value is more than 1, and these are shares of the picture's size");
-        }
-        let extent = Extent::Shares([cx - width / 2.0, cy - height / 2.0, width, height]);
-        found.take(Key::Name(stem.clone()), Some(extent), score, None);
     }
-    Ok(Ok(()))
+    Ok(())
+}
+
+/// Class, box and confidence of a line.
+fn parse(line: &str) -> Result<(f64, [f64; 4], Option<f64>), String> {
+    let numbers: Result<Vec<f64>, _> = line.split_whitespace().map(str::parse).collect();
+    let expected = "expected `class cx cy width height [confidence]`";
+    let numbers = numbers.map_err(|_| format!("not only numbers; {expected}"))?;
+    let (class, place, score) = match *numbers.as_slice() {
+        [class, cx, cy, width, height] => (class, [cx, cy, width, height], None),
+        // A tracker's number may follow the confidence.
+        [class, cx, cy, width, height, score] | [class, cx, cy, width, height, score, _] => {
+            (class, [cx, cy, width, height], Some(score))
+        }
+        // Joints of x, y and visibility follow the box. Outlines have an odd number.
+        [class, cx, cy, width, height, ..] if numbers.len() % 2 == 0 && (numbers.len() - 5).is_multiple_of(3) => {
+            (class, [cx, cy, width, height], None)
+        }
+        _ => return Err(format!("{} numbers; {expected}", numbers.len())),
+    };
+    if place.iter().any(|value| value.abs() > 1.0 + SLACK) {
+        return Err(format!("a value is more than 1, and these are shares of the picture's size; {expected}"));
+    }
+    Ok((class, place, score))
 }
