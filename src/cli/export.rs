@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::common::{Common, Status, precision_parser, print, print_json};
 use crate::files::write_atomically;
 use crate::ir::DType;
-use crate::nn::checkpoint::{State, first_not_finite, network_of, network_only};
+use crate::nn::checkpoint::{State, check_finite, network_of, network_only};
 use crate::nn::{NetworkError, Precision};
 use crate::onnx::{self, Options};
 use crate::predict::{TrainedNetwork, shipped};
@@ -130,7 +130,7 @@ impl Format {
 fn export_weights(out: &Path, path: Option<&Path>, format: Format, precision: Precision) -> anyhow::Result<State> {
     let checkpoint = path.map_or_else(checkpoint::shipped, checkpoint::load)?;
     let network = network_only(&checkpoint.state);
-    check_finite(path, &network)?;
+    check_finite(path.unwrap_or(Path::new(shipped::NAME)), &network)?;
     let dtype = match precision {
         Precision::F32 => DType::F32,
         Precision::F16 => DType::F16,
@@ -147,15 +147,8 @@ fn export_onnx(out: &Path, path: Option<&Path>, with: Option<Part>) -> anyhow::R
     let trained = path.map_or_else(TrainedNetwork::shipped, TrainedNetwork::load)?;
     let shapes = trained.model.shapes(trained.size).map_err(NetworkError::from)?;
     let network = network_of(&trained.path, &shapes, &trained.state)?;
-    check_finite(path, &network)?;
     let options = Options { decode: with == Some(Part::Decode) };
     let model = onnx::export(&trained.model, trained.size, &network, options)?;
     write_atomically(out, &model.encode_to_vec()).with_context(|| format!("cannot write {}", out.display()))?;
     Ok(network)
-}
-
-fn check_finite(path: Option<&Path>, network: &State) -> anyhow::Result<()> {
-    let Some(tensor) = first_not_finite(network) else { return Ok(()) };
-    let path = path.unwrap_or(Path::new(shipped::NAME)).display();
-    anyhow::bail!("`{tensor}` of {path} holds numbers that are not finite: the network is of no use")
 }

@@ -254,9 +254,18 @@ pub fn check_fits(path: &Path, expected: &Shapes, found: &State) -> Result<(), C
 pub fn network_of(path: &Path, expected: &Shapes, state: &State) -> Result<State, CheckpointError> {
     let network = network_only(state);
     check_fits(path, expected, &network)?;
-    match first_not_finite(&network) {
+    check_finite(path, &network)?;
+    Ok(network)
+}
+
+/// Checks that a state which was read from `path` holds neither an infinity nor a NaN.
+///
+/// # Errors
+/// [`CheckpointError::NotFinite`] with the first tensor that does.
+pub fn check_finite(path: &Path, state: &State) -> Result<(), CheckpointError> {
+    match first_not_finite(state) {
         Some(tensor) => Err(CheckpointError::NotFinite { path: path.to_owned(), tensor: tensor.to_owned() }),
-        None => Ok(network),
+        None => Ok(()),
     }
 }
 
