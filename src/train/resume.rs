@@ -1,7 +1,8 @@
 //! Going on with a run: what may have changed since it stopped, and what older programs' checkpoints lack.
 //!
 //! A run goes on with another batch, other epochs, another learning rate, schedule, precision or size of the pictures, and
-//! on more people of its kind or fewer. It stays with its network, its kind of people and what of it is frozen.
+//! on more people of its kind or fewer. It stays with its network, what of it is frozen, its kind of people and their
+//! joints and bones.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -88,7 +89,7 @@ impl Changes {
         let network = |config: &Config| ModelConfig { body_weights: now.model.weights, ..config.model.model(&MPII) };
         let same_network = network(before) == network(now);
         let forbidden = |change: &&Change| match change.key.as_str() {
-            "data.kind" | "train.freeze" => true,
+            "data.kind" | "train.freeze" | "skeleton.joints" | "skeleton.bones" => true,
             "model.init" | "model.weights" => false,
             key => key.starts_with("model.") && !same_network,
         };
@@ -109,13 +110,20 @@ impl Changes {
 
     /// Whether scores before and after are of different people, or of joints found in another way.
     pub fn are_of_scores(&self, split: Split) -> bool {
-        self.0.iter().any(|Change { key, .. }| match key.as_str() {
+        self.0.iter().any(|Change { key, before, now }| match key.as_str() {
             "evaluate.every" => false,
-            "data.evaluation" | "data.boxes" => true,
+            "data.category" | "data.held_out" | "skeleton.sigmas" => true,
+            // The same file elsewhere is that of another machine.
+            "data.evaluation" | "data.boxes" | "data.annotations" => file_name(before) != file_name(now),
             "data.people" | "data.training" | "data.extended" | "seed" => split == Split::Train,
             key => key.starts_with("evaluate.") || key.starts_with("data.synthetic."),
         })
     }
+}
+
+/// What follows the last slash, of either kind, in a TOML string.
+fn file_name(path: &str) -> Option<&str> {
+    path.trim_matches(['"', '\'']).rsplit(['/', '\\']).next()
 }
 
 /// All values of a configuration by their keys, as TOML.
@@ -221,6 +229,7 @@ mod tests {
             ("data.kind=lsp", "data.kind was \"synthetic\" and is \"lsp\" now"),
             ("model.kind=hrnet", "model.kind was \"ditn\" and is \"hrnet\" now"),
             ("model.blocks=9", "and is 9 now"),
+            ("skeleton.joints=[\"a\", \"b\"]", "skeleton.joints was not set and is [\"a\", \"b\"] now"),
             ("model.transfer=false", "model.transfer was true and is false now"),
             ("train.freeze=backbone", "train.freeze was \"none\" and is \"backbone\" now"),
         ] {
@@ -234,8 +243,17 @@ mod tests {
     fn scores_compare_as_long_as_the_same_people_are_scored_in_the_same_way() {
         let of_scores = |text| resumed(&[text]).unwrap().are_of_scores(Split::HeldOut);
         assert!(of_scores("evaluate.people=3") && of_scores("evaluate.decode=dark") && of_scores("data.boxes=a.json"));
+        assert!(of_scores("data.held_out=0.5") && of_scores("data.evaluation=a.json"));
         assert!(!of_scores("evaluate.every=7") && !of_scores("train.batch=99") && !of_scores("data.people=7"));
         assert!(resumed(&["data.people=7"]).unwrap().are_of_scores(Split::Train));
+    }
+
+    #[test]
+    fn a_file_that_has_moved_is_the_same() {
+        let at =
+            |path: &str| Change { key: "data.evaluation".into(), before: "\"/a/val.json\"".into(), now: path.into() };
+        assert!(!Changes(vec![at("'D:\\val.json'")]).are_of_scores(Split::HeldOut));
+        assert!(Changes(vec![at("\"/a/test.json\"")]).are_of_scores(Split::HeldOut));
     }
 
     #[test]
