@@ -49,8 +49,8 @@ pub struct Arguments {
     #[arg(long, value_parser = network_named)]
     model: Option<NetworkConfig>,
     /// The joints: mpii, coco or lsp, or a file of annotations in COCO's format [default: those that most tensors fit]
-    #[arg(long, value_name = "NAME or FILE", value_parser = skeleton_named)]
-    skeleton: Option<Arc<Skeleton>>,
+    #[arg(long, value_name = "NAME or FILE")]
+    skeleton: Option<String>,
     /// Which weights of a file with several: ema for the average over the training, or how their names begin
     #[arg(long, value_name = "ema|PREFIX", value_parser = copy_named)]
     weights: Option<WeightCopy>,
@@ -110,7 +110,10 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let copy = weights.unwrap_or_default();
     let models =
         model.map_or_else(|| NAMES.iter().filter_map(|name| NetworkConfig::named(name)).collect(), |m| vec![m]);
-    let skeletons = skeleton.map_or_else(|| skeletons().map(Arc::clone).to_vec(), |skeleton| vec![skeleton]);
+    let skeletons = match skeleton {
+        Some(name) => vec![skeleton_named(&name)?],
+        None => skeletons().map(Arc::clone).to_vec(),
+    };
     let mut best: Option<Candidate> = None;
     for model in &models {
         for skeleton in skeletons.iter().cloned() {
@@ -196,12 +199,10 @@ fn copy_named(name: &str) -> Result<WeightCopy, String> {
     }
 }
 
-fn skeleton_named(name: &str) -> Result<Arc<Skeleton>, String> {
+fn skeleton_named(name: &str) -> anyhow::Result<Arc<Skeleton>> {
     match Skeleton::by_name(name) {
         Some(skeleton) => Ok(Arc::clone(skeleton)),
-        None if Path::new(name).is_file() => Annotations::read(Path::new(name))
-            .map(|annotations| annotations.skeleton)
-            .map_err(|error| error.to_string()),
-        None => Err("known are mpii, coco, lsp; there is no file of that name either".into()),
+        None if Path::new(name).is_file() => Ok(Annotations::read(Path::new(name))?.skeleton),
+        None => anyhow::bail!("--skeleton {name}: known are mpii, coco, lsp; there is no file of that name either"),
     }
 }
