@@ -92,6 +92,7 @@ pub fn run(
         eprintln!("Stopped: {begun} of {} pictures are done", paths.len());
         return Ok(Status::Interrupted);
     }
+    anyhow::ensure!(broken < paths.len(), "no picture can be read");
     anyhow::ensure!(broken == 0, "{broken} of {} pictures cannot be read; the others are done", paths.len());
     anyhow::ensure!(!nobody, "no box has anything of its picture in it: are they in pixels of these pictures?");
     Ok(Status::Done)
