@@ -151,19 +151,26 @@ pub(super) fn side(name: &str, partner: Option<&str>) -> Side {
 
 /// Which joints exchange places in a mirrored picture, by their names.
 pub fn mirror(names: &[String]) -> Mirror {
-    let place: HashMap<String, usize> = names.iter().enumerate().rev().map(|(at, name)| (plain(name), at)).collect();
+    // Of joints with the same name (the wrist of the body and that of the hand) the first is the first's partner.
+    let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+    for (joint, name) in names.iter().enumerate() {
+        places.entry(plain(name)).or_default().push(joint);
+    }
     let mut pairs: Vec<(usize, usize)> = Vec::new();
     let mut paired: HashSet<usize> = HashSet::new();
     for (joint, name) in names.iter().enumerate() {
-        let free = |(_, other): &(Side, String)| place.get(other).copied().filter(|at| *at != joint);
-        if let Some(partner) = mirrored(name).iter().filter_map(free).find(|at| !paired.contains(at))
-            && paired.insert(joint)
-        {
-            paired.insert(partner);
+        if paired.contains(&joint) {
+            continue;
+        }
+        let mirrored = mirrored(name);
+        let others = mirrored.iter().filter_map(|(_, other)| places.get(other)).flatten().copied();
+        let partner = others.filter(|other| *other != joint).find(|other| !paired.contains(other));
+        if let Some(partner) = partner {
+            paired.extend([joint, partner]);
             pairs.push((joint.min(partner), joint.max(partner)));
         }
     }
-    pairs.extend(face(&place));
+    pairs.extend(face(&places));
     paired.extend(pairs.iter().flat_map(|&(a, b)| [a, b]));
     let alone = |&joint: &usize| !paired.contains(&joint);
     let has_a_side = |joint: &usize| side(&names[*joint], None) != Side::Middle;
@@ -180,12 +187,12 @@ pub fn mirror(names: &[String]) -> Mirror {
 }
 
 /// The pairs of the face's 68 points, where they are there.
-fn face(place: &HashMap<String, usize>) -> Vec<(usize, usize)> {
+fn face(places: &HashMap<String, Vec<usize>>) -> Vec<(usize, usize)> {
     let points = |first: usize| -> Option<Vec<usize>> {
-        (first..first + 68).map(|number| place.get(&format!("face {number}")).copied()).collect()
+        (first..first + 68).map(|number| Some(places.get(&format!("face {number}"))?[0])).collect()
     };
     // One point more would be another scheme.
-    let points = points(0).or_else(|| points(1)).filter(|_| !place.contains_key("face 69"));
+    let points = points(0).or_else(|| points(1)).filter(|_| !places.contains_key("face 69"));
     points.map_or_else(Vec::new, |points| FACE.iter().map(|&(a, b)| (points[a], points[b])).collect())
 }
 
@@ -251,6 +258,10 @@ mod tests {
         // Rear paws of both sides; a letter of its own is no side without a partner.
         assert_eq!(pairs("L_F_Paw,R_F_Paw,L_R_Paw,R_R_Paw"), [(0, 1), (2, 3)]);
         assert_eq!(pairs("vertebra L,tail,neck"), []);
+        assert_eq!(
+            pairs("left_wrist,right_wrist,left_wrist,left_thumb,right_wrist,right_thumb"),
+            [(0, 1), (2, 4), (3, 5)]
+        );
         assert_eq!(side("vertebra L", None), Side::Middle);
         assert_eq!(side("left ear", None), Side::Left);
     }

@@ -120,16 +120,25 @@ impl Annotations {
         category: Option<&Id>,
         table: Option<&SkeletonTable>,
     ) -> Result<Annotations, DataError> {
+        Self::read_remarked(path, category, table).map(|(annotations, _)| annotations)
+    }
+
+    /// The same, with what whoever trains or runs a network for such a skeleton should know.
+    pub(super) fn read_remarked(
+        path: &Path,
+        category: Option<&Id>,
+        table: Option<&SkeletonTable>,
+    ) -> Result<(Annotations, Vec<String>), DataError> {
         let Whole(document) = files::read_json(path, ADVICE)?;
         let mut left_out = LeftOut::default();
         let all = document.annotations.len();
         let named = table.and_then(|table| Some(table.joints.as_ref()?.len()));
         let read = document.read(category, named, &mut left_out);
-        left_out.warn(path, all);
         let (images, people, category, joints) =
             read.map_err(|problem| DataError::Annotation { path: path.to_path_buf(), problem })?;
-        let skeleton = Arc::new(skeleton_of(path, &category, joints, &people, table)?);
-        Ok(Annotations { images, people, category, skeleton })
+        left_out.warn(path, all);
+        let (skeleton, remarks) = skeleton_of(path, &category, joints, &people, table)?;
+        Ok((Annotations { images, people, category, skeleton: Arc::new(skeleton) }, remarks))
     }
 
     /// Joints of each person.
@@ -283,7 +292,7 @@ mod tests {
         let Whole(document) = serde_json::from_value(document).map_err(|error| error.to_string())?;
         let mut left_out = LeftOut::default();
         let (images, people, category, joints) = document.read(None, None, &mut left_out)?;
-        let skeleton =
+        let (skeleton, _) =
             skeleton_of(Path::new("a.json"), &category, joints, &people, None).map_err(|error| error.to_string())?;
         Ok((Annotations { images, people, category, skeleton: Arc::new(skeleton) }, left_out))
     }

@@ -120,7 +120,10 @@ impl Coco {
     /// As [`open`](Self::open), and where there is no such category or the skeleton does not fit.
     pub fn open_files(files: CocoFiles) -> Result<Coco, DataError> {
         let CocoFiles { name, annotations: path, pictures, folder, boxes, category, skeleton } = files;
-        let mut annotations = Annotations::read_with(path, category, skeleton)?;
+        let (mut annotations, remarks) = Annotations::read_remarked(path, category, skeleton)?;
+        for remark in remarks {
+            tracing::warn!("{}: {remark}", path.display());
+        }
         let roots: Vec<&Path> = folder.into_iter().collect();
         let places = Places::around(path, &roots, pictures, &annotations.images, ADVICE)?;
         for image in annotations.images.iter_mut().filter(|image| image.width == 0 || image.height == 0) {

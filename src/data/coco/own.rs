@@ -15,7 +15,8 @@ const MEASURED: usize = 2000;
 /// The skeleton of people who have `joints` joints each.
 ///
 /// COCO's own 17 joints, by name or not named, are [`COCO`]. Others have the category's names and bones; without bones
-/// those of a tree are taken that joins neighbours, as [`tree`] says. `table` goes before all of it.
+/// those of a tree are taken that joins neighbours, as [`tree`] says. `table` goes before all of it. Beside it is what whoever
+/// trains or runs a network for it should know.
 ///
 /// # Errors
 /// A table that does not fit, too many joints.
@@ -25,7 +26,8 @@ pub(super) fn skeleton_of(
     joints: usize,
     people: &[LabelledPerson],
     table: Option<&SkeletonTable>,
-) -> Result<Skeleton, DataError> {
+) -> Result<(Skeleton, Vec<String>), DataError> {
+    let mut remarks = Vec::new();
     if joints > MOST_JOINTS {
         let problem = format!("{joints} joints; from 1 to {MOST_JOINTS} are possible");
         return Err(DataError::Annotation { path: path.to_path_buf(), problem });
@@ -38,27 +40,31 @@ pub(super) fn skeleton_of(
     if named.is_some() && category.joints.len() == joints && !all_numbers(&category.joints) {
         let renamed = |(a, b): &(&String, &String)| plain(a) != plain(b);
         if let Some((here, there)) = names.iter().zip(&category.joints).find(renamed) {
-            tracing::warn!("{}: the joint {there:?} of the file is taken as {here:?}", path.display());
+            remarks.push(format!("the joint {there:?} of the file is taken as {here:?}"));
         }
     }
     let unnamed = named.is_none() && (category.joints.is_empty() || all_numbers(&names));
     let mut skeleton = match (unnamed && joints == COCO.joints.len()) || COCO.names_equal(&names) {
-        true => Skeleton::clone(&COCO),
+        true => {
+            if unnamed && table.is_none() {
+                remarks.push("17 joints without names are taken as COCO's; skeleton.joints names others".into());
+            }
+            Skeleton::clone(&COCO)
+        }
         false => {
             let name = if category.name.is_empty() { "own" } else { &category.name };
             let (mut skeleton, why_not) = Skeleton::of_joints(name, names);
             let says = table.is_some_and(|table| table.flip_pairs.is_some() || table.mirrors.is_some());
             if let Some(why_not) = why_not.filter(|_| !says) {
-                tracing::warn!(
-                    "{}: pictures are not mirrored, in training nor in evaluation, as {why_not}; say which joints \
-                     exchange places with skeleton.flip_pairs = [[\"...\", \"...\"]], or [] for none",
-                    path.display()
-                );
+                remarks.push(format!(
+                    "pictures are not mirrored, in training nor in evaluation, as {why_not}; say which joints exchange \
+                     places with skeleton.flip_pairs = [[\"...\", \"...\"]], or [] for none"
+                ));
             }
-            skeleton.bones = bones(path, category, joints);
+            skeleton.bones = bones(category, joints, &mut remarks);
             if skeleton.bones.is_empty() && joints > 1 && table.is_none_or(|table| table.bones.is_none()) {
                 skeleton.bones = tree(people, joints);
-                tracing::warn!("{}: {} has no bones; {} are taken", path.display(), category.label(), joints - 1);
+                remarks.push(format!("{} has no bones; {} are taken", category.label(), joints - 1));
             }
             skeleton
         }
@@ -68,9 +74,9 @@ pub(super) fn skeleton_of(
         Some(table) => {
             // The category is the file's: that of a checkpoint was another file's.
             let table = SkeletonTable { category: None, ..table.clone() };
-            table.apply(skeleton)
+            Ok((table.apply(skeleton)?, remarks))
         }
-        None => Ok(skeleton),
+        None => Ok((skeleton, remarks)),
     }
 }
 
@@ -79,7 +85,7 @@ fn all_numbers(names: &[String]) -> bool {
 }
 
 /// The category's bones from 0, without those that are none. The file counts from 1, unless there is a 0 in it.
-fn bones(path: &Path, category: &Category, joints: usize) -> Vec<(usize, usize)> {
+fn bones(category: &Category, joints: usize, remarks: &mut Vec<String>) -> Vec<(usize, usize)> {
     let first = i64::from(!category.bones.iter().flatten().any(|end| *end == 0));
     let mut bones: Vec<(usize, usize)> = Vec::new();
     let mut wrong = 0;
@@ -91,8 +97,8 @@ fn bones(path: &Path, category: &Category, joints: usize) -> Vec<(usize, usize)>
         }
     }
     if wrong > 0 {
-        let (path, label) = (path.display(), category.label());
-        tracing::warn!("{path}: {wrong} bones of {label} are not of two joints, or there twice, and are left out");
+        let label = category.label();
+        remarks.push(format!("{wrong} bones of {label} are not of two joints, or there twice, and are left out"));
     }
     bones
 }
@@ -153,7 +159,7 @@ mod tests {
 
     fn of(category: &Category, joints: usize, table: Option<&str>) -> Skeleton {
         let table = table.map(|text| toml::from_str(text).expect("it is a table"));
-        skeleton_of(Path::new("a.json"), category, joints, &[], table.as_ref()).expect("it fits")
+        skeleton_of(Path::new("a.json"), category, joints, &[], table.as_ref()).expect("it fits").0
     }
 
     #[test]

@@ -211,13 +211,13 @@ impl Annotations {
             };
             boxes.push(DetectedBox { image_id, category_id, bbox, score });
         }
-        left_out.warn(path, all);
+        others.check(self, path, boxes.len(), "boxes")?;
         if boxes.is_empty()
             && let Some(problem) = left_out.lines(all).into_iter().next()
         {
             return Err(DataError::Annotation { path: path.to_path_buf(), problem });
         }
-        others.check(self, path, boxes.len(), "boxes")?;
+        left_out.warn(path, all);
         Ok(boxes)
     }
 }
