@@ -10,7 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::super::skeleton_table::SkeletonTable;
+use super::super::skeleton_table::{MOST_JOINTS, SkeletonTable};
 use super::super::{DataError, files, skeleton::COCO, skeleton::Skeleton};
 use super::category::Category;
 use super::left_out::LeftOut;
@@ -137,7 +137,7 @@ impl Annotations {
         let (images, people, category, joints) =
             read.map_err(|problem| DataError::Annotation { path: path.to_path_buf(), problem })?;
         left_out.warn(path, all);
-        let (skeleton, remarks) = skeleton_of(path, &category, joints, &people, table)?;
+        let (skeleton, remarks) = skeleton_of(&category, joints, &people, table)?;
         Ok((Annotations { images, people, category, skeleton: Arc::new(skeleton) }, remarks))
     }
 
@@ -172,6 +172,9 @@ impl Document {
         let category = Category::choose(&categories, wanted, &used)?;
         let joints = named.or(Some(category.joints.len()).filter(|joints| *joints > 0));
         let joints = joints.unwrap_or_else(|| usual_joints(&annotations, &category));
+        if joints > MOST_JOINTS {
+            return Err(format!("{joints} joints a person; from 1 to {MOST_JOINTS} are possible"));
+        }
         let mut people: Vec<LabelledPerson> = Vec::new();
         let (mut of_category, mut fitting, mut first_wrong) = (0, 0, None);
         for (number, mut record) in annotations.into_iter().enumerate() {
@@ -195,15 +198,16 @@ impl Document {
                 continue;
             };
             let mut keypoints = record.take_joints(joints).map_err(|(field, problem)| place.field(field, &problem))?;
-            match keypoints.len() {
+            if keypoints.len() == 3 * joints {
+                fitting += 1;
+            } else {
                 // CVAT writes an empty list for someone none of whose joints is seen.
-                0 => keypoints = vec![0.0; 3 * joints],
-                fits if fits == 3 * joints => fitting += 1,
-                other => {
-                    first_wrong.get_or_insert_with(|| wrong_length(&place.to_string(), other, joints));
+                if !keypoints.is_empty() {
+                    first_wrong.get_or_insert_with(|| wrong_length(&place.to_string(), keypoints.len(), joints));
                     left_out.add(kinds::JOINTS, &place);
-                    keypoints = vec![0.0; 3 * joints];
                 }
+                keypoints = vec![0.0; 3 * joints];
+                record.num_keypoints = Value::Missing;
             }
             people.push(record.person(&place, image_id, category_id, keypoints, left_out)?);
         }
@@ -292,8 +296,7 @@ mod tests {
         let Whole(document) = serde_json::from_value(document).map_err(|error| error.to_string())?;
         let mut left_out = LeftOut::default();
         let (images, people, category, joints) = document.read(None, None, &mut left_out)?;
-        let (skeleton, _) =
-            skeleton_of(Path::new("a.json"), &category, joints, &people, None).map_err(|error| error.to_string())?;
+        let (skeleton, _) = skeleton_of(&category, joints, &people, None).map_err(|error| error.to_string())?;
         Ok((Annotations { images, people, category, skeleton: Arc::new(skeleton) }, left_out))
     }
 
@@ -328,7 +331,7 @@ mod tests {
         });
         assert_eq!(floats, whole);
         let none = person(|record| record["keypoints"] = serde_json::json!([]));
-        assert_eq!((none.keypoints, none.num_keypoints), (vec![0.0; 9], 2));
+        assert_eq!((none.keypoints, none.num_keypoints), (vec![0.0; 9], 0));
         let null = person(|record| record["keypoints"][3] = serde_json::Value::Null);
         assert_eq!(null, whole, "an unlabelled joint has no place");
     }

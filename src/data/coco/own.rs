@@ -1,13 +1,11 @@
 //! The skeleton of a file's category: joints by name, bones, and what follows from them.
 
-use std::path::Path;
-
 use super::category::Category;
 use super::person::LabelledPerson;
 use crate::data::DataError;
 use crate::data::sides::plain;
 use crate::data::skeleton::{COCO, Skeleton};
-use crate::data::skeleton_table::{MOST_JOINTS, SkeletonTable};
+use crate::data::skeleton_table::SkeletonTable;
 
 /// People over whom the mean distance of two joints is taken, where a file has no bones.
 const MEASURED: usize = 2000;
@@ -19,19 +17,14 @@ const MEASURED: usize = 2000;
 /// trains or runs a network for it should know.
 ///
 /// # Errors
-/// A table that does not fit, too many joints.
+/// A table that does not fit.
 pub(super) fn skeleton_of(
-    path: &Path,
     category: &Category,
     joints: usize,
     people: &[LabelledPerson],
     table: Option<&SkeletonTable>,
 ) -> Result<(Skeleton, Vec<String>), DataError> {
     let mut remarks = Vec::new();
-    if joints > MOST_JOINTS {
-        let problem = format!("{joints} joints; from 1 to {MOST_JOINTS} are possible");
-        return Err(DataError::Annotation { path: path.to_path_buf(), problem });
-    }
     let named = table.and_then(|table| table.joints.clone());
     let names = named.clone().unwrap_or_else(|| match category.joints.len() == joints {
         true => category.joints.clone(),
@@ -159,7 +152,7 @@ mod tests {
 
     fn of(category: &Category, joints: usize, table: Option<&str>) -> Skeleton {
         let table = table.map(|text| toml::from_str(text).expect("it is a table"));
-        skeleton_of(Path::new("a.json"), category, joints, &[], table.as_ref()).expect("it fits").0
+        skeleton_of(category, joints, &[], table.as_ref()).expect("it fits").0
     }
 
     #[test]

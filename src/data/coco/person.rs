@@ -51,7 +51,7 @@ pub(super) struct Record {
     #[serde(default)]
     pub keypoints: Value,
     #[serde(default)]
-    num_keypoints: Value,
+    pub num_keypoints: Value,
     #[serde(default)]
     segmentation: OutlineArea,
     #[serde(default)]
