@@ -65,7 +65,7 @@ impl TrainConfig {
         rule(
             starts_somewhere,
             "freeze",
-            freeze,
+            &"backbone",
             "needs model.init, or what is frozen would stay as random as it starts",
         )?;
         let (limited, key) = (*pictures_per_epoch > 0, "pictures_per_epoch");
