@@ -244,10 +244,10 @@ pub fn persistent(objects: &mut Objects, tables: &Tables, id: Value) -> Result<V
         Value::Int(number) => Some(number.to_string()),
         _ => objects.text(value).map(str::to_owned),
     };
-    if let Some(tensors) = &tables.tensors {
-        if let Some(tensor) = key(objects, id).and_then(|key| tensors.get(&key)) {
-            return objects.add(Object::Tensor(Box::new(tensor.clone())));
-        }
+    if let Some(tensors) = &tables.tensors
+        && let Some(tensor) = key(objects, id).and_then(|key| tensors.get(&key))
+    {
+        return objects.add(Object::Tensor(Box::new(tensor.clone())));
     }
     let fields: Vec<Value> = objects.tuple(id).unwrap_or_default().to_vec();
     let tag = fields.first().and_then(|&tag| objects.text(tag)).unwrap_or_default();
