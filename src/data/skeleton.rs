@@ -200,7 +200,7 @@ fn known(
 
 impl Skeleton {
     /// A skeleton that is known by its joints alone: those that exchange places in a mirrored picture follow from their
-    /// names, as [`sides::mirror`] says; it has no bones and no halves, and every sigma is [`DEFAULT_SIGMA`]. Says with
+    /// names, as `sides.rs` says; it has no bones and no halves, and every sigma is [`DEFAULT_SIGMA`]. Says with
     /// it why a mirror is not allowed, where it is not.
     pub fn of_joints(name: &str, joints: Vec<String>) -> (Skeleton, Option<String>) {
         let (flip_pairs, why_not) = match sides::mirror(&joints) {

@@ -69,7 +69,7 @@ pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
     Ok(Checkpoint { header, state })
 }
 
-/// The checkpoint of the [network that ships with the program](shipped).
+/// The checkpoint of the [network that ships with the program](mod@shipped).
 ///
 /// # Errors
 /// None, unless the program was built with a broken file.

@@ -19,7 +19,7 @@ pub struct LabelledPerson {
     pub id: Id,
     /// The picture.
     pub image_id: Id,
-    /// One of the [`Category`].
+    /// One of the [`Category`](super::Category).
     pub category_id: Id,
     /// Left, top, width, height; NaN where there is no box.
     pub bbox: [f64; 4],
