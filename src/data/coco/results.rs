@@ -123,7 +123,14 @@ impl Annotations {
             if let Some(result) = self.result(number, record, &mut others).map_err(wrong)? {
                 if !images.contains(&result.image_id) {
                     let id = &result.image_id;
-                    return Err(wrong(format!("[{number}]: image_id {id} is not a picture of the annotations")));
+                    let hint = match id {
+                        Id::Text(_) => {
+                            "; it is a text that is no plain number, as file names are: write the picture's id"
+                        }
+                        Id::Number(_) => "",
+                    };
+                    let problem = format!("[{number}].image_id: {id} is not a picture of the annotations{hint}");
+                    return Err(wrong(problem));
                 }
                 results.push(result);
             }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What stands for a picture, an annotation or a category: a whole number, or else a text.
 ///
-/// `7`, `7.0` and `"7"` are the same.
+/// `7`, `7.0` and `"7"` are the same, but not `"0007"`, which is a file's name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Id {
     /// A whole number.
@@ -20,7 +20,8 @@ pub enum Id {
 impl Id {
     /// The id that a text stands for.
     pub fn of_text(text: &str) -> Id {
-        text.trim().parse().map_or_else(|_| Id::Text(text.to_owned()), Id::Number)
+        let number = text.trim().parse().ok().filter(|number: &i64| number.to_string() == text.trim());
+        number.map_or_else(|| Id::Text(text.to_owned()), Id::Number)
     }
 }
 
@@ -326,7 +327,7 @@ mod tests {
         }
         assert_eq!(value("true").number(), Ok(Some(1.0)));
         assert_eq!(value("null").number(), Ok(None));
-        assert_eq!(value("\"000000000785\"").id(), Ok(Id::Number(785)));
+        assert_eq!(value("\"000000000785\"").id(), Ok(Id::Text("000000000785".into())));
         assert_eq!(value("\"frame_7\"").id(), Ok(Id::Text("frame_7".into())));
         assert_eq!(serde_json::to_string(&[Id::Number(-3), Id::Text("a".into())]).ok(), Some("[-3,\"a\"]".into()));
         for (text, part) in [("7.5", "number 7.5"), ("null", "null or NaN"), ("{}", "an object"), ("[1]", "a list")] {
