@@ -174,7 +174,7 @@ mod tests {
             let keypoints = vec![1.0; 3 * joints];
             serde_json::json!([{"image_id": image, "category_id": 1, "keypoints": keypoints, "score": 1}]).to_string()
         };
-        assert!(message(&result(12_345, 17)).contains("[0]: image_id 12345 is not a picture"));
+        assert!(message(&result(12_345, 17)).contains("[0].image_id: 12345 is not a picture"));
         assert!(message(&result(1, 16)).contains("[0]: 48 numbers in keypoints, expected 51"));
         assert!(message("[{\"image_id\": 1}]").contains("[0]: missing field `keypoints`"));
         assert!(message("{}").contains(&path.display().to_string()));
