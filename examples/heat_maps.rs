@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use ditn::data::augmentation::Placement;
-use ditn::data::{Batch, STRIDE, Turned};
+use ditn::data::{Batch, ExifOrientation, STRIDE};
 use ditn::gpu::{AdapterChoice, Gpu};
 use ditn::graph::{Choices, Session, Store};
 use ditn::nn::{Mode, Network};
@@ -22,7 +22,7 @@ pub fn run(trained: &TrainedNetwork, out: &Path, paths: &[PathBuf]) -> Result<()
     let skeleton = &trained.model.skeleton;
     let mut batch = Batch::default();
     for path in paths {
-        let picture = pictures::open(path, Turned::Exif)?;
+        let picture = pictures::open(path, ExifOrientation::Apply)?;
         let person = PersonBox::whole(&picture).annotation(path.display().to_string(), skeleton);
         let placement = Placement::upright_at(person.center, person.scale, trained.size);
         batch.push_from(0, person, &picture, &placement, skeleton, trained.size)?;

@@ -286,7 +286,7 @@ fn pictures() {
         &[encoded(image::ImageFormat::Png), encoded(image::ImageFormat::Jpeg)],
         MOST_FOR_PICTURES,
         |path| {
-            ditn::predict::pictures::open(path, ditn::data::Turned::Exif).ok();
+            ditn::predict::pictures::open(path, ditn::data::ExifOrientation::Apply).ok();
         },
     );
 }

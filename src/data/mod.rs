@@ -36,7 +36,7 @@ pub use batch::{Batch, BatchPerson, Place};
 pub use coco::Coco;
 pub use combined::{FirstOf, Joined};
 pub use dataset::Dataset;
-pub use decode::{DecodeError, Turned, decode_picture};
+pub use decode::{DecodeError, ExifOrientation, decode_picture};
 pub use error::DataError;
 pub use invalid::InvalidValue;
 pub use kind::DataKind;

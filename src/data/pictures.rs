@@ -1,7 +1,7 @@
 //! The pictures of a data set, from a folder or from a zip file.
 
 use super::decode::LONGEST_FILE;
-use super::{DataError, Size, Turned, decode, files};
+use super::{DataError, ExifOrientation, Size, decode, files};
 use image::RgbImage;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -60,7 +60,7 @@ impl Pictures {
     /// # Errors
     /// Where the file is missing or broken.
     pub fn read(&self, file: &str, name: &str) -> Result<RgbImage, DataError> {
-        self.decode(file, name, Turned::No)
+        self.decode(file, name, ExifOrientation::Ignore)
     }
 
     /// Decodes the picture `file`, for which there is an annotation of that size: turned as EXIF says where only that
@@ -70,10 +70,10 @@ impl Pictures {
     /// Where the file is missing, broken or of another size.
     pub fn read_sized(&self, file: &str, name: &str, size: Size) -> Result<RgbImage, DataError> {
         let known = size.height > 0 && size.width > 0;
-        self.decode(file, name, if known { Turned::ToFit(size) } else { Turned::No })
+        self.decode(file, name, if known { ExifOrientation::ToFit(size) } else { ExifOrientation::Ignore })
     }
 
-    fn decode(&self, file: &str, name: &str, turned: Turned) -> Result<RgbImage, DataError> {
+    fn decode(&self, file: &str, name: &str, turned: ExifOrientation) -> Result<RgbImage, DataError> {
         let (path, bytes) = match &self.source {
             Source::Folder => {
                 let path = self.find(file);
@@ -99,9 +99,9 @@ impl Pictures {
 
     /// Where `file` lies; where it is not found, where it should.
     fn find(&self, file: &str) -> PathBuf {
-        let turned = file.replace('\\', "/");
-        let parents = self.place.ancestors().take(if turned.contains('/') { 1 + PARENTS } else { 1 });
-        let mut places = parents.flat_map(|place| [place.join(file), place.join(&turned)]);
+        let slashed = file.replace('\\', "/");
+        let parents = self.place.ancestors().take(if slashed.contains('/') { 1 + PARENTS } else { 1 });
+        let mut places = parents.flat_map(|place| [place.join(file), place.join(&slashed)]);
         places.find(|path| path.is_file()).unwrap_or_else(|| self.place.join(file))
     }
 
@@ -135,8 +135,8 @@ impl Pictures {
     /// The names that a file may have in the zip file.
     fn entries(&self, file: &str) -> [String; 3] {
         let stem = self.place.file_stem().unwrap_or_default().to_string_lossy();
-        let turned = file.replace('\\', "/");
-        let inner = turned.strip_prefix(&format!("{stem}/")).unwrap_or(&turned).to_string();
+        let slashed = file.replace('\\', "/");
+        let inner = slashed.strip_prefix(&format!("{stem}/")).unwrap_or(&slashed).to_string();
         [file.to_string(), format!("{stem}/{inner}"), inner]
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use thiserror::Error;
 
-use crate::data::decode::{DecodeError, FileKind, HEAD, LONGEST_FILE, Turned, decode_picture};
+use crate::data::decode::{DecodeError, ExifOrientation, FileKind, HEAD, LONGEST_FILE, decode_picture};
 
 /// Ends of the names of pictures: a file so called is meant as one, whatever it holds. Others of a folder are looked
 /// into.
@@ -170,7 +170,7 @@ pub enum OpenError {
 ///
 /// # Errors
 /// [`OpenError`].
-pub fn open(path: &Path, turned: Turned) -> Result<RgbImage, OpenError> {
+pub fn open(path: &Path, turned: ExifOrientation) -> Result<RgbImage, OpenError> {
     if path.as_os_str() == STANDARD_INPUT {
         read_from(std::io::stdin().lock(), turned)
     } else {
@@ -178,7 +178,7 @@ pub fn open(path: &Path, turned: Turned) -> Result<RgbImage, OpenError> {
     }
 }
 
-fn read_from(mut file: impl Read, turned: Turned) -> Result<RgbImage, OpenError> {
+fn read_from(mut file: impl Read, turned: ExifOrientation) -> Result<RgbImage, OpenError> {
     let mut bytes = Vec::new();
     (&mut file).take(HEAD as u64).read_to_end(&mut bytes)?;
     if matches!(FileKind::of(&bytes), FileKind::Picture(_)) {

@@ -30,7 +30,7 @@ const BATCH: usize = 8;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let gpu = Gpu::open(&AdapterChoice::default())?;
 /// let mut predictor = Predictor::open(&gpu, Path::new("best.safetensors"))?;
-/// let street = ditn::predict::pictures::open(Path::new("street.jpg"), ditn::data::Turned::Exif)?;
+/// let street = ditn::predict::pictures::open(Path::new("street.jpg"), ditn::data::ExifOrientation::Apply)?;
 /// let people = vec![PersonBox { x: 40.0, y: 20.0, width: 180.0, height: 400.0 }];
 /// let poses = predictor.predict(&[street], &[people])?;
 /// for (joint, keypoint) in predictor.skeleton().joints.iter().zip(&poses[0][0]) {

@@ -13,7 +13,7 @@ use super::output::{self, Failed, Format, Found, Report};
 use super::{Arguments, drawable};
 use crate::cli::common::{Common, Status, print, print_json, save_picture};
 use crate::cli::train::stop_on_interrupt;
-use crate::data::{Size, Skeleton, Turned};
+use crate::data::{ExifOrientation, Size, Skeleton};
 use crate::predict::boxes::{Boxes, ListedBox, people_in};
 use crate::predict::pictures::{self, FoundPictures, STANDARD_INPUT, shown, stems};
 use crate::predict::{PersonPose, Predictor, Receiver, TrainedNetwork, draw};
@@ -145,12 +145,12 @@ fn boxes_for(file: &Path, category: Option<i64>, paths: &[PathBuf]) -> anyhow::R
 }
 
 /// Which way round a picture is meant: as its annotations are, else as EXIF says.
-fn turned(arguments: &Arguments, boxes: Option<&[&ListedBox]>) -> Turned {
+fn turned(arguments: &Arguments, boxes: Option<&[&ListedBox]>) -> ExifOrientation {
     let annotated = boxes.and_then(|boxes| boxes.first()).and_then(|listed| listed.picture_size());
     match (arguments.ignore_orientation, annotated) {
-        (true, _) => Turned::No,
-        (false, Some(size)) => Turned::ToFit(size),
-        (false, None) => Turned::Exif,
+        (true, _) => ExifOrientation::Ignore,
+        (false, Some(size)) => ExifOrientation::ToFit(size),
+        (false, None) => ExifOrientation::Apply,
     }
 }
 

@@ -20,11 +20,11 @@ pub const LONGEST_FILE: u64 = 8 * MOST_PIXELS;
 
 /// Which way round a picture is wanted. Cameras store what their sensor saw, and beside it (EXIF) how to turn it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turned {
+pub enum ExifOrientation {
     /// As it is stored, whatever EXIF says: what the public training code reads.
-    No,
+    Ignore,
     /// As EXIF says: what browsers, OpenCV and labelling tools show.
-    Exif,
+    Apply,
     /// As an annotation of this size was made: as stored where that has this size, else as EXIF says.
     ToFit(Size),
 }
@@ -88,12 +88,12 @@ pub enum DecodeError {
 ///
 /// # Errors
 /// [`DecodeError`] says what the bytes are instead, or what is wrong with them.
-pub fn decode_picture(bytes: &[u8], turned: Turned) -> Result<RgbImage, DecodeError> {
+pub fn decode_picture(bytes: &[u8], turned: ExifOrientation) -> Result<RgbImage, DecodeError> {
     decode(bytes, turned).map(|(picture, _)| picture)
 }
 
 /// As [`decode_picture`]; second, whether the picture was turned.
-pub(super) fn decode(bytes: &[u8], turned: Turned) -> Result<(RgbImage, bool), DecodeError> {
+pub(super) fn decode(bytes: &[u8], turned: ExifOrientation) -> Result<(RgbImage, bool), DecodeError> {
     let format = match FileKind::of(&bytes[..bytes.len().min(HEAD)]) {
         FileKind::Picture(format) => format,
         FileKind::Video => {
@@ -124,10 +124,10 @@ pub(super) fn decode(bytes: &[u8], turned: Turned) -> Result<(RgbImage, bool), D
     }
     let stored = Size::new(height, width);
     let orientation = match turned {
-        Turned::No => Orientation::NoTransforms,
-        Turned::Exif => orientation(&mut decoder, format, bytes),
-        Turned::ToFit(annotated) if annotated == stored => Orientation::NoTransforms,
-        Turned::ToFit(annotated) => {
+        ExifOrientation::Ignore => Orientation::NoTransforms,
+        ExifOrientation::Apply => orientation(&mut decoder, format, bytes),
+        ExifOrientation::ToFit(annotated) if annotated == stored => Orientation::NoTransforms,
+        ExifOrientation::ToFit(annotated) => {
             let orientation = orientation(&mut decoder, format, bytes);
             if !swaps_sides(orientation) || annotated != Size::new(width, height) {
                 return Err(DecodeError::OtherSize { found: stored, annotated });

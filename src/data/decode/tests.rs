@@ -32,7 +32,7 @@ fn with_exif(picture: &RgbImage, orientation: u8) -> Vec<u8> {
 }
 
 fn message(bytes: &[u8]) -> String {
-    decode_picture(bytes, Turned::Exif).expect_err("it is no picture").to_string()
+    decode_picture(bytes, ExifOrientation::Apply).expect_err("it is no picture").to_string()
 }
 
 #[test]
@@ -42,13 +42,14 @@ fn every_format_is_read_and_none_that_is_cut_off() {
         [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Tiff, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Jpeg]
     {
         let bytes = encoded(&picture.clone().into(), format);
-        let decoded = decode_picture(&bytes, Turned::Exif).unwrap_or_else(|error| panic!("{format:?}: {error}"));
+        let decoded =
+            decode_picture(&bytes, ExifOrientation::Apply).unwrap_or_else(|error| panic!("{format:?}: {error}"));
         assert_eq!(decoded.dimensions(), (40, 30), "{format:?}");
         if !matches!(format, ImageFormat::Gif | ImageFormat::Jpeg) {
             assert_eq!(decoded, picture, "{format:?}");
         }
         for length in [bytes.len() / 4, bytes.len() / 2, 3 * bytes.len() / 4] {
-            let part = decode_picture(&bytes[..length], Turned::Exif);
+            let part = decode_picture(&bytes[..length], ExifOrientation::Apply);
             assert!(part.is_err(), "{length} of {} bytes of {format:?} are not a picture", bytes.len());
         }
     }
@@ -58,7 +59,10 @@ fn every_format_is_read_and_none_that_is_cut_off() {
 fn other_depths_and_channels_become_eight_bits_of_three() {
     let dynamic = DynamicImage::from(picture());
     let pixel = |picture: DynamicImage| {
-        decode_picture(&encoded(&picture, ImageFormat::Png), Turned::No).expect("it is a picture").get_pixel(3, 3).0
+        decode_picture(&encoded(&picture, ImageFormat::Png), ExifOrientation::Ignore)
+            .expect("it is a picture")
+            .get_pixel(3, 3)
+            .0
     };
     assert_eq!(pixel(dynamic.to_rgb16().into()), dynamic.to_rgb8().get_pixel(3, 3).0);
     assert_eq!(pixel(dynamic.to_luma8().into()), [dynamic.to_luma8().get_pixel(3, 3).0[0]; 3]);
@@ -81,17 +85,17 @@ fn exif_turns_a_picture_where_that_is_wanted_or_annotated() {
         (0, stored.clone()),
         (9, stored.clone()),
     ];
-    let plain = decode_picture(&with_exif(&stored, 1), Turned::No).expect("it is a picture");
+    let plain = decode_picture(&with_exif(&stored, 1), ExifOrientation::Ignore).expect("it is a picture");
     for (orientation, expected) in upright {
         let bytes = with_exif(&stored, orientation);
-        assert_eq!(decode_picture(&bytes, Turned::No).expect("it is a picture"), plain);
-        let turned = decode_picture(&bytes, Turned::Exif).expect("it is a picture");
+        assert_eq!(decode_picture(&bytes, ExifOrientation::Ignore).expect("it is a picture"), plain);
+        let turned = decode_picture(&bytes, ExifOrientation::Apply).expect("it is a picture");
         assert_eq!(turned.dimensions(), expected.dimensions(), "{orientation}");
         let far = turned.pixels().zip(expected.pixels()).filter(|(a, b)| a.0[0].abs_diff(b.0[0]) > 60).count();
         assert!(far < 60, "{orientation}: {far} pixels are of another colour");
 
         let (lying, standing) = (Size::new(30, 40), Size::new(40, 30));
-        let fit = |size| decode_picture(&bytes, Turned::ToFit(size));
+        let fit = |size| decode_picture(&bytes, ExifOrientation::ToFit(size));
         assert_eq!(fit(lying).expect("it is stored so"), plain);
         match orientation {
             6 | 8 => assert_eq!(fit(standing).expect("EXIF says so"), turned),
@@ -114,7 +118,7 @@ fn orientation_is_read_from_png_webp_and_tiff_too() {
     encoder.set_exif_metadata(exif(6)).expect("WebP has room for EXIF");
     encoder.write_image(&stored, 40, 30, image::ExtendedColorType::Rgb8).expect("memory is writable");
     for bytes in [png, webp] {
-        let turned = decode_picture(&bytes, Turned::Exif).expect("it is a picture");
+        let turned = decode_picture(&bytes, ExifOrientation::Apply).expect("it is a picture");
         assert_eq!(turned, image::imageops::rotate90(&stored));
     }
     assert_eq!(Orientation::from_exif_chunk(&exif(6)), Some(Orientation::Rotate90), "a TIFF's own tag");
