@@ -43,7 +43,8 @@ command -v debootstrap > /dev/null || apt-get install -y --no-install-recommends
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 driver=usr/lib/x86_64-linux-gnu/libvulkan_lvp.so
-if [ ! -e "$folder/root/$driver" ]; then
+stub=usr/lib/x86_64-linux-gnu/libamdgpu_noop_drm_shim.so
+if [ ! -e "$folder/root/$driver" ] || [ ! -e "$folder/root/$stub" ]; then
     mirror=$(find_mirror) || {
         say "no archive in apt's configuration has Debian 13 and its backports"
         exit 1
@@ -56,7 +57,7 @@ if [ ! -e "$folder/root/$driver" ]; then
     echo "deb $mirror trixie-backports main" >> "$folder/root/etc/apt/sources.list"
     chroot "$folder/root" apt-get update >&2
     chroot "$folder/root" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y --no-install-recommends -t trixie-backports libvulkan1 mesa-vulkan-drivers >&2
+        apt-get install -y --no-install-recommends -t trixie-backports libvulkan1 mesa-vulkan-drivers mesa-drm-shim >&2
 fi
 sed 's#"library_path": "[^"]*"#"library_path": "'"$folder/root/$driver"'"#' \
     "$folder/root/usr/share/vulkan/icd.d/lvp_icd.json" > "$folder/icd.json"
