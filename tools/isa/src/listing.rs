@@ -1,7 +1,7 @@
 //! The driver's assembly: what the instructions of the main loop are.
 //!
-//! The main loop is the largest natural loop of the control-flow graph (a jump back to a block that dominates it, and all blocks
-//! in between). Loops inside it count [`TRIPS`] times a pass.
+//! The main loop is the natural loop with the most multiply-adds (a jump back to a block that dominates it, and all blocks
+//! in between).
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -29,10 +29,45 @@ pub struct Classes {
     pub control: u32,
 }
 
+/// What an instruction does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Fma,
+    Float,
+    Integer,
+    Memory,
+    Shared,
+    Control,
+}
+
 impl Classes {
+    fn count(&mut self, class: Class) {
+        let count = match class {
+            Class::Fma => &mut self.fma,
+            Class::Float => &mut self.float,
+            Class::Integer => &mut self.integer,
+            Class::Memory => &mut self.memory,
+            Class::Shared => &mut self.shared,
+            Class::Control => &mut self.control,
+        };
+        *count += 1;
+    }
+
     pub fn total(&self) -> u32 {
         let Self { fma, float, integer, memory, shared, control } = self;
         fma + float + integer + memory + shared + control
+    }
+
+    /// These and `trips` times those.
+    fn plus(self, those: Self, trips: u32) -> Self {
+        Self {
+            fma: self.fma + trips * those.fma,
+            float: self.float + trips * those.float,
+            integer: self.integer + trips * those.integer,
+            memory: self.memory + trips * those.memory,
+            shared: self.shared + trips * those.shared,
+            control: self.control + trips * those.control,
+        }
     }
 
     /// The share of multiply-adds among the instructions.
@@ -49,27 +84,29 @@ struct Block {
 }
 
 /// The main loop's instructions; `None` where the listing has no loop.
-pub fn main_loop(vendor: Vendor, listing: &str) -> Option<Classes> {
+///
+/// Loops inside it count as often as gives `fma_a_pass` multiply-adds, where that is known, else [`TRIPS`] times.
+pub fn main_loop(vendor: Vendor, listing: &str, fma_a_pass: Option<u32>) -> Option<Classes> {
     let blocks = match vendor {
         Vendor::Amd => amd_blocks(listing),
         Vendor::Nvidia => nvidia_blocks(listing),
     };
+    let class = match vendor {
+        Vendor::Amd => amd_class,
+        Vendor::Nvidia => nvidia_class,
+    };
+    let classes_of = |block: &usize| blocks[*block].instructions.iter().filter_map(|line| class(line));
     let loops = natural_loops(&blocks);
-    let main = loops.values().max_by_key(|body| body.len())?;
-    let mut classes = Classes::default();
-    for &block in main {
-        let depth = loops.values().filter(|body| body.contains(&block) && body.len() < main.len()).count() as u32;
-        for instruction in &blocks[block].instructions {
-            let class = match vendor {
-                Vendor::Amd => amd_class(instruction, &mut classes),
-                Vendor::Nvidia => nvidia_class(instruction, &mut classes),
-            };
-            if let Some(class) = class {
-                *class += TRIPS.pow(depth);
-            }
-        }
+    let fmas = |body: &BTreeSet<usize>| body.iter().flat_map(classes_of).filter(|&class| class == Class::Fma).count();
+    let main = loops.values().max_by_key(|body| (fmas(body), body.len()))?;
+    let (mut outside, mut inside) = (Classes::default(), Classes::default());
+    for block in main {
+        let is_inner = loops.values().any(|body| body.contains(block) && body.len() < main.len());
+        let classes = if is_inner { &mut inside } else { &mut outside };
+        classes_of(block).for_each(|class| classes.count(class));
     }
-    Some(classes)
+    let missing = fma_a_pass.map(|all| all.saturating_sub(outside.fma)).filter(|_| inside.fma > 0);
+    Some(outside.plus(inside, missing.map_or(TRIPS, |missing| missing.div_ceil(inside.fma))))
 }
 
 /// `BB3:` begins a block; `s_branch BB3` and `s_cbranch_... BB3` jump.
@@ -167,46 +204,46 @@ fn natural_loops(blocks: &[Block]) -> HashMap<usize, BTreeSet<usize>> {
     loops
 }
 
-/// The counter of an instruction of RDNA or GCN; `None` for hints to the scheduler, which take no slot of their own.
-fn amd_class<'a>(instruction: &str, classes: &'a mut Classes) -> Option<&'a mut u32> {
+/// The class of an instruction of RADV's listing; `None` of hints, which take no issue slot.
+fn amd_class(instruction: &str) -> Option<Class> {
     let name = instruction.split_whitespace().next().unwrap_or_default();
     let starts = |with: &[&str]| with.iter().any(|with| name.starts_with(with));
     if starts(&["s_waitcnt", "s_wait_", "s_delay", "s_clause", "s_nop"]) {
         return None;
     }
     Some(if starts(&["v_fma", "v_mac_f32", "v_mad_f32", "v_pk_fma", "v_dual", "v_mul_f32"]) {
-        &mut classes.fma
+        Class::Fma
     } else if starts(&["v_add_f32", "v_sub_f32", "v_pk_add_f", "v_pk_mul_f"]) {
-        &mut classes.float
+        Class::Float
     } else if starts(&["ds_"]) {
-        &mut classes.shared
+        Class::Shared
     } else if starts(&["buffer_", "global_", "scratch_", "flat_"]) {
-        &mut classes.memory
+        Class::Memory
     } else if starts(&["v_"]) {
-        &mut classes.integer
+        Class::Integer
     } else {
-        &mut classes.control
+        Class::Control
     })
 }
 
 /// The same of NVK's listing: `%r4 = ffma %r1 %r2 %r3 // delay=...`, with a predicate in front where there is one.
-fn nvidia_class<'a>(instruction: &str, classes: &'a mut Classes) -> Option<&'a mut u32> {
+fn nvidia_class(instruction: &str) -> Option<Class> {
     let computed = instruction.split_once("= ").map_or(instruction, |(_, computed)| computed);
     let mut words = computed.split_whitespace().skip_while(|word| word.starts_with('@'));
     let name = words.next().unwrap_or_default();
     let starts = |with: &[&str]| with.iter().any(|with| name.starts_with(with));
     Some(if starts(&["ffma", "hfma"]) {
-        &mut classes.fma
+        Class::Fma
     } else if starts(&["fadd", "fmul", "hadd", "hmul"]) {
-        &mut classes.float
+        Class::Float
     } else if starts(&["ld.shared", "st.shared", "lds", "sts"]) {
-        &mut classes.shared
+        Class::Shared
     } else if starts(&["ld", "st"]) && !name.starts_with("ldc") {
-        &mut classes.memory
+        Class::Memory
     } else if starts(&["bra", "bssy", "bsync", "bclear", "nop", "bar", "membar", "exit"]) {
-        &mut classes.control
+        Class::Control
     } else {
-        &mut classes.integer
+        Class::Integer
     })
 }
 
@@ -220,7 +257,9 @@ mod tests {
     #[test]
     fn inner_loops_count_more_than_once_and_hints_not_at_all() {
         let expected = Classes { fma: 4, memory: 1, integer: 1, control: 5, ..Classes::default() };
-        assert_eq!(main_loop(Vendor::Amd, AMD), Some(expected));
+        assert_eq!(main_loop(Vendor::Amd, AMD, None), Some(expected));
+        let expected = Classes { fma: 8, control: 9, ..expected };
+        assert_eq!(main_loop(Vendor::Amd, AMD, Some(8)), Some(expected));
     }
 
     #[test]
@@ -228,11 +267,11 @@ mod tests {
         let listing = "block 0 L0 [] {\n  r0 = mov 0\n} -> [1]\nblock 1 L1 [0, 1] {\n  r1..5 = ld.global.b128 [r8..10]\n  \
             @!p0 r2 = ffma r1 r1 r2\n  @p0 bra L1\n} -> [1, 2]\nblock 2 L2 [1] {\n  exit\n} -> []\n";
         let expected = Classes { fma: 1, memory: 1, control: 1, ..Classes::default() };
-        assert_eq!(main_loop(Vendor::Nvidia, listing), Some(expected));
+        assert_eq!(main_loop(Vendor::Nvidia, listing, None), Some(expected));
     }
 
     #[test]
     fn a_listing_without_a_loop_has_none() {
-        assert_eq!(main_loop(Vendor::Amd, "BB0:\n  s_endpgm\n"), None);
+        assert_eq!(main_loop(Vendor::Amd, "BB0:\n  s_endpgm\n", None), None);
     }
 }

@@ -129,7 +129,7 @@ struct StepArguments {
 
 #[derive(Args)]
 struct KernelArguments {
-    /// Part of the kernel's name, such as conv2d/gemm
+    /// The kernel's name, such as conv2d/gemm, or a part that several have
     name: String,
     #[command(flatten)]
     compile: CompileArguments,
@@ -260,11 +260,14 @@ fn here(arguments: &HereArguments) -> Result<Report> {
     let target = Target::named(target)?;
     let planned = plans::plan(plan, &target.capabilities())?;
     let device = vulkan::Device::open(!plan.plain, plan.precision == Precision::F16)?;
+    let mut kernels = planned.steps.iter().flat_map(|step| step.dispatches()).map(|(dispatch, _)| dispatch.kernel.name);
+    let exact = only.as_ref().is_some_and(|only| kernels.any(|name| name == only));
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| if exact { name == only } else { name.contains(only) });
     let mut pipelines = BTreeMap::new();
     for step in &planned.steps {
         for (dispatch, f16) in step.dispatches() {
             let key = plans::key_of(dispatch, f16);
-            if only.as_ref().is_some_and(|only| !dispatch.kernel.name.contains(only)) || pipelines.contains_key(&key) {
+            if !wanted(dispatch.kernel.name) || pipelines.contains_key(&key) {
                 continue;
             }
             let text = match source {
@@ -276,7 +279,10 @@ fn here(arguments: &HereArguments) -> Result<Report> {
             values.extend(constants.iter().cloned());
             let shader = spirv::translate(&text, &values).with_context(|| key.clone())?;
             let compiled = device.compile(&shader).with_context(|| key.clone())?;
-            pipelines.insert(key.clone(), Pipeline::new(key, dispatch.kernel.name, &shader, compiled));
+            pipelines.insert(
+                key.clone(),
+                Pipeline::new(key, dispatch.kernel.name, &shader, compiled, plans::fma_a_pass(&values)),
+            );
         }
     }
     Ok(Report {

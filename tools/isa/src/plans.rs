@@ -1,5 +1,7 @@
 //! The plans, and what each dispatch of them costs.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use ditn::data::Skeleton;
@@ -106,6 +108,12 @@ pub fn key_of(dispatch: &Dispatch, f16: F16Bindings) -> String {
     }
     let halves: Vec<String> = (0..32).filter(|&it| f16.contains(it)).map(|it| it.to_string()).collect();
     if halves.is_empty() { key } else { format!("{key} f16:{}", halves.join(",")) }
+}
+
+/// Multiply-adds of a lane for a slice of a matrix product, the pass of its main loop.
+pub fn fma_a_pass(constants: &BTreeMap<String, f64>) -> Option<u32> {
+    let depth = constants.get("DEPTH").unwrap_or(&16.0);
+    constants.get("COLUMNS_A_LANE").map(|columns| (8.0 * columns * depth) as u32)
 }
 
 fn bytes(plan: &Plan, step: &Step, dispatch: &Dispatch) -> f64 {

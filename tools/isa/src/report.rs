@@ -53,7 +53,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    pub fn new(key: String, kernel: &str, shader: &Shader, compiled: Compiled) -> Self {
+    pub fn new(key: String, kernel: &str, shader: &Shader, compiled: Compiled, fma_a_pass: Option<u32>) -> Self {
         let Compiled { subgroup_size, statistics, listing } = compiled;
         // The drivers' own names: RADV's, then NVK's.
         let of = |names: &[&str]| names.iter().find_map(|&name| statistics.get(name)).map_or(0, |&value| value as u32);
@@ -67,7 +67,7 @@ impl Pipeline {
             occupancy: of(&["Subgroups per SIMD", "Max warps/SM"]),
             shared_memory: of(&["LDS size", "LDS Size", "SLM size"]),
             code_size: of(&["Code size", "Code Size"]),
-            main_loop: main_loop(vendor, &listing),
+            main_loop: main_loop(vendor, &listing, fma_a_pass),
             key,
             statistics,
             listing,

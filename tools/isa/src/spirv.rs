@@ -16,11 +16,15 @@ pub struct Shader {
 }
 
 /// As wgpu's Vulkan backend does for a trusted module: without run-time checks and zeroed workgroup memory.
+///
+/// Constants that the shader does not have are left out.
 pub fn translate(source: &str, constants: &BTreeMap<String, f64>) -> Result<Shader> {
     let module = naga::front::wgsl::parse_str(source).map_err(|error| anyhow!(error.emit_to_string(source)))?;
     let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module)?;
     let entry = Some((naga::ShaderStage::Compute, "main"));
-    let constants = constants.iter().map(|(name, value)| (name.clone(), *value)).collect();
+    let known = |name: &str| module.overrides.iter().any(|(_, it)| it.name.as_deref() == Some(name));
+    let constants =
+        constants.iter().filter(|(name, _)| known(name)).map(|(name, value)| (name.clone(), *value)).collect();
     let (module, info) = naga::back::pipeline_constants::process_overrides(&module, &info, entry, &constants)
         .map_err(|error| anyhow!("{error}"))?;
     let unchecked = BoundsCheckPolicy::Unchecked;
