@@ -10,10 +10,10 @@
 //
 // Grid: class_count * column_blocks * ceil(out_channels / (4 SIZE)) workgroups of 4 SUBGROUP, rows first, classes last,
 //   folded into y past 65,535.
-// Memory: slices of 16 k, rounded to f16 in workgroup memory, multiplied into f32 sums. The k of a row lie side by
-//   side, and rows STRIDE = 24 elements apart, 12 banks of 4 bytes: the eight rows of a matrix of 8x8, 4 banks each,
-//   begin at banks 0 12 24 4 16 28 8 20 and touch each of 32 banks once. The sums reach y by way of workgroup memory, a
-//   matrix of each subgroup at a time.
+// Memory: slices of 16 channels of a tap, rounded to f16 in workgroup memory, multiplied into f32 sums. The channels of
+//   a row lie side by side, and rows STRIDE = 24 elements apart, 12 banks of 4 bytes: the eight rows of a matrix of 8x8,
+//   4 banks each, begin at banks 0 12 24 4 16 28 8 20 and touch each of 32 banks once. The sums reach y by way of
+//   workgroup memory, a matrix of each subgroup at a time.
 // Why: for GPUs with such matrices ("tensor cores"), where x is stored as f16 anyway. SIZE and the three types are what
 //   the adapter offers, 8 or 16; types cannot be `override` constants, so that this file says 8 and is changed for 16.
 // Measured: not measured; it has run on lavapipe of Mesa 26.1 (8x8) and on no GPU.
@@ -27,6 +27,7 @@ override RELU: bool;
 override SUBGROUP: u32;  // lanes of every subgroup
 override INVOCATIONS: u32 = 4u * SUBGROUP;
 
+const DEPTH = 16u;
 const SIZE = 8u;
 const ROWS = 4u * SIZE;
 const COLUMNS = 8u * SIZE;
@@ -43,33 +44,32 @@ struct PixelClass {
     columns: u32,
     origin_row: i32,  // of x, where the first pixel lies
     origin_column: i32,
-    first_tap: u32,   // an index of taps
-    slices: u32,      // of 16 taps; the last is filled up with taps that lie outside of x
+    tap_rows: u32,    // of the taps that they meet
+    tap_columns: u32,
+    first_tap: u32,   // place of the first one in a plane of the weight
 }
 
 struct GemmTable {
     batch: u32,
-    height: u32,           // of x
+    channels: u32,           // of x
+    height: u32,
     width: u32,
-    x_sample: u32,         // elements of a sample of x
     out_channels: u32,
-    out_plane: u32,        // elements of a plane of y
+    out_plane: u32,          // elements of a plane of y
     out_width: u32,
-    row_stride: u32,       // elements of the weight from a row to the next
-    stride_y: u32,         // rows of x from a pixel of a class to the one below
+    row_stride: u32,         // elements of the weight from an output to the next
+    channel_stride: u32,     // from a channel to the next
+    tap_row_stride: u32,     // from a tap to the one below
+    tap_column_stride: u32,
+    direction: i32,          // rows of x from a tap to the one below: 1, for the gradient -1
+    stride_y: u32,           // rows of x from a pixel of a class to the one below
     stride_x: u32,
-    output_stride_y: u32,  // rows of y from a pixel of a class to the one below
+    output_stride_y: u32,    // rows of y from a pixel of a class to the one below
     output_stride_x: u32,
     class_count: u32,
-    column_blocks: u32,    // ceil(pixels of the largest class / COLUMNS)
-    weight_is_vec4: u32,   // not 0: a row of the weight holds its taps side by side, a multiple of 4; load them as vec4
-    x_is_vec4: u32,        // not 0: elements of x lie at their pixel's own place, a plane a multiple of 4; load them as vec4
+    column_blocks: u32,      // ceil(pixels of the largest class / COLUMNS)
+    splits: u32,             // of the slices; with several y is [splits, ...], and sum_products.wgsl does what follows
     classes: array<PixelClass>,
-}
-
-struct Tap {
-    shift: vec3i,  // elements, rows and columns of x from where a pixel lies
-    weight: u32,   // place in a row of the weight
 }
 
 // Elements as they are stored; f16 in half precision.
@@ -82,8 +82,7 @@ alias Y = f32;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;           // [out_channels]; anything where HAS_BIAS is false
 @group(0) @binding(3) var<storage, read> residual: array<Residual>;  // like y; anything where RESIDUAL is false
 @group(0) @binding(4) var<storage, read> table: GemmTable;
-@group(0) @binding(5) var<storage, read> taps: array<Tap>;           // of all classes
-@group(0) @binding(6) var<storage, read_write> y: array<Y>;          // [batch, out_channels, out_height, out_width]
+@group(0) @binding(5) var<storage, read_write> y: array<Y>;          // [batch, out_channels, out_height, out_width]
 
 // Elements from a row or column of a slice to the next: 16 k, and a gap that spreads them over the banks of the memory.
 const STRIDE = 24u;
@@ -102,6 +101,9 @@ const NOWHERE = 0xffffffffu;
 // Where a pixel of y lies in x.
 struct Place { at: i32, row: i32, column: i32 }
 
+// A slice: its first channel and its tap.
+struct Slice { channel: u32, row: u32, column: u32 }
+
 // Sample, row and column of a class's pixel.
 fn position_of(c: PixelClass, pixel: u32) -> vec3u {
     let line = pixel / c.columns;
@@ -116,7 +118,8 @@ fn place_of(c: PixelClass, pixel: u32) -> Place {
     }
     let row = i32(position.y * table.stride_y) + c.origin_row;
     let column = i32(position.z * table.stride_x) + c.origin_column;
-    return Place(i32(position.x * table.x_sample) + row * i32(table.width) + column, row, column);
+    let sample = i32(position.x * table.channels * table.height * table.width);
+    return Place(sample + row * i32(table.width) + column, row, column);
 }
 
 // Where the pixel is stored in the plane of output 0.
@@ -128,22 +131,36 @@ fn target_of(c: PixelClass, pixel: u32) -> u32 {
     return select(NOWHERE, at, position.x < table.batch);
 }
 
-fn tap_at(place: Place, shift: vec3i) -> f32 {
-    let inside = u32(place.row + shift.y) < table.height && u32(place.column + shift.z) < table.width;
-    return select(0.0, f32(x[select(0, place.at + shift.x, inside)]), inside);
+fn slice_at(c: PixelClass, number: u32) -> Slice {
+    let taps = c.tap_rows * c.tap_columns;
+    let tap = number % taps;
+    return Slice(number / taps * DEPTH, tap / c.tap_columns, tap % c.tap_columns);
 }
 
-// 16 k of all rows and columns from the first k on.
-fn stage(first_k: u32, first_row: u32, local: u32) {
+// Where a slice's tap brings a pixel in x, plane 0 of its sample, or -1 outside.
+fn reach(place: Place, s: Slice) -> i32 {
+    let row = i32(s.row) * table.direction;
+    let column = i32(s.column) * table.direction;
+    let inside = (u32(place.row + row) < table.height) & (u32(place.column + column) < table.width);
+    return select(-1, place.at + row * i32(table.width) + column, inside);
+}
+
+// A slice of all rows and columns.
+fn stage(c: PixelClass, s: Slice, first_row: u32, local: u32) {
+    let tap = c.first_tap + s.row * table.tap_row_stride + s.column * table.tap_column_stride;
     for (var item = local; item < 16u * ROWS; item += INVOCATIONS) {
-        let at = min(first_row + item / 16u, table.out_channels - 1u) * table.row_stride;
-        let k = first_k + item % 16u;
-        left[item / 16u * STRIDE + item % 16u] = f16(weight[at + taps[k].weight]);
+        let row = min(first_row + item / 16u, table.out_channels - 1u);
+        // What lies past the last channel meets zeros of the patches.
+        let channel = min(s.channel + item % 16u, table.channels - 1u);
+        left[item / 16u * STRIDE + item % 16u] = f16(weight[row * table.row_stride + channel * table.channel_stride + tap]);
     }
     for (var item = local; item < 16u * COLUMNS; item += INVOCATIONS) {
         let column = item % COLUMNS;
-        let k = item / COLUMNS;
-        right[column * STRIDE + k] = f16(tap_at(places[column], taps[first_k + k].shift));
+        let channel = s.channel + item / COLUMNS;
+        let at = reach(places[column], s);
+        let inside = at >= 0 && channel < table.channels;
+        let value = f16(x[select(0u, u32(at) + channel * table.height * table.width, inside)]);
+        right[column * STRIDE + item / COLUMNS] = select(0.0h, value, inside);
     }
 }
 
@@ -206,9 +223,10 @@ fn main(
     var s11 = Sums();
     var s12 = Sums();
     var s13 = Sums();
-    for (var slice = 0u; slice < class_.slices; slice++) {
+    let slices = (table.channels + DEPTH - 1u) / DEPTH * class_.tap_rows * class_.tap_columns;
+    for (var number = 0u; number < slices; number++) {
         workgroupBarrier();
-        stage(class_.first_tap + 16u * slice, first_row, local);
+        stage(class_, slice_at(class_, number), first_row, local);
         workgroupBarrier();
         for (var k = 0u; k < 16u; k += SIZE) {
             let a0 = coopLoadT<Left>(&left[rows + k], STRIDE);

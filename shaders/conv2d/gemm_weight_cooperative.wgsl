@@ -28,29 +28,22 @@ alias Left = coop_mat8x8<f16, A>;
 alias Right = coop_mat8x8<f16, B>;
 alias Sums = coop_mat8x8<f32, C>;
 
-struct Tap {
-    shift: vec3i,  // elements, rows and columns of x from where a pixel lies
-    weight: u32,   // place in a row of the weight
-}
-
 struct GemmWeightTable {
     batch: u32,
+    channels: u32,
     height: u32,        // of x
     width: u32,
-    x_sample: u32,      // elements of a sample of x
     out_channels: u32,
     out_height: u32,
     out_width: u32,
+    kernel_height: u32,
+    kernel_width: u32,
     stride_y: u32,
     stride_x: u32,
     padding_y: u32,
     padding_x: u32,
-    columns: u32,       // taps
     splits: u32,
     split_slices: u32,  // slices of 16 pixels of a split
-    dy_is_vec4: u32,    // not used here, nor the next
-    x_is_vec4: u32,
-    taps: array<Tap>,
 }
 
 // Elements as they are stored; f16 in half precision.
@@ -67,7 +60,14 @@ const STRIDE = 24u;
 
 var<workgroup> left: array<f16, ROWS * STRIDE>;      // a slice of dy, pixels of a row side by side
 var<workgroup> right: array<f16, COLUMNS * STRIDE>;  // a slice of the patches, pixels of a column side by side
+var<workgroup> shifts: array<Shift, COLUMNS>;        // of the columns
 var<workgroup> sums: array<f32, 4u * SIZE * SIZE>;   // a matrix of each subgroup
+
+// A row of x that no tap brings inside.
+const OUTSIDE = -0x40000000;
+
+// Where a tap of a channel lies from where a pixel lies.
+struct Shift { at: i32, row: i32, column: i32 }
 
 // A pixel: where it lies in channel 0 of dy and x, and whether there is one.
 struct Pixel { exists: bool, dy_at: u32, x_at: i32, row: i32, column: i32 }
@@ -82,17 +82,29 @@ fn pixel_of(number: u32) -> Pixel {
     let j = rest - i * table.out_width;
     let row = i32(i * table.stride_y) - i32(table.padding_y);
     let column = i32(j * table.stride_x) - i32(table.padding_x);
-    let x_at = i32(sample * table.x_sample) + row * i32(table.width) + column;
+    let x_at = i32(sample * table.channels * table.height * table.width) + row * i32(table.width) + column;
     return Pixel(exists, sample * table.out_channels * plane + rest, x_at, row, column);
 }
 
-fn tap_at(p: Pixel, shift: vec3i) -> f16 {
-    let inside = p.exists && u32(p.row + shift.y) < table.height && u32(p.column + shift.z) < table.width;
-    return select(0.0h, f16(x[select(0, p.x_at + shift.x, inside)]), inside);
+fn shift_of(k: u32) -> Shift {
+    let taps = table.kernel_height * table.kernel_width;
+    let channel = k / taps;
+    let u = k % taps / table.kernel_width;
+    let v = k % table.kernel_width;
+    let at = (channel * table.height + u) * table.width + v;
+    if channel >= table.channels {
+        return Shift(0, OUTSIDE, 0);
+    }
+    return Shift(i32(at), i32(u), i32(v));
+}
+
+fn tap_at(p: Pixel, s: Shift) -> f16 {
+    let inside = p.exists && u32(p.row + s.row) < table.height && u32(p.column + s.column) < table.width;
+    return select(0.0h, f16(x[select(0, p.x_at + s.at, inside)]), inside);
 }
 
 // 16 pixels of all rows and columns; neighbouring lanes load neighbouring pixels.
-fn stage(first_pixel: u32, first_row: u32, first_column: u32, local: u32) {
+fn stage(first_pixel: u32, first_row: u32, local: u32) {
     let plane = table.out_height * table.out_width;
     for (var item = local; item < 16u * ROWS; item += INVOCATIONS) {
         let p = pixel_of(first_pixel + item % 16u);
@@ -101,8 +113,7 @@ fn stage(first_pixel: u32, first_row: u32, first_column: u32, local: u32) {
     }
     for (var item = local; item < 16u * COLUMNS; item += INVOCATIONS) {
         let p = pixel_of(first_pixel + item % 16u);
-        let column = min(first_column + item / 16u, table.columns - 1u);
-        right[item / 16u * STRIDE + item % 16u] = tap_at(p, table.taps[column].shift);
+        right[item / 16u * STRIDE + item % 16u] = tap_at(p, shifts[item / 16u]);
     }
 }
 
@@ -113,8 +124,9 @@ fn store_matrices(split: u32, first_row: u32, first_column: u32, down: u32, righ
         let subgroup = item / (SIZE * SIZE);
         let output = first_row + (subgroup / 2u * 2u + down) * SIZE + item / SIZE % SIZE;
         let column = first_column + (subgroup % 2u * 4u + right) * SIZE + item % SIZE;
-        if output < table.out_channels && column < table.columns {
-            splits[(split * table.out_channels + output) * table.columns + column] = sums[item];
+        let columns = table.channels * table.kernel_height * table.kernel_width;
+        if output < table.out_channels && column < columns {
+            splits[(split * table.out_channels + output) * columns + column] = sums[item];
         }
     }
     workgroupBarrier();
@@ -129,7 +141,8 @@ fn main(
 ) {
     let index = workgroup.y * workgroups.x + workgroup.x;
     let row_blocks = (table.out_channels + ROWS - 1u) / ROWS;
-    let column_blocks = (table.columns + COLUMNS - 1u) / COLUMNS;
+    let taps = table.channels * table.kernel_height * table.kernel_width;
+    let column_blocks = (taps + COLUMNS - 1u) / COLUMNS;
     let split = index / (row_blocks * column_blocks);
     if split >= table.splits {
         return;
@@ -138,6 +151,9 @@ fn main(
     let first_column = index / row_blocks % column_blocks * COLUMNS;
     let slices = (table.batch * table.out_height * table.out_width + 15u) / 16u;
 
+    for (var item = local; item < COLUMNS; item += INVOCATIONS) {
+        shifts[item] = shift_of(first_column + item);
+    }
     let rows = subgroup / 2u * 2u * SIZE * STRIDE;
     let columns = subgroup % 2u * 4u * SIZE * STRIDE;
     var s00 = Sums();
@@ -150,7 +166,7 @@ fn main(
     var s13 = Sums();
     for (var slice = split * table.split_slices; slice < min((split + 1u) * table.split_slices, slices); slice++) {
         workgroupBarrier();
-        stage(16u * slice, first_row, first_column, local);
+        stage(16u * slice, first_row, local);
         workgroupBarrier();
         for (var k = 0u; k < 16u; k += SIZE) {
             let a0 = coopLoadT<Left>(&left[rows + k], STRIDE);

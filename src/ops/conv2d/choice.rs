@@ -20,7 +20,7 @@
 //! | | `backward_weight`: any |
 //! | db | `backward_bias`: any |
 //!
-//! `forward_3x3`, `pointwise` and `tiled` can also compute mean and variance of y's channels, from the moments of the pixels
+//! `forward_3x3`, `pointwise`, `tiled` and `gemm` can also compute mean and variance of y's channels, from the moments of the pixels
 //! that an invocation holds.
 
 use super::geometry::Geometry;

@@ -8,8 +8,8 @@
 //! gradient is a transposed convolution and can be differentiated itself.
 //!
 //! The operators are in `forward`, `backward` and `statistics`; `choice` says which kernels suit which convolution, in
-//! order. Below it are the families of kernels: `direct`, `direct_weight`, `winograd` and `gemm` with its `taps`.
-//! These read what a kernel is to compute from `pass`, `geometry` and `tables` and find it in the `registry`.
+//! order. Below it are the families of kernels: `direct`, `direct_weight`, `winograd` and `gemm` with its `tile` and
+//! `gemm_tables`. These read what a kernel is to compute from `pass`, `geometry` and `tables` and find it in the `registry`.
 
 mod backward;
 mod cases;
@@ -18,6 +18,7 @@ mod direct;
 mod direct_weight;
 mod forward;
 mod gemm;
+mod gemm_tables;
 mod geometry;
 mod operators;
 mod pass;
@@ -26,7 +27,7 @@ mod registry;
 mod splits;
 mod statistics;
 mod tables;
-mod taps;
+mod tile;
 mod winograd;
 
 pub use cases::cases;

@@ -30,6 +30,7 @@ kernels! { "conv2d":
     GEMM_COOPERATIVE, "gemm_cooperative", "convolution or its input gradient as a product of cooperative matrices in f16, 2 x 4 of them a subgroup";
     GEMM_WEIGHT_COOPERATIVE, "gemm_weight_cooperative", "gradient for the weight in splits as a product of cooperative matrices in f16, 2 x 4 of them a subgroup";
     GEMM_WEIGHT, "gemm_weight", "gradient for the weight in splits as a product of matrices, 8 outputs of 4 or 8 elements an invocation";
+    SUM_PRODUCTS, "sum_products", "adds the splits of a product of matrices, and what follows a convolution";
     SUM_SPLITS, "sum_splits", "adds the splits of a weight gradient";
     BACKWARD_BIAS, "backward_bias", "gradient for the bias, one channel a workgroup";
 }

@@ -51,21 +51,24 @@ table! {
     /// Of `gemm.wgsl` and `gemm_cooperative.wgsl`; the fields are described there.
     pub(super) struct GemmTable {
         batch: u32,
+        channels: u32,
         height: u32,
         width: u32,
-        x_sample: u32,
         out_channels: u32,
         out_plane: u32,
         out_width: u32,
         row_stride: u32,
+        channel_stride: u32,
+        tap_row_stride: u32,
+        tap_column_stride: u32,
+        direction: i32,
         stride_y: u32,
         stride_x: u32,
         output_stride_y: u32,
         output_stride_x: u32,
         class_count: u32,
         column_blocks: u32,
-        weight_is_vec4: u32,
-        x_is_vec4: u32,
+        splits: u32,
     }
     rows classes: PixelClass;
 }
@@ -80,19 +83,11 @@ table! {
         /// Row of x where the first pixel lies.
         origin_row: i32,
         origin_column: i32,
-        /// Index of its first tap among those of all classes.
+        /// Rows and columns of the taps that they meet.
+        tap_rows: u32,
+        tap_columns: u32,
+        /// Place of the first tap in a plane of the weight.
         first_tap: u32,
-        slices: u32,
-    }
-}
-
-table! {
-    /// An element of the weight that a pixel meets.
-    pub(super) struct Tap {
-        /// Elements, rows and columns of x from where a pixel lies.
-        shift: [i32; 3],
-        /// Place in a row of the weight.
-        weight: u32,
     }
 }
 
@@ -100,23 +95,21 @@ table! {
     /// Of `gemm_weight.wgsl` and `gemm_weight_cooperative.wgsl`; the fields are described there.
     pub(super) struct GemmWeightTable {
         batch: u32,
+        channels: u32,
         height: u32,
         width: u32,
-        x_sample: u32,
         out_channels: u32,
         out_height: u32,
         out_width: u32,
+        kernel_height: u32,
+        kernel_width: u32,
         stride_y: u32,
         stride_x: u32,
         padding_y: u32,
         padding_x: u32,
-        columns: u32,
         splits: u32,
         split_slices: u32,
-        dy_is_vec4: u32,
-        x_is_vec4: u32,
     }
-    rows taps: Tap;
 }
 
 table! {
@@ -156,7 +149,6 @@ pub(in crate::ops) const TABLES: &[TableLayout] = &[
     Extents::LAYOUT,
     GemmTable::LAYOUT,
     PixelClass::LAYOUT,
-    Tap::LAYOUT,
     GemmWeightTable::LAYOUT,
     TileExtents::LAYOUT,
     ProductExtents::LAYOUT,
