@@ -130,8 +130,9 @@ fn amd_blocks(listing: &str) -> Vec<Block> {
         blocks[from].successors.extend(numbers.get(&target));
     }
     for number in 0..blocks.len().saturating_sub(1) {
-        let last = blocks[number].instructions.last().map_or("", String::as_str);
-        if !last.starts_with("s_branch") && !last.starts_with("s_endpgm") {
+        // What follows an unconditional jump in its block is padding.
+        let ends = |line: &String| line.starts_with("s_branch") || line.starts_with("s_endpgm");
+        if !blocks[number].instructions.iter().any(ends) {
             blocks[number].successors.push(number + 1);
         }
     }
