@@ -24,7 +24,8 @@ pub fn gpus() -> &'static [Arc<Gpu>] {
     GPUS.get_or_init(|| {
         let adapters = list_adapters();
         assert!(!adapters.is_empty(), "no adapter: run tools/setup.sh");
-        let open = |number: usize| Gpu::open(&AdapterChoice { name: Some(number.to_string()) });
+        let choice = |number: usize| AdapterChoice { name: Some(number.to_string()), trusted_kernels_only: true };
+        let open = |number: usize| Gpu::open(&choice(number));
         (0..adapters.len()).map(|number| open(number).unwrap_or_else(|error| panic!("{error}"))).collect()
     })
 }

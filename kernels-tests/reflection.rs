@@ -63,7 +63,6 @@ const OWN_BODIES: &[(&str, usize, &str)] = &[
     ("store_row", 7, "a row of these"),
     ("store_rows", 2, "to y or to a split of dw"),
     ("store_vec4", 2, "four of these"),
-    ("tap_at", 2, "of a pixel of y or of dy, there converted to f16"),
     ("transform", 5, "by B, G, A or a transpose of these"),
     ("transform_rows", 2, "of 6 or of 4 rows"),
 ];

@@ -51,7 +51,7 @@ impl From<Status> for ExitCode {
 
 impl Common {
     pub fn gpu(&self) -> anyhow::Result<Arc<Gpu>> {
-        Ok(Gpu::open(&AdapterChoice { name: self.adapter.clone() })?)
+        Ok(Gpu::open(&AdapterChoice { name: self.adapter.clone(), trusted_kernels_only: true })?)
     }
 }
 

@@ -13,6 +13,10 @@ pub struct AdapterChoice {
     /// Part of the adapter's name (case does not matter) or its number in [`list_adapters`].
     /// Where it is `None`, the environment variable `WGPU_ADAPTER_NAME` is asked.
     pub name: Option<String>,
+    /// No kernels but this crate's will run. Then a Vulkan device is opened without the driver's checks of buffer accesses
+    /// (robustBufferAccess), which some GPUs pay for and which these kernels do not need; a kernel of
+    /// [one's own](crate::ir::Kernel::new) is refused. The environment variable `DITN_ROBUST=1` keeps the checks.
+    pub trusted_kernels_only: bool,
 }
 
 /// One adapter of this machine, in words and numbers.

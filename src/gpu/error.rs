@@ -60,6 +60,15 @@ pub enum GpuError {
         /// The compiler's words.
         reason: String,
     },
+    /// A kernel that is not this crate's on a device that checks no accesses.
+    #[error(
+        "kernel '{kernel}' needs a device that checks accesses of buffers: open it with \
+         AdapterChoice {{ trusted_kernels_only: false, .. }}"
+    )]
+    Untrusted {
+        /// Name of the kernel.
+        kernel: &'static str,
+    },
     /// A transfer has another length than the buffer.
     #[error("'{tensor}' has {expected} 4-byte words, but {given} were given")]
     Length {

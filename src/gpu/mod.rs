@@ -13,6 +13,7 @@ mod error;
 mod open;
 mod pipeline;
 mod quiet;
+mod unchecked;
 
 pub use adapter::{AdapterChoice, AdapterReport, list_adapters, missing_driver_advice};
 pub use buffer::{Buffer, Readback, View};

@@ -1,10 +1,11 @@
 //! Opening a device: the adapter, the features and limits that kernels use, the test of what is experimental.
 
+use std::env;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use super::pipeline::PipelineCache;
-use super::{AdapterChoice, Gpu, GpuError, adapter, cooperative};
+use super::{AdapterChoice, Gpu, GpuError, adapter, cooperative, unchecked};
 
 impl Gpu {
     /// Opens the adapter that `choice` names with all features that the kernels can use and the adapter's own limits.
@@ -24,14 +25,24 @@ impl Gpu {
             useful |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
             experimental_features = cooperative::experimental_features();
         }
-        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+        let descriptor = wgpu::DeviceDescriptor {
             label: Some("ditn"),
             required_features: adapter.features() & useful,
             required_limits: adapter.limits(),
             experimental_features,
             ..Default::default()
-        }))
-        .map_err(|error| GpuError::NoDevice { adapter: report.name.clone(), reason: error.to_string() })?;
+        };
+        let unchecked = if choice.trusted_kernels_only && !keeps_checks() {
+            unchecked::open(&adapter, &report.name, &descriptor)?
+        } else {
+            None
+        };
+        let robust = unchecked.is_none();
+        let (device, queue) = match unchecked {
+            Some(opened) => opened,
+            None => pollster::block_on(adapter.request_device(&descriptor))
+                .map_err(|error| GpuError::NoDevice { adapter: report.name.clone(), reason: error.to_string() })?,
+        };
         let lost = Arc::new(Mutex::new(None));
         let on_lost = Arc::clone(&lost);
         device.set_device_lost_callback(move |reason, message| {
@@ -39,7 +50,7 @@ impl Gpu {
                 *slot = Some(format!("{reason:?}: {message}"));
             }
         });
-        let pipelines = PipelineCache::open(&device, &adapter, report.capabilities.pipeline_cache);
+        let pipelines = PipelineCache::open(&device, &adapter, report.capabilities.pipeline_cache, robust);
         let mut gpu = Arc::new(Self { device, queue, pipelines, held_bytes: AtomicU64::new(0), report, lost });
         if let Some(size) = matrices {
             match cooperative::is_right(&gpu, size) {
@@ -57,4 +68,9 @@ impl Gpu {
         }
         Ok(gpu)
     }
+}
+
+/// Whether the user wants the driver's checks of buffer accesses in any case.
+fn keeps_checks() -> bool {
+    env::var_os("DITN_ROBUST").is_some_and(|value| value == "1")
 }

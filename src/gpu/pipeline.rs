@@ -22,6 +22,8 @@ pub(super) struct PipelineCache {
     path: Option<PathBuf>,
     /// Whether wgpu adds its run-time checks to this crate's shaders too.
     checks: bool,
+    /// Whether the driver checks accesses of buffers, which wgpu's run-time checks count on.
+    robust: bool,
 }
 
 /// The environment variable that keeps wgpu's run-time checks in the shaders where it is 1.
@@ -29,12 +31,13 @@ const CHECKS: &str = "DITN_SHADER_CHECKS";
 
 impl PipelineCache {
     /// Reads the driver's cache of earlier runs where there is one; a damaged file counts as none.
-    pub(super) fn open(device: &wgpu::Device, adapter: &wgpu::Adapter, supported: bool) -> Self {
+    pub(super) fn open(device: &wgpu::Device, adapter: &wgpu::Adapter, supported: bool, robust: bool) -> Self {
         let path = if supported { cache_path(adapter) } else { None };
         let data = path.as_ref().and_then(|path| fs::read(path).ok());
         let driver = supported.then(|| open_driver_cache(device, data.as_deref()));
         let checks = env::var_os(CHECKS).is_some_and(|value| value == "1");
-        Self { device: device.clone(), pipelines: Mutex::default(), modules: Mutex::default(), driver, path, checks }
+        let (pipelines, modules) = (Mutex::default(), Mutex::default());
+        Self { device: device.clone(), pipelines, modules, driver, path, checks, robust }
     }
 
     /// Compiles the kernels of `dispatches`, each with how its tensors are stored, that are new, on all cores of the host.
@@ -100,6 +103,9 @@ impl PipelineCache {
     }
 
     fn module(&self, kernel: &'static Kernel, f16: F16Bindings) -> Result<Arc<wgpu::ShaderModule>, GpuError> {
+        if !self.robust && !kernel.is_trusted() {
+            return Err(GpuError::Untrusted { kernel: kernel.name });
+        }
         let mut modules = lock(&self.modules)?;
         let module = modules.entry((kernel.name, f16)).or_insert_with(|| {
             let source = wgpu::ShaderSource::Wgsl(kernel.source_for(f16));

@@ -130,14 +130,15 @@ pub(super) fn backward_weight(g: &Geometry, f16: bool, capabilities: &Capabiliti
         least_splits: slices.div_ceil(ADDITIONS / SLICE),
         most_splits: capabilities.max_tensor_bytes() as usize / (4 * rows * columns),
     };
-    let variant = |name, kernel: &'static Kernel, constants, mut bindings: Vec<Argument>, [blocks, splits]: [usize; 2]| {
-        let split_slices = slices.div_ceil(splits);
-        // No split without any.
-        let splits = slices.div_ceil(split_slices);
-        bindings.extend([Table(0), target(splits)]);
-        let compute = Dispatch { kernel, constants, bindings, workgroups: folded(splits * blocks) };
-        summed(name, g, splits, compute).with_tables(vec![weight_table(g, splits, split_slices)])
-    };
+    let variant =
+        |name, kernel: &'static Kernel, constants, mut bindings: Vec<Argument>, [blocks, splits]: [usize; 2]| {
+            let split_slices = slices.div_ceil(splits);
+            // No split without any.
+            let splits = slices.div_ceil(split_slices);
+            bindings.extend([Table(0), target(splits)]);
+            let compute = Dispatch { kernel, constants, bindings, workgroups: folded(splits * blocks) };
+            summed(name, g, splits, compute).with_tables(vec![weight_table(g, splits, split_slices)])
+        };
     let cooperative = cooperative_tile(capabilities).filter(|_| f16).map(|[tile_rows, tile_columns]| {
         let kernel = if tile_rows == 64 { &GEMM_WEIGHT_COOPERATIVE_16 } else { &GEMM_WEIGHT_COOPERATIVE };
         let constants = vec![("SUBGROUP", f64::from(capabilities.subgroup_min_size))];
