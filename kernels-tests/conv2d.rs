@@ -117,6 +117,30 @@ fn the_shapes_of_the_networks_agree_with_the_reference() {
 }
 
 #[test]
+fn maps_of_several_tiles_agree_with_the_reference() {
+    let with_padding = |padding, extents| Extents { padding, ..extents };
+    for (number, extents) in [
+        // Tiles of 64 columns, of 16 columns, of 32, and of 32 at the very ends of the maps.
+        Extents::square([3, 2, 34, 36], 2, 9, 4, 2),
+        Extents::square([2, 3, 66, 10], 3, 9, 4, 3),
+        Extents::square([2, 2, 33, 31], 2, 9, 4, 2),
+        Extents::square([1, 2, 64, 64], 2, 9, 4, 2),
+        with_padding([0, 8], Extents::square([2, 2, 41, 33], 2, 9, 4, 2)),
+        // 2 -> 3 channels a group, 2 -> 4, 3 -> 3, 1 -> 2 and 4 -> 2.
+        Extents::square([3, 6, 34, 36], 9, 3, 1, 3),
+        Extents::square([2, 4, 66, 10], 8, 3, 1, 2),
+        Extents::square([2, 6, 33, 31], 6, 3, 1, 2),
+        Extents::square([1, 2, 64, 64], 4, 3, 1, 2),
+        with_padding([2, 0], Extents::square([2, 8, 20, 67], 4, 3, 1, 2)),
+    ]
+    .iter()
+    .enumerate()
+    {
+        extents.agree(number % 2 == 0, number as u64);
+    }
+}
+
+#[test]
 fn a_long_sum_that_cancels_agrees_with_the_reference() {
     // The only element of dw adds up 560 products and comes out 200 times smaller than they are.
     Extents::square([2, 1, 10, 28], 1, 1, 0, 1).agree(false, 11_627_201_631_831_640_211);

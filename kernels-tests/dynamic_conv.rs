@@ -16,10 +16,24 @@ proptest! {
     #[test]
     fn any_map_and_kernel_agree_with_the_reference(
         (n, c, h, w) in (1..3_usize, 1..5_usize, 1..20_usize, 1..30_usize),
-        (kernel_height, kernel_width) in (1..9_usize, 1..12_usize),
+        (kernel_height, kernel_width) in (1..11_usize, 1..12_usize),
         seed: u64,
     ) {
         let (map, theta) = ([n, c, h, w], [n, c, kernel_height, kernel_width]);
+        values_agree(&OperatorCase::new(DynamicConv, &[map, theta]), seed);
+        values_agree(&OperatorCase::new(DynamicConvInputGradient, &[map, theta]), seed);
+        values_agree(&OperatorCase::new(DynamicConvThetaGradient { kernel_height, kernel_width }, &[map; 2]), seed);
+    }
+}
+
+#[test]
+fn maps_of_several_tiles_agree_with_the_reference() {
+    for (seed, (map, kernel)) in
+        [([34, 36], [9, 9]), ([66, 10], [8, 6]), ([33, 31], [4, 9]), ([17, 67], [1, 7])].into_iter().enumerate()
+    {
+        let ([h, w], [kernel_height, kernel_width]) = (map, kernel);
+        let (map, theta) = ([2, 2, h, w], [2, 2, kernel_height, kernel_width]);
+        let seed = seed as u64;
         values_agree(&OperatorCase::new(DynamicConv, &[map, theta]), seed);
         values_agree(&OperatorCase::new(DynamicConvInputGradient, &[map, theta]), seed);
         values_agree(&OperatorCase::new(DynamicConvThetaGradient { kernel_height, kernel_width }, &[map; 2]), seed);

@@ -1,16 +1,19 @@
 //! Dynamic convolution (Equation 3 of DITN): each channel of each sample with a kernel of its own.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, take};
+use crate::ir::{Capabilities, Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, take};
 
 use super::OperatorCase;
 use super::shaders::kernels;
+use super::tile::Tile;
 
 const NAME: &str = "dynamic_conv";
 
 kernels! { "dynamic_conv":
     FORWARD, "forward", "y = x convolved with each channel's own kernel; with the kernel rotated, dx from dy";
+    FORWARD_SHARED, "forward_shared", "the same for GPUs and kernels up to 9x9, a tile a workgroup";
     BACKWARD_THETA, "backward_theta", "dtheta = the correlation of dy and x";
+    BACKWARD_THETA_SHARED, "backward_theta_shared", "the same for GPUs and kernels up to 9x9, a channel a workgroup";
 }
 
 /// x `[N, C, H, W]`, theta `[N, C, kh, kw]` -> y `[N, C, H, W]`,
@@ -45,7 +48,7 @@ impl Operator for DynamicConv {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        vec![Variant::new("strips", vec![convolve(case, false)])]
+        convolve(case, false)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -76,7 +79,7 @@ impl Operator for DynamicConvInputGradient {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        vec![Variant::new("strips", vec![convolve(case, true)])]
+        convolve(case, true)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -122,10 +125,17 @@ impl Operator for DynamicConvThetaGradient {
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let (x, theta) = (case.inputs[1], case.outputs[0]);
         let kernel = theta.extents();
-        let workgroups = kernel[0] * kernel[1] * kernel[2] * kernel[3].div_ceil(8);
+        let channels = kernel[0] * kernel[1];
+        let workgroups = channels * kernel[2] * kernel[3].div_ceil(8);
         let constants = constants(x, theta, before(kernel[2]), before(kernel[3]));
+        let shared = fits_tile(x, theta).then(|| {
+            let constants = [&constants[..], &tile_constants(x)].concat();
+            let bindings = vec![Input(0), Input(0), Input(1), Input(1), Output(0)];
+            Dispatch::per_workgroup(&BACKWARD_THETA_SHARED, channels, constants, bindings)
+        });
         let bindings = vec![Input(0), Input(1), Output(0)];
-        vec![Variant::new("strips", vec![Dispatch::per_workgroup(&BACKWARD_THETA, workgroups, constants, bindings)])]
+        let strips = Dispatch::per_workgroup(&BACKWARD_THETA, workgroups, constants, bindings);
+        in_order(strips, shared, case.capabilities)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -174,16 +184,43 @@ fn constants(x: &Shape, theta: &Shape, top: usize, left: usize) -> Vec<(&'static
     ]
 }
 
+/// Whether the kernels with tiles in workgroup memory take these shapes.
+fn fits_tile(x: &Shape, theta: &Shape) -> bool {
+    let kernel = theta.extents();
+    kernel[2] <= 9 && kernel[3] <= 9 && x.elements() >= 4
+}
+
+/// The further constants of those.
+fn tile_constants(x: &Shape) -> [(&'static str, f64); 2] {
+    let [height, width] = [x.extents()[2], x.extents()[3]];
+    [("VEC4", f64::from(u8::from(width.is_multiple_of(4)))), Tile::of([height, width]).constant()]
+}
+
+/// The kernel with tiles in workgroup memory comes first on a GPU.
+fn in_order(strips: Dispatch, shared: Option<Dispatch>, capabilities: &Capabilities) -> Vec<Variant> {
+    let mut variants = vec![Variant::new("strips", vec![strips])];
+    let place = usize::from(capabilities.is_cpu);
+    variants.splice(place..place, shared.map(|dispatch| Variant::new("shared", vec![dispatch])));
+    variants
+}
+
 /// The first input convolved with the kernels of the second, or with them rotated.
-fn convolve(case: &Case, rotated: bool) -> Dispatch {
+fn convolve(case: &Case, rotated: bool) -> Vec<Variant> {
     let (x, theta) = (case.inputs[0], case.inputs[1]);
     let (extents, kernel) = (x.extents(), theta.extents());
     // Rotated by 180 degrees, what was before the map is after it.
     let padding = |kernel: usize| if rotated { kernel - 1 - before(kernel) } else { before(kernel) };
     let mut constants = constants(x, theta, padding(kernel[2]), padding(kernel[3]));
     constants.push(("ROTATED", f64::from(u8::from(rotated))));
+    let shared = fits_tile(x, theta).then(|| {
+        let workgroups = extents[0] * extents[1] * Tile::of([extents[2], extents[3]]).count([extents[2], extents[3]]);
+        let constants = [&constants[..], &tile_constants(x)].concat();
+        let bindings = vec![Input(0), Input(0), Input(1), Output(0)];
+        Dispatch::per_workgroup(&FORWARD_SHARED, workgroups, constants, bindings)
+    });
     let strips = extents[0] * extents[1] * extents[2] * extents[3].div_ceil(8);
-    Dispatch::per_invocation(&FORWARD, strips, constants, vec![Input(0), Input(1), Output(0)])
+    let strips = Dispatch::per_invocation(&FORWARD, strips, constants, vec![Input(0), Input(1), Output(0)]);
+    in_order(strips, shared, case.capabilities)
 }
 
 /// Calls `product` with the places in y, theta and x of every product that y sums up.

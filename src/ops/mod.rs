@@ -30,6 +30,7 @@ pub(crate) mod shaders;
 pub mod softmax_cross_entropy;
 mod table;
 pub mod targets;
+mod tile;
 mod tolerances;
 pub mod upsample;
 mod window;

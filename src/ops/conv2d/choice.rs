@@ -1,8 +1,9 @@
 //! Which kernels suit which convolution.
 //!
-//! The first variant that takes a convolution computes it unless `ditn tune` found another to be faster: on GPUs `gemm`, then
-//! as the table says. All but that and the plain ones are made for CPU adapters, where each lane of each load costs as much as
-//! eight multiply-adds of the whole subgroup; all but `grouped` need subgroups of 8 lanes or more.
+//! The first variant that takes a convolution computes it unless `ditn tune` found another to be faster: on GPUs those that
+//! end in `_shared`, then `gemm`, then as the table says. All but those and the plain ones are made for CPU adapters, where
+//! each lane of each load costs as much as eight multiply-adds of the whole subgroup; all but `grouped` need subgroups of 8
+//! lanes or more.
 //!
 //! | pass | kernels, the one to prefer first |
 //! |---|---|
@@ -15,9 +16,11 @@
 //! | | `gemm` in several tiles: one group; `gemm_cooperative`: as well x stored as F16, where the adapter has such matrices |
 //! | | `grouped`: several groups |
 //! | | `forward`, `backward_input`: any |
+//! | | `grouped_3x3_shared`, `depthwise_9x9_shared`: as those of the name without `_shared` |
 //! | dw | `winograd_*`, `backward_weight_3x3`, `backward_weight_grouped_3x3`, `backward_weight_depthwise_9x9`, `backward_weight_tiled`: as above |
 //! | | `gemm_weight` in several tiles: one group; `gemm_weight_cooperative`: as well dy and x stored as F16 |
 //! | | `backward_weight`: any |
+//! | | `backward_weight_grouped_3x3_shared`, `backward_weight_depthwise_9x9_shared`: as above |
 //! | db | `backward_bias`: any |
 //!
 //! `forward_3x3`, `pointwise`, `tiled` and `gemm` can also compute mean and variance of y's channels, from the moments of the pixels
@@ -25,7 +28,7 @@
 
 use super::geometry::Geometry;
 use super::pass::{Pass, broadcasts};
-use super::{direct, direct_weight, gemm, winograd};
+use super::{direct, direct_weight, gemm, shared, winograd};
 use crate::ir::{Capabilities, Shape, Variant};
 
 /// y.
@@ -33,13 +36,16 @@ pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
     let with_stride_1 = (g.stride == [1, 1]).then_some(*g);
     let mut variants = tuned(pass, with_stride_1.as_ref(), g, capabilities);
     variants.push(direct::plain(g, pass));
+    with_shared(&mut variants, with_stride_1.and_then(|g| shared::forward(&g, pass)), capabilities);
     variants
 }
 
 /// dx; `f16` says whether dy is stored as F16.
 pub(super) fn backward_input(g: &Geometry, f16: bool, capabilities: &Capabilities) -> Vec<Variant> {
-    let mut variants = tuned(&Pass::input_gradient(f16), g.rotated().as_ref(), &g.transposed(), capabilities);
+    let (pass, rotated) = (Pass::input_gradient(f16), g.rotated());
+    let mut variants = tuned(&pass, rotated.as_ref(), &g.transposed(), capabilities);
     variants.push(direct::plain_input_gradient(g));
+    with_shared(&mut variants, rotated.and_then(|g| shared::forward(&g, &pass)), capabilities);
     variants
 }
 
@@ -80,6 +86,7 @@ pub(super) fn backward_weight(g: &Geometry, f16: bool, capabilities: &Capabiliti
     }
     with_gemm(&mut variants, gemm::backward_weight(g, f16, capabilities), capabilities);
     variants.push(direct_weight::plain(g, capabilities));
+    with_shared(&mut variants, shared::backward_weight(g, capabilities), capabilities);
     variants
 }
 
@@ -92,6 +99,12 @@ pub(super) fn backward_bias(dy: &Shape) -> Vec<Variant> {
 fn with_gemm(variants: &mut Vec<Variant>, gemm: Vec<Variant>, capabilities: &Capabilities) {
     let place = if capabilities.is_cpu { variants.len() } else { 0 };
     variants.splice(place..place, gemm);
+}
+
+/// Adds the kernel with tiles in workgroup memory: before all others on a GPU, after them on a CPU.
+fn with_shared(variants: &mut Vec<Variant>, shared: Option<Variant>, capabilities: &Capabilities) {
+    let place = if capabilities.is_cpu { variants.len() } else { 0 };
+    variants.splice(place..place, shared);
 }
 
 /// `a` before `b` if `a_first`, else after.

@@ -3,7 +3,7 @@
 //! For dx, the geometry of those with stride 1 is rotated, that of the others transposed.
 
 use super::geometry::Geometry;
-use super::pass::{Pass, flag, lanes};
+use super::pass::{Pass, flag, lanes, pairs};
 use super::registry::{BACKWARD_INPUT, DEPTHWISE_9X9, FORWARD, FORWARD_3X3, GROUPED, GROUPED_3X3, POINTWISE, TILED};
 use super::tables::Extents;
 use crate::ir::Argument::{Input, Output, Scratch, Table};
@@ -58,7 +58,7 @@ pub(super) fn grouped_3x3(g: &Geometry, pass: &Pass, capabilities: &Capabilities
     if g.kernel != [3, 3] || g.groups == 1 || !g.has_vec4() {
         return None;
     }
-    let outputs = pairs(g);
+    let outputs = pairs(g.out_channels / g.groups);
     let workgroup = lanes(tiles(g, 4, 8), capabilities);
     let constants = [("OUTPUTS", outputs as f64), ("WORKGROUP", workgroup as f64), ("VEC4", flag(g.has_vec4_rows(1)))];
     let workgroups = g.out_channels / outputs * tiles(g, 4, 8).div_ceil(workgroup);
@@ -97,7 +97,7 @@ pub(super) fn grouped(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
     if g.groups == 1 {
         return None;
     }
-    let outputs = pairs(g);
+    let outputs = pairs(g.out_channels / g.groups);
     let workgroup: usize = if capabilities.is_cpu { 8 } else { 64 };
     let [rows, columns] = largest_class(g, pass);
     let blocks = g.out_channels / outputs;
@@ -110,7 +110,7 @@ pub(super) fn grouped(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
 }
 
 /// A kernel that reads the extents as table 0.
-fn variant(
+pub(super) fn variant(
     name: &'static str,
     kernel: &'static Kernel,
     g: &Geometry,
@@ -171,11 +171,6 @@ fn classes(g: &Geometry, pass: &Pass) -> usize {
 fn largest_class(g: &Geometry, pass: &Pass) -> [usize; 2] {
     let output_stride = pass.output_stride(g);
     [0, 1].map(|axis| g.out_size[axis].div_ceil(output_stride[axis]))
-}
-
-/// 2 where the outputs of a group fall into pairs, 1 otherwise.
-fn pairs(g: &Geometry) -> usize {
-    if (g.out_channels / g.groups).is_multiple_of(2) { 2 } else { 1 }
 }
 
 /// Channels that a lane of `tiled` and `pointwise` computes: the more, the more each load serves.

@@ -6,7 +6,7 @@ use super::registry::{
     BACKWARD_BIAS, BACKWARD_WEIGHT, BACKWARD_WEIGHT_3X3, BACKWARD_WEIGHT_DEPTHWISE_9X9, BACKWARD_WEIGHT_GROUPED_3X3,
     BACKWARD_WEIGHT_TILED,
 };
-use super::splits::{ADDITIONS, summed, target};
+use super::splits::{ADDITIONS, busy, summed, target};
 use super::tables::Extents;
 use crate::ir::Argument::{Input, Output, Table};
 use crate::ir::{Capabilities, Dispatch, Kernel, Shape, Variant, folded};
@@ -117,8 +117,8 @@ fn in_splits(
 /// Splits, of whole samples, that dw is computed in where a split is `workgroups` workgroups: enough to keep the adapter
 /// busy, and few enough additions in a row for float32.
 fn splits(g: &Geometry, workgroups: usize, capabilities: &Capabilities) -> usize {
-    let busy: usize = if capabilities.is_cpu { 16 } else { 1024 };
-    let splits = busy.div_ceil(workgroups).max((g.batch * g.out_size[0] * g.out_size[1]).div_ceil(ADDITIONS));
+    let splits =
+        busy(capabilities).div_ceil(workgroups).max((g.batch * g.out_size[0] * g.out_size[1]).div_ceil(ADDITIONS));
     // As many samples in each split, and no split without any.
     g.batch.div_ceil(g.batch.div_ceil(splits))
 }

@@ -8,8 +8,9 @@
 //! gradient is a transposed convolution and can be differentiated itself.
 //!
 //! The operators are in `forward`, `backward` and `statistics`; `choice` says which kernels suit which convolution, in
-//! order. Below it are the families of kernels: `direct`, `direct_weight`, `winograd` and `gemm` with its `tile` and
-//! `gemm_tables`. These read what a kernel is to compute from `pass`, `geometry` and `tables` and find it in the `registry`.
+//! order. Below it are the families of kernels: `direct`, `direct_weight`, `shared`, `winograd` and `gemm` with its `tile`
+//! and `gemm_tables`. These read what a kernel is to compute from `pass`, `geometry` and `tables` and find it in the
+//! `registry`.
 
 mod backward;
 mod cases;
@@ -24,6 +25,7 @@ mod operators;
 mod pass;
 mod reference;
 mod registry;
+mod shared;
 mod splits;
 mod statistics;
 mod tables;

@@ -55,6 +55,11 @@ pub(super) fn flag(value: bool) -> f64 {
     f64::from(u8::from(value))
 }
 
+/// 2 where so many channels fall into pairs, 1 otherwise.
+pub(super) fn pairs(channels: usize) -> usize {
+    if channels.is_multiple_of(2) { 2 } else { 1 }
+}
+
 /// Whether the kernels run that broadcast from lanes 0 to 7 of a subgroup.
 pub(super) fn broadcasts(capabilities: &Capabilities) -> bool {
     capabilities.subgroups && capabilities.subgroup_min_size >= 8

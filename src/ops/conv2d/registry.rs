@@ -10,6 +10,8 @@ kernels! { "conv2d":
     FORWARD_3X3, "forward_3x3", "3x3 convolution or its input gradient, 48 pixels of 2 channels an invocation";
     GROUPED_3X3, "grouped_3x3", "3x3 convolution in groups or its input gradient, 32 pixels of 2 channels an invocation";
     DEPTHWISE_9X9, "depthwise_9x9", "depthwise 9x9 convolution or its input gradient, 64 pixels an invocation";
+    GROUPED_3X3_SHARED, "grouped_3x3_shared", "the same for GPUs, a tile of 2 channels a workgroup";
+    DEPTHWISE_9X9_SHARED, "depthwise_9x9_shared", "depthwise 9x9 convolution or its input gradient for GPUs, a tile a workgroup";
     POINTWISE, "pointwise", "1x1 convolution or its input gradient, 32 pixels of up to 4 channels an invocation";
     GROUPED, "grouped", "convolution in groups or its input gradient, 4 pixels of 2 channels an invocation";
     TILED, "tiled", "convolution or its input gradient, 64 pixels of up to 4 channels an invocation";
@@ -18,6 +20,8 @@ kernels! { "conv2d":
     BACKWARD_WEIGHT_3X3, "backward_weight_3x3", "gradient for a 3x3 weight in splits, 8 outputs of one channel an invocation";
     BACKWARD_WEIGHT_GROUPED_3X3, "backward_weight_grouped_3x3", "gradient for a 3x3 weight in groups and splits, 9 taps an invocation";
     BACKWARD_WEIGHT_DEPTHWISE_9X9, "backward_weight_depthwise_9x9", "gradient for a depthwise 9x9 weight in splits, one channel an invocation";
+    BACKWARD_WEIGHT_GROUPED_3X3_SHARED, "backward_weight_grouped_3x3_shared", "gradient for a 3x3 weight in groups and splits for GPUs, 4 pairs of channels a workgroup";
+    BACKWARD_WEIGHT_DEPTHWISE_9X9_SHARED, "backward_weight_depthwise_9x9_shared", "gradient for a depthwise 9x9 weight in splits for GPUs, one channel a workgroup";
     BACKWARD_WEIGHT_TILED, "backward_weight_tiled", "gradient for the weight in splits, 16 outputs of up to 4 elements an invocation";
     WINOGRAD_INPUT, "winograd_input", "6x6 frequencies of tiles of a 3x3 convolution's input";
     WINOGRAD_WEIGHT, "winograd_weight", "6x6 frequencies of a 3x3 weight";

@@ -3,10 +3,15 @@
 use super::geometry::Geometry;
 use super::registry::SUM_SPLITS;
 use crate::ir::Argument::{Output, Scratch};
-use crate::ir::{Argument, Dispatch, Variant, folded};
+use crate::ir::{Argument, Capabilities, Dispatch, Variant, folded};
 
 /// Additions in a row that do float32 no harm.
 pub(super) const ADDITIONS: usize = 4096;
+
+/// Workgroups that keep the adapter busy.
+pub(super) fn busy(capabilities: &Capabilities) -> usize {
+    if capabilities.is_cpu { 16 } else { 1024 }
+}
 
 /// Where the splits of dw go: a single one is dw itself.
 pub(super) fn target(splits: usize) -> Argument {
