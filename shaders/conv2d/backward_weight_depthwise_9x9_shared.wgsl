@@ -13,12 +13,12 @@
 //   zero outside of their maps. A lane holds its 27 sums, and loads a vec4 of dy and a row of 12 of x, three vec4, for
 //   each row of its strip; a row of x meets three rows of dy. Neighbouring lanes load neighbouring vec4. At the end the
 //   sums of 64 lanes are added four at a time in workgroup memory, always in the same order.
-// Why: for GPUs: 432 multiply-adds a lane for 22 loads of 128 bits from workgroup memory. Three groups of 64 lanes and
-//   not a power of two, for nine rows of taps: a subgroup of 64 lanes or less has the same rows. sum_splits.wgsl adds
-//   the splits; a single one is the gradient. The extents come from a buffer: one pipeline serves all shapes with such
-//   tiles.
-// Measured: not measured on a GPU. Compilers (tools/isa) for gfx1100 / navi31 / ga102: 84 / 84 / 88 registers and
-//   no spills, 55 / 59 / 50 % of the main loop multiply-adds; backward_weight_depthwise_9x9.wgsl has 132 registers and
+// Why: for GPUs: 432 multiply-adds a lane for 22 loads of 128 bits from workgroup memory and five from global memory,
+//   which are in flight at once. Three groups of 64 lanes and not a power of two, for nine rows of taps: a subgroup of
+//   64 lanes or less has the same rows. sum_splits.wgsl adds the splits; a single one is the gradient. The extents come
+//   from a buffer: one pipeline serves all shapes with such tiles.
+// Measured: not measured on a GPU. Compilers (tools/isa) for gfx1100 / navi31 / ga102: 84 / 84 / 88 registers and no
+//   spills, 66 / 64 / 55 % of the main loop multiply-adds; backward_weight_depthwise_9x9.wgsl has 132 registers and
 //   283 spills / 240 / 255 registers and 3 spills, and 50 % on gfx1100.
 
 override VEC4: bool;   // width is a multiple of 4 and padding_x is 4: load as vec4
@@ -91,6 +91,18 @@ fn load_gradient(e: Extents, plane: u32, row: u32, column: u32) -> vec4f {
     return select(vec4f(0.0), vec4f(f32(dy[at.x]), f32(dy[at.y]), f32(dy[at.z]), f32(dy[at.w])), inside);
 }
 
+// Element `at` of the tile of x whose first output is at this row and column.
+fn load_of_x(e: Extents, plane: u32, first_row: u32, first_column: u32, at: u32) -> vec4f {
+    let row = first_row + at / (STRIPS + 2u) - e.padding_y;
+    let column = first_column + 4u * (at % (STRIPS + 2u)) - e.padding_x;
+    return load_input(e, plane, row, column);
+}
+
+// The same of the tile of dy.
+fn load_of_dy(e: Extents, plane: u32, first_row: u32, first_column: u32, at: u32) -> vec4f {
+    return load_gradient(e, plane, first_row + at / STRIPS, first_column + 4u * (at % STRIPS));
+}
+
 fn row_at(at: u32) -> Row {
     return Row(memory[at], memory[at + 1u], memory[at + 2u]);
 }
@@ -155,6 +167,7 @@ fn main(
     let e = extents;
     let vectors = STRIPS + 2u;
     let rows = 256u / STRIPS;
+    let elements = vectors * (rows + 8u);
     let tiles_x = (e.out_width + 4u * STRIPS - 1u) / (4u * STRIPS);
     let tiles_y = (e.out_height + rows - 1u) / rows;
     let tiles = e.batch * tiles_y * tiles_x;
@@ -175,16 +188,23 @@ fn main(
         let map = tile / (tiles_x * tiles_y) * e.channels + channel;
         let first_row = tile / tiles_x % tiles_y * rows;
         let first_column = tile % tiles_x * 4u * STRIPS;
+        let x_plane = map * e.height * e.width;
+        let dy_plane = map * e.out_height * e.out_width;
+        // Five loads at a time; the tile of x has more than 384 elements.
+        let x0 = load_of_x(e, x_plane, first_row, first_column, lane);
+        let x1 = load_of_x(e, x_plane, first_row, first_column, lane + 192u);
+        let x2 = load_of_x(e, x_plane, first_row, first_column, min(lane + 384u, elements - 1u));
+        let dy0 = load_of_dy(e, dy_plane, first_row, first_column, lane);
+        let dy1 = load_of_dy(e, dy_plane, first_row, first_column, min(lane + 192u, 255u));
         workgroupBarrier();
-        for (var at = lane; at < vectors * (rows + 8u); at += 192u) {
-            let row = first_row + at / vectors - e.padding_y;
-            let column = first_column + 4u * (at % vectors) - e.padding_x;
-            memory[at] = load_input(e, map * e.height * e.width, row, column);
+        memory[lane] = x0;
+        memory[lane + 192u] = x1;
+        if lane + 384u < elements {
+            memory[lane + 384u] = x2;
         }
-        for (var at = lane; at < 256u; at += 192u) {
-            let row = first_row + at / STRIPS;
-            let column = first_column + 4u * (at % STRIPS);
-            memory[DY + at] = load_gradient(e, map * e.out_height * e.out_width, row, column);
+        memory[DY + lane] = dy0;
+        if lane < 64u {
+            memory[DY + lane + 192u] = dy1;
         }
         workgroupBarrier();
 

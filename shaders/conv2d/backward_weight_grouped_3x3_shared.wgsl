@@ -10,11 +10,11 @@
 // Memory: the tiles of x lie in workgroup memory as those of grouped_3x3_shared.wgsl do; dy is loaded into registers,
 //   as every element is needed by one lane alone. A lane holds its sums to the end; then those of all lanes are added
 //   four at a time in workgroup memory, always in the same order.
-// Why: for GPUs: x is loaded once for all taps and OUTPUTS outputs, dy once for CHANNELS channels. sum_splits.wgsl adds
-//   the splits; a single one is the gradient. The extents come from a buffer: one pipeline serves all shapes with such
-//   tiles.
-// Measured: not measured on a GPU. Compilers (tools/isa) for gfx1100 / navi31 / ga102, 2->2 channels: 108 / 120 / 88
-//   registers and no spills, 47 / 49 / 34 % of the main loop multiply-adds; backward_weight_grouped_3x3.wgsl has 33 /
+// Why: for GPUs: x is loaded once for all taps and OUTPUTS outputs, dy once for CHANNELS channels. sum_splits.wgsl
+//   adds the splits; a single one is the gradient. The extents come from a buffer: one pipeline serves all shapes with
+//   such tiles.
+// Measured: not measured on a GPU. Compilers (tools/isa) for gfx1100 / navi31 / ga102, 2->2 channels: 108 / 120 / 96
+//   registers and no spills, 48 / 48 / 32 % of the main loop multiply-adds; backward_weight_grouped_3x3.wgsl has 33 /
 //   19 / 11 %, in workgroups of 8 that leave most lanes of a GPU's subgroup idle.
 
 override OUTPUTS: u32;   // outputs of a workgroup: 1, or 2 where out_channels / groups is even
@@ -84,6 +84,30 @@ fn load_gradient(e: Extents, plane: u32, row: u32, column: u32) -> vec4f {
     let inside = (columns < vec4u(e.out_width)) & vec4<bool>(row_inside);
     let at = select(vec4u(0u), plane + row * e.out_width + columns, inside);
     return select(vec4f(0.0), vec4f(f32(dy[at.x]), f32(dy[at.y]), f32(dy[at.z]), f32(dy[at.w])), inside);
+}
+
+// Element `at` of the tile whose first output is at this row and column.
+fn load(e: Extents, plane: u32, first_row: u32, first_column: u32, at: u32) -> vec4f {
+    let row = first_row + at / (STRIPS + 2u) - e.padding_y;
+    let column = first_column + 4u * (at % (STRIPS + 2u)) - e.padding_x - 3u;
+    return load_input(e, plane, row, column);
+}
+
+// Loads and stores the tile of the channel that begins at `plane`, at `to`.
+fn load_tile(e: Extents, plane: u32, first_row: u32, first_column: u32, lane: u32, to: u32) {
+    // Three loads at a time. The tile has more than 256 elements, and with STRIPS = 4 more than 384.
+    let elements = (STRIPS + 2u) * (256u / STRIPS + 2u);
+    let x0 = load(e, plane, first_row, first_column, lane);
+    let x1 = load(e, plane, first_row, first_column, lane + 128u);
+    let x2 = load(e, plane, first_row, first_column, min(lane + 256u, elements - 1u));
+    tile[to + lane] = x0;
+    tile[to + lane + 128u] = x1;
+    if lane + 256u < elements {
+        tile[to + lane + 256u] = x2;
+    }
+    if lane + 384u < elements {
+        tile[to + lane + 384u] = load(e, plane, first_row, first_column, lane + 384u);
+    }
 }
 
 fn row_at(at: u32) -> Row {
@@ -175,13 +199,9 @@ fn main(
         let first_column = number % tiles_x * 4u * STRIPS;
         let x_plane = (sample * e.channels + x_channel) * x_pixels;
         workgroupBarrier();
-        for (var at = lane; at < elements; at += 128u) {
-            let row = first_row + at / vectors - e.padding_y;
-            let column = first_column + 4u * (at % vectors) - e.padding_x - 3u;
-            tile[at] = load_input(e, x_plane, row, column);
-            if CHANNELS > 1u {
-                tile[elements + at] = load_input(e, x_plane + x_pixels, row, column);
-            }
+        load_tile(e, x_plane, first_row, first_column, lane, 0u);
+        if CHANNELS > 1u {
+            load_tile(e, x_plane + x_pixels, first_row, first_column, lane, elements);
         }
         workgroupBarrier();
 

@@ -16,13 +16,13 @@
 //     ...
 //
 //   A row is three vec4, a b c, which the four outputs meet shifted by v. Neighbouring lanes load neighbouring vec4.
-// Why: for GPUs: an input is loaded from global memory about once and from workgroup memory 30 times for 162
-//   multiply-adds of its lane's outputs a column; all of a lane's loads are of 128 bits. The steps are written out:
-//   one compiler moves the registers of a loop that takes turns between them. The extents come from a buffer: one
-//   pipeline serves all shapes with such tiles.
+// Why: for GPUs: an input is loaded from global memory about once, four loads in flight a lane; 648 multiply-adds of a
+//   lane take 57 loads from workgroup memory, nearly all of 128 bits. The steps are written out, as a loop whose
+//   registers take turns is full of moves on one compiler. The extents come from a buffer: one pipeline serves all
+//   shapes with such tiles.
 // Measured: not measured on a GPU. Compilers (tools/isa) for gfx1100 / navi31 / ga102: 96 / 96 / 88 registers and no
-//   spills, 89 % of the unrolled steps multiply-adds; depthwise_9x9.wgsl has 132 registers and 215 spills / 216 / 224
-//   registers, and 38 / 83 / 61 %.
+//   spills, 91 / 86 / 89 % of the unrolled steps multiply-adds; depthwise_9x9.wgsl has 132 registers and 215 spills /
+//   216 / 224 registers, and 38 / 83 / 61 %.
 
 override HAS_BIAS: bool;
 override RESIDUAL: bool;
@@ -88,6 +88,13 @@ fn load_vec4(e: Extents, plane: u32, row: u32, column: u32) -> vec4f {
     let inside = (columns < vec4u(e.width)) & vec4<bool>(row_inside);
     let at = select(vec4u(0u), plane + row * e.width + columns, inside);
     return select(vec4f(0.0), vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w])), inside);
+}
+
+// Element `at` of the tile whose first output is at this row and column.
+fn load(e: Extents, plane: u32, first_row: u32, first_column: u32, at: u32) -> vec4f {
+    let row = first_row + at / (STRIPS + 2u) - e.padding_y;
+    let column = first_column + 4u * (at % (STRIPS + 2u)) - e.padding_x;
+    return load_vec4(e, plane, row, column);
 }
 
 // The tap in row u and column v; anything past the ninth column.
@@ -169,6 +176,7 @@ fn main(
     let e = extents;
     let vectors = STRIPS + 2u;
     let rows = 256u / STRIPS;
+    let elements = vectors * (rows + 8u);
     let tiles_x = (e.out_width + 4u * STRIPS - 1u) / (4u * STRIPS);
     let tiles_y = (e.out_height + rows - 1u) / rows;
     let index = workgroup.y * workgroups.x + workgroup.x;
@@ -178,15 +186,26 @@ fn main(
     let first_column = index % tiles_x * 4u * STRIPS;
     let plane = min(map, e.batch * e.channels - 1u) * e.height * e.width;
 
-    for (var at = lane; at < vectors * (rows + 8u); at += 128u) {
-        let row = first_row + at / vectors - e.padding_y;
-        let column = first_column + 4u * (at % vectors) - e.padding_x;
-        tile[at] = load_vec4(e, plane, row, column);
+    // Four loads at a time; the tile has more than 384 elements.
+    let x0 = load(e, plane, first_row, first_column, lane);
+    let x1 = load(e, plane, first_row, first_column, lane + 128u);
+    let x2 = load(e, plane, first_row, first_column, lane + 256u);
+    let x3 = load(e, plane, first_row, first_column, min(lane + 384u, elements - 1u));
+    tile[lane] = x0;
+    tile[lane + 128u] = x1;
+    tile[lane + 256u] = x2;
+    if lane + 384u < elements {
+        tile[lane + 384u] = x3;
     }
     if lane < 27u {
         let u = lane / 3u;
         let v = lane % 3u * 4u;
-        taps[lane] = vec4f(tap(channel, u, v), tap(channel, u, v + 1u), tap(channel, u, v + 2u), tap(channel, u, v + 3u));
+        taps[lane] = vec4f(
+            tap(channel, u, v),
+            tap(channel, u, v + 1u),
+            tap(channel, u, v + 2u),
+            tap(channel, u, v + 3u),
+        );
     }
     workgroupBarrier();
 

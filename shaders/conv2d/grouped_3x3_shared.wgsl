@@ -15,10 +15,10 @@
 //     . . . j-1  | j    j+1  j+2  j+3    | j+4 . . .        what the outputs j .. j+3 of strip s meet
 //
 //   So do the taps, a vec4 a row. Neighbouring lanes load neighbouring vec4.
-// Why: for GPUs: x is loaded once for all taps and OUTPUTS outputs. The extents come from a buffer: one pipeline serves
-//   all shapes with such tiles.
+// Why: for GPUs: x is loaded once for all taps and OUTPUTS outputs. The extents come from a buffer: one pipeline
+//   serves all shapes with such tiles.
 // Measured: not measured on a GPU. Compilers (tools/isa) for gfx1100 / navi31 / ga102, 2->2 channels: 60 / 72 / 64
-//   registers and no spills, 53 / 54 / 39 % of the main loop multiply-adds; grouped_3x3.wgsl has 132 registers and 24
+//   registers and no spills, 52 / 51 / 36 % of the main loop multiply-adds; grouped_3x3.wgsl has 132 registers and 24
 //   spills / 144 / 152 registers, and 30 / 37 / 35 %.
 
 override HAS_BIAS: bool;
@@ -84,6 +84,30 @@ fn load_vec4(e: Extents, plane: u32, row: u32, column: u32) -> vec4f {
     let inside = (columns < vec4u(e.width)) & vec4<bool>(row_inside);
     let at = select(vec4u(0u), plane + row * e.width + columns, inside);
     return select(vec4f(0.0), vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w])), inside);
+}
+
+// Element `at` of the tile whose first output is at this row and column.
+fn load(e: Extents, plane: u32, first_row: u32, first_column: u32, at: u32) -> vec4f {
+    let row = first_row + at / (STRIPS + 2u) - e.padding_y;
+    let column = first_column + 4u * (at % (STRIPS + 2u)) - e.padding_x - 3u;
+    return load_vec4(e, plane, row, column);
+}
+
+// Loads and stores the tile of the channel that begins at `plane`, at `to`.
+fn load_tile(e: Extents, plane: u32, first_row: u32, first_column: u32, lane: u32, to: u32) {
+    // Three loads at a time. The tile has more than 256 elements, and with STRIPS = 4 more than 384.
+    let elements = (STRIPS + 2u) * (256u / STRIPS + 2u);
+    let x0 = load(e, plane, first_row, first_column, lane);
+    let x1 = load(e, plane, first_row, first_column, lane + 128u);
+    let x2 = load(e, plane, first_row, first_column, min(lane + 256u, elements - 1u));
+    tile[to + lane] = x0;
+    tile[to + lane + 128u] = x1;
+    if lane + 256u < elements {
+        tile[to + lane + 256u] = x2;
+    }
+    if lane + 384u < elements {
+        tile[to + lane + 384u] = load(e, plane, first_row, first_column, lane + 384u);
+    }
 }
 
 // Taps in row u from a channel to an output of the group.
@@ -183,13 +207,9 @@ fn main(
     for (var channel = 0u; channel < channels; channel += CHANNELS) {
         let plane = (min(sample, e.batch - 1u) * e.channels + first_channel + channel) * e.height * e.width;
         workgroupBarrier();
-        for (var at = lane; at < elements; at += 128u) {
-            let row = first_row + at / vectors - e.padding_y;
-            let column = first_column + 4u * (at % vectors) - e.padding_x - 3u;
-            tile[at] = load_vec4(e, plane, row, column);
-            if CHANNELS > 1u {
-                tile[elements + at] = load_vec4(e, plane + e.height * e.width, row, column);
-            }
+        load_tile(e, plane, first_row, first_column, lane, 0u);
+        if CHANNELS > 1u {
+            load_tile(e, plane + e.height * e.width, first_row, first_column, lane, elements);
         }
         if lane < 3u * OUTPUTS * CHANNELS {
             let place = lane / 3u;

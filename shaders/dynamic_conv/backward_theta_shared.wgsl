@@ -13,8 +13,8 @@
 //   4 - LEFT + v, as forward_shared.wgsl draws it.
 // Why: for GPUs: 336 multiply-adds a lane for 22 loads of 128 bits from workgroup memory at 7x7. Places without a tap
 //   cost nothing, as they are known when the pipeline is made.
-// Measured: not measured on a GPU. Compilers (tools/isa) for gfx1100 / navi31 / ga102, 7x7: 72 / 72 / 72 registers and
-//   no spills, 55 / 64 / 50 % of the main loop multiply-adds; backward_theta.wgsl has 28 / 27 / 15 %.
+// Measured: not measured on a GPU. Compilers (tools/isa) for gfx1100 / navi31 / ga102, 7x7: 72 / 84 / 72 registers and
+//   no spills, 69 / 71 / 52 % of the main loop multiply-adds; backward_theta.wgsl has 28 / 27 / 15 %.
 
 override CHANNELS: u32;  // N C
 override HEIGHT: u32;
@@ -80,6 +80,18 @@ fn load_gradient(plane: u32, row: u32, column: u32) -> vec4f {
     return select(vec4f(0.0), vec4f(f32(dy[at.x]), f32(dy[at.y]), f32(dy[at.z]), f32(dy[at.w])), inside);
 }
 
+// Element `at` of the tile of x whose first output is at this row and column.
+fn load_of_x(plane: u32, first_row: u32, first_column: u32, at: u32) -> vec4f {
+    let row = first_row + at / (STRIPS + 2u) - TOP;
+    let column = first_column + 4u * (at % (STRIPS + 2u)) - 4u;
+    return load_input(plane, row, column);
+}
+
+// The same of the tile of dy.
+fn load_of_dy(plane: u32, first_row: u32, first_column: u32, at: u32) -> vec4f {
+    return load_gradient(plane, first_row + at / STRIPS, first_column + 4u * (at % STRIPS));
+}
+
 fn row_at(at: u32) -> Row {
     return Row(memory[at], memory[at + 1u], memory[at + 2u]);
 }
@@ -97,8 +109,8 @@ fn add(t: Taps, d: vec4f, r: Row) -> Taps {
     return Taps(first, second, fma(d.w, r.c.w, fma(d.z, r.c.z, fma(d.y, r.c.y, fma(d.x, r.c.x, t.last)))));
 }
 
-// Adds up the lanes' sums for a row of those of each group of lanes, and stores them. `at` is the place of the channel's
-// kernel.
+// Adds up the lanes' sums for a row of those of each group of lanes, and stores them. `at` is the place of the
+// channel's kernel.
 fn store_row(t: Taps, lane: u32, row: u32, at: u32) {
     let mine = lane / 64u * 192u + lane % 64u;
     workgroupBarrier();
@@ -155,6 +167,7 @@ fn main(
 ) {
     let vectors = STRIPS + 2u;
     let rows = 256u / STRIPS;
+    let elements = vectors * (rows + KERNEL_HEIGHT - 1u);
     let tiles_x = (WIDTH + 4u * STRIPS - 1u) / (4u * STRIPS);
     let tiles_y = (HEIGHT + rows - 1u) / rows;
     let channel = min(workgroup.y * workgroups.x + workgroup.x, CHANNELS - 1u);
@@ -171,16 +184,23 @@ fn main(
     for (var tile = 0u; tile < tiles_x * tiles_y; tile++) {
         let first_row = tile / tiles_x * rows;
         let first_column = tile % tiles_x * 4u * STRIPS;
+        // Five loads at a time; the tile of x has more than 256 elements.
+        let x0 = load_of_x(plane, first_row, first_column, lane);
+        let x1 = load_of_x(plane, first_row, first_column, min(lane + 192u, elements - 1u));
+        let x2 = load_of_x(plane, first_row, first_column, min(lane + 384u, elements - 1u));
+        let dy0 = load_of_dy(plane, first_row, first_column, lane);
+        let dy1 = load_of_dy(plane, first_row, first_column, min(lane + 192u, 255u));
         workgroupBarrier();
-        for (var at = lane; at < vectors * (rows + KERNEL_HEIGHT - 1u); at += 192u) {
-            let row = first_row + at / vectors - TOP;
-            let column = first_column + 4u * (at % vectors) - 4u;
-            memory[at] = load_input(plane, row, column);
+        memory[lane] = x0;
+        if lane + 192u < elements {
+            memory[lane + 192u] = x1;
         }
-        for (var at = lane; at < 256u; at += 192u) {
-            let row = first_row + at / STRIPS;
-            let column = first_column + 4u * (at % STRIPS);
-            memory[DY + at] = load_gradient(plane, row, column);
+        if lane + 384u < elements {
+            memory[lane + 384u] = x2;
+        }
+        memory[DY + lane] = dy0;
+        if lane < 64u {
+            memory[DY + lane + 192u] = dy1;
         }
         workgroupBarrier();
 

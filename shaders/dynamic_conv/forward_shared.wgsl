@@ -15,10 +15,10 @@
 //     meets column   j-4 j-3 j-2 j-1   j j+1 j+2 j+3 j+4      for output j
 //
 //   An invocation goes down the rows of taps as that of conv2d/depthwise_9x9_shared.wgsl does.
-// Why: for GPUs: each input is loaded from global memory about once. Places without a tap cost nothing, as they are
-//   known when the pipeline is made.
+// Why: for GPUs: each input is loaded from global memory about once, four loads in flight a lane. Places without a tap
+//   cost nothing, as they are known when the pipeline is made.
 // Measured: not measured on a GPU. Compilers (tools/isa) for gfx1100 / navi31 / ga102, 7x7: 84 / 72 / 72 registers and
-//   no spills, 88 / 83 / 83 % of the unrolled steps multiply-adds; the loop of forward.wgsl has 35 / 32 / 21 %.
+//   no spills, 88 / 82 / 83 % of the unrolled steps multiply-adds; the loop of forward.wgsl has 35 / 32 / 21 %.
 
 override CHANNELS: u32;  // N C
 override HEIGHT: u32;
@@ -67,6 +67,13 @@ fn load_vec4(plane: u32, row: u32, column: u32) -> vec4f {
     let inside = (columns < vec4u(WIDTH)) & vec4<bool>(row_inside);
     let at = select(vec4u(0u), plane + row * WIDTH + columns, inside);
     return select(vec4f(0.0), vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w])), inside);
+}
+
+// Element `at` of the tile whose first output is at this row and column.
+fn load(plane: u32, first_row: u32, first_column: u32, at: u32) -> vec4f {
+    let row = first_row + at / (STRIPS + 2u) - TOP;
+    let column = first_column + 4u * (at % (STRIPS + 2u)) - 4u;
+    return load_vec4(plane, row, column);
 }
 
 // Whether there is a tap in place s.
@@ -163,6 +170,7 @@ fn main(
 ) {
     let vectors = STRIPS + 2u;
     let rows = 256u / STRIPS;
+    let elements = vectors * (rows + KERNEL_HEIGHT - 1u);
     let tiles_x = (WIDTH + 4u * STRIPS - 1u) / (4u * STRIPS);
     let tiles_y = (HEIGHT + rows - 1u) / rows;
     let index = workgroup.y * workgroups.x + workgroup.x;
@@ -171,10 +179,18 @@ fn main(
     let first_column = index % tiles_x * 4u * STRIPS;
     let plane = channel * HEIGHT * WIDTH;
 
-    for (var at = lane; at < vectors * (rows + KERNEL_HEIGHT - 1u); at += 128u) {
-        let row = first_row + at / vectors - TOP;
-        let column = first_column + 4u * (at % vectors) - 4u;
-        tile[at] = load_vec4(plane, row, column);
+    // Four loads at a time; the tile has more than 256 elements.
+    let x0 = load(plane, first_row, first_column, lane);
+    let x1 = load(plane, first_row, first_column, lane + 128u);
+    let x2 = load(plane, first_row, first_column, min(lane + 256u, elements - 1u));
+    let x3 = load(plane, first_row, first_column, min(lane + 384u, elements - 1u));
+    tile[lane] = x0;
+    tile[lane + 128u] = x1;
+    if lane + 256u < elements {
+        tile[lane + 256u] = x2;
+    }
+    if lane + 384u < elements {
+        tile[lane + 384u] = x3;
     }
     if lane < 27u {
         let u = lane / 3u;

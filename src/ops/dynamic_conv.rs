@@ -4,8 +4,8 @@ use crate::ir::Argument::{Input, Output};
 use crate::ir::{Capabilities, Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, take};
 
 use super::OperatorCase;
+use super::map_tile::MapTile;
 use super::shaders::kernels;
-use super::tile::Tile;
 
 const NAME: &str = "dynamic_conv";
 
@@ -193,7 +193,7 @@ fn fits_tile(x: &Shape, theta: &Shape) -> bool {
 /// The further constants of those.
 fn tile_constants(x: &Shape) -> [(&'static str, f64); 2] {
     let [height, width] = [x.extents()[2], x.extents()[3]];
-    [("VEC4", f64::from(u8::from(width.is_multiple_of(4)))), Tile::of([height, width]).constant()]
+    [("VEC4", f64::from(u8::from(width.is_multiple_of(4)))), MapTile::of([height, width]).constant()]
 }
 
 /// The kernel with tiles in workgroup memory comes first on a GPU.
@@ -213,7 +213,8 @@ fn convolve(case: &Case, rotated: bool) -> Vec<Variant> {
     let mut constants = constants(x, theta, padding(kernel[2]), padding(kernel[3]));
     constants.push(("ROTATED", f64::from(u8::from(rotated))));
     let shared = fits_tile(x, theta).then(|| {
-        let workgroups = extents[0] * extents[1] * Tile::of([extents[2], extents[3]]).count([extents[2], extents[3]]);
+        let workgroups =
+            extents[0] * extents[1] * MapTile::of([extents[2], extents[3]]).count([extents[2], extents[3]]);
         let constants = [&constants[..], &tile_constants(x)].concat();
         let bindings = vec![Input(0), Input(0), Input(1), Output(0)];
         Dispatch::per_workgroup(&FORWARD_SHARED, workgroups, constants, bindings)

@@ -11,8 +11,8 @@ use super::splits::{ADDITIONS, busy, summed, target};
 use super::tables::Extents;
 use crate::ir::Argument::{Input, Output, Table};
 use crate::ir::{Capabilities, Dispatch, Variant, folded};
+use crate::ops::map_tile::MapTile;
 use crate::ops::table::{word, words};
-use crate::ops::tile::Tile;
 
 const DEPTHWISE: &str = "depthwise 9x9 shared";
 const GROUPED: &str = "grouped 3x3 shared";
@@ -22,7 +22,7 @@ const A_LANE: usize = 16;
 
 /// y or dx of a 9x9 convolution of a group a channel or a 3x3 convolution of several groups, with stride 1.
 pub(super) fn forward(g: &Geometry, pass: &Pass) -> Option<Variant> {
-    let tile = Tile::of(g.out_size);
+    let tile = MapTile::of(g.out_size);
     let tiles = g.batch * tile.count(g.out_size);
     let (bias, residual) = (pass.bias_argument(), pass.residual_argument());
     let bindings = vec![Input(0), Input(0), Input(1), bias, residual, Table(0), Output(0)];
@@ -47,7 +47,7 @@ pub(super) fn forward(g: &Geometry, pass: &Pass) -> Option<Variant> {
 
 /// dw of the same.
 pub(super) fn backward_weight(g: &Geometry, capabilities: &Capabilities) -> Option<Variant> {
-    let tile = Tile::of(g.out_size);
+    let tile = MapTile::of(g.out_size);
     let (name, kernel, constants, blocks) = if is_depthwise(g) {
         let constants = vec![("VEC4", flag(g.has_vec4_rows(4))), tile.constant()];
         (DEPTHWISE, &BACKWARD_WEIGHT_DEPTHWISE_9X9_SHARED, constants, g.channels)

@@ -2,14 +2,14 @@
 
 /// A tile of 1024 elements: so many strips of four columns side by side, and as many rows as that leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tile {
+pub(super) struct MapTile {
     strips: usize,
 }
 
 /// Elements of a tile.
 const ELEMENTS: usize = 1024;
 
-impl Tile {
+impl MapTile {
     /// The tile that covers maps of so many rows and columns with the fewest elements past their ends: 32x32 where that is
     /// as good as any, since it has the least around it.
     pub fn of(size: [usize; 2]) -> Self {
@@ -40,7 +40,7 @@ mod tests {
         for (size, strips, count) in
             [([64, 64], 8, 4), ([64, 48], 4, 3), ([16, 64], 16, 1), ([64, 16], 4, 1), ([1, 1], 8, 1), ([33, 65], 4, 5)]
         {
-            let tile = Tile::of(size);
+            let tile = MapTile::of(size);
             assert_eq!((tile.strips, tile.count(size)), (strips, count), "{size:?}");
         }
     }
