@@ -1,28 +1,38 @@
-// running_mean = (1 - MOMENTUM) running_mean + MOMENTUM mean
-// running_var  = (1 - MOMENTUM) running_var  + MOMENTUM variance COUNT / (COUNT - 1)
+// running_mean = kept running_mean + momentum mean
+// running_var  = kept running_var  + momentum variance unbiased
 //
 // Computes: one channel per invocation, in place.
-// Grid: ceil(CHANNELS / 64) workgroups of 64.
-// Memory: neighbouring invocations read and write neighbouring elements.
-// Why: as PyTorch does, the running variance is unbiased and the batch's is not.
+// Grid: one workgroup of 64 for each 64 channels, folded into y past 65,535.
+// Memory: neighbouring invocations read and write neighbouring elements. The number of channels is the bound length.
+// Why: as PyTorch does, the running variance is unbiased and the batch's is not. What differs from layer to layer is in a
+//   table, so that one dispatch serves all layers of a network, each of which starts at a multiple of 64.
 // Measured: not measured.
 
-override CHANNELS: u32;
-override COUNT: u32;  // elements a channel, at least 2
-override MOMENTUM: f32;
+@group(0) @binding(0) var<storage, read_write> running_mean: array<f32>;      // [channels]
+@group(0) @binding(1) var<storage, read_write> running_var: array<f32>;       // [channels] unbiased
+@group(0) @binding(2) var<storage, read> mean: array<f32>;                    // [channels]
+@group(0) @binding(3) var<storage, read> variance: array<f32>;                // [channels] biased
+@group(0) @binding(4) var<storage, read> blocks: array<RunningStatisticsBlock>;  // one for each 64 channels
 
-@group(0) @binding(0) var<storage, read_write> running_mean: array<f32>;  // [CHANNELS]
-@group(0) @binding(1) var<storage, read_write> running_var: array<f32>;   // [CHANNELS] unbiased
-@group(0) @binding(2) var<storage, read> mean: array<f32>;                // [CHANNELS]
-@group(0) @binding(3) var<storage, read> variance: array<f32>;            // [CHANNELS] biased
+struct RunningStatisticsBlock {
+    kept: f32,      // 1 - momentum
+    momentum: f32,  // weight of the batch
+    unbiased: f32,  // n / (n - 1), n elements a channel
+}
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) invocation: vec3u) {
-    let channel = invocation.x;
-    if channel >= CHANNELS {
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let number = workgroup.y * workgroups.x + workgroup.x;
+    let channel = number * 64u + lane;
+    if channel >= arrayLength(&mean) {
         return;
     }
-    let unbiased = variance[channel] * (f32(COUNT) / f32(COUNT - 1u));
-    running_mean[channel] = (1.0 - MOMENTUM) * running_mean[channel] + MOMENTUM * mean[channel];
-    running_var[channel] = (1.0 - MOMENTUM) * running_var[channel] + MOMENTUM * unbiased;
+    let block = blocks[number];
+    let unbiased = variance[channel] * block.unbiased;
+    running_mean[channel] = block.kept * running_mean[channel] + block.momentum * mean[channel];
+    running_var[channel] = block.kept * running_var[channel] + block.momentum * unbiased;
 }

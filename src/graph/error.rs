@@ -42,6 +42,18 @@ pub enum SessionError {
         /// The shape that was asked for.
         wanted: String,
     },
+    /// A tensor that a plan updates together with others lies apart from them in the store.
+    #[error(
+        "'{0}' must move to lie beside what is updated with it, but another session of this store uses it where it is; \
+         make the session that trains before the others, or drop those"
+    )]
+    InUse(String),
+    /// A kernel would read one tensor and overwrite another that lie in one buffer of the store.
+    #[error(
+        "'{0}' reads one and overwrites another of the tensors that this store keeps in one buffer for its training \
+         session; give its session a store of its own"
+    )]
+    ReadsAndWrites(String),
     /// A value that the plan does not keep after a run.
     #[error("'{0}' is not an output of this plan")]
     NotAnOutput(String),

@@ -3,15 +3,14 @@
 //! A value is live from the step that computes it to the last one that reads it; what is computed once is live always. Two
 //! tensors that are never live at the same time may share memory. Two that are may lie side by side in one slot, unless
 //! a step writes the one while it reads the other: wgpu tracks whole buffers, and a dispatch must not read and write one.
+//!
+//! Flat values and their parts have buffers of their own, no slots.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::Step;
-use crate::ir::{Graph, ValueId};
-
-/// Tensors start at multiples of so many words: 256 bytes, which every adapter accepts for a binding.
-const ALIGNMENT: usize = 64;
+use crate::ir::{ALIGNMENT, Graph, ValueId};
 
 /// A stretch of a memory slot that holds one tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,7 +28,7 @@ pub struct Placement {
 pub struct Memory {
     /// 4-byte words of each slot.
     pub slots: Vec<usize>,
-    /// Where each computed value lies that is no view.
+    /// Where each computed value lies that is no view and no [part](crate::ir::Part) of another.
     pub values: HashMap<ValueId, Placement>,
     /// The value whose memory each [view](crate::ir::Variant::view) has.
     pub views: HashMap<ValueId, ValueId>,
@@ -43,7 +42,7 @@ impl Memory {
         self.views.get(&id).copied().unwrap_or(id)
     }
 
-    /// Where a computed value lies, by way of what it shows; None of inputs, parameters and state.
+    /// Where a computed value lies, by way of what it shows; None of inputs, parameters, state, flat values and their parts.
     pub fn placement(&self, id: ValueId) -> Option<Placement> {
         self.values.get(&self.shown(id)).copied()
     }
@@ -163,7 +162,8 @@ fn live_ranges(
     for (step, planned) in steps.iter().enumerate() {
         let Step { node, variant, once, .. } = planned;
         let constant = planned.is_constant();
-        let values = node.outputs.iter().filter(|value| !views.contains_key(value)).map(|&value| {
+        let placed = |id: &&ValueId| !views.contains_key(id) && graph.value(**id).part.is_none();
+        let values = node.outputs.iter().filter(placed).map(|&value| {
             let life = if constant { ALWAYS } else { (step, last_use[&value]) };
             (graph.value(value).words(), life, Tensor::Value(value))
         });

@@ -5,7 +5,8 @@
 //!    they consume (gradients above all) dies early.
 //! 3. A variant of its kernels is chosen for each node.
 //! 4. What depends on unchanging parameters alone is set apart, to be computed once.
-//! 5. Computed values and scratch tensors are packed into memory slots (`memory.rs`).
+//! 5. Computed values and scratch tensors are packed into memory slots (`memory.rs`), except those that have their place in
+//!    a flat value.
 //!
 //! Planning is pure: the same graph, capabilities and choices give the same plan, without a device.
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::memory::{Memory, allocate};
-use super::{Choices, Step, Workload};
+use super::{Choices, PlannedDispatch, Source, Step, Workload};
 use crate::ir::{Capabilities, Case, Cost, DType, Graph, Node, Role, ShapeError, ValueId, Variant};
 
 /// A graph that cannot be planned.
@@ -40,6 +41,14 @@ pub enum PlanError {
         /// Bytes the adapter allows.
         limit: u64,
     },
+    /// A kernel would read one and write another part of a flat value.
+    #[error("'{dispatch}' reads and writes parts of '{flat}' at once; leave what it writes out of the flat value")]
+    ReadsAndWrites {
+        /// Node and kernel.
+        dispatch: String,
+        /// Name of the flat value.
+        flat: String,
+    },
 }
 
 /// A graph ready to run.
@@ -61,7 +70,8 @@ impl Plan {
     /// Plans `graph` so that `outputs` can be read after a run.
     ///
     /// # Errors
-    /// [`PlanError::BindingTooLarge`] where a tensor does not fit the adapter.
+    /// [`PlanError::BindingTooLarge`] where a tensor does not fit the adapter, [`PlanError::ReadsAndWrites`] where a node
+    /// cannot compute a part of a flat value.
     pub fn new(graph: Graph, outputs: &[ValueId], capabilities: &Capabilities) -> Result<Self, PlanError> {
         Self::with_variants(graph, outputs, capabilities, |_, _, mut variants| variants.swap_remove(0))
     }
@@ -96,7 +106,8 @@ impl Plan {
         check_sizes(&graph, capabilities)?;
         let nodes = updates_early(&graph, live_nodes(&graph, outputs));
         let mut constants = constants(&graph, &nodes);
-        let overwritten: HashSet<ValueId> = nodes.iter().flat_map(overwritten_by).collect();
+        let overwritten = nodes.iter().flat_map(overwritten_by).flat_map(|id| graph.overlapping(id));
+        let overwritten: HashSet<ValueId> = overwritten.collect();
         let mut steps = Vec::with_capacity(nodes.len());
         for node in nodes {
             let (inputs, results) = (graph.shapes(&node.inputs), graph.shapes(&node.outputs));
@@ -106,7 +117,8 @@ impl Plan {
             let mut cost = node.operator.cost(&inputs, &results);
             cost.bytes -= bytes_saved(&graph, &node);
             let mut variants = node.operator.variants(&case);
-            let may_be_view = node.inputs.iter().all(|input| !overwritten.contains(input));
+            let may_be_view = node.inputs.iter().all(|input| !overwritten.contains(input))
+                && node.outputs.iter().all(|&output| graph.value(output).part.is_none());
             variants.retain(|variant| variant.accepts(&dtypes) && (may_be_view || !variant.is_view()));
             if variants.is_empty() {
                 return Err(ShapeError::new(node.operator.name(), NO_F16_KERNEL).within(&node.name).into());
@@ -123,7 +135,26 @@ impl Plan {
             steps.push(Step { node, variant, dtypes, once, cost });
         }
         let memory = allocate(&graph, &steps, outputs);
-        Ok(Self { graph, steps, constants, memory, outputs: outputs.to_vec() })
+        let plan = Self { graph, steps, constants, memory, outputs: outputs.to_vec() };
+        plan.check_flat_values()?;
+        Ok(plan)
+    }
+
+    /// That no dispatch reads one and writes another part of a flat value.
+    fn check_flat_values(&self) -> Result<(), PlanError> {
+        if self.graph.values().iter().all(|value| value.role != Role::Flat) {
+            return Ok(());
+        }
+        for PlannedDispatch { dispatch, label, bindings, .. } in self.dispatches() {
+            let kept = |binding: usize| match bindings[binding].source {
+                Source::Kept(value) => Some(value),
+                Source::Slot(_) | Source::Table { .. } => None,
+            };
+            if let Some(flat) = dispatch.reads_and_writes(kept) {
+                return Err(PlanError::ReadsAndWrites { dispatch: label, flat: self.graph.value(flat).name.clone() });
+            }
+        }
+        Ok(())
     }
 
     /// The operator of one of its steps at its shapes.
@@ -146,9 +177,16 @@ impl Plan {
         self.memory.slots.iter().map(|&words| 4 * words as u64).sum()
     }
 
-    /// Bytes of everything: slots, inputs, parameters and state.
+    /// Bytes of the flat values whose parts are computed: what lies in no slot, such as the gradients of a training step.
+    pub fn workspace_bytes(&self) -> u64 {
+        let computed = self.graph.values().iter().filter(|value| value.role == Role::Computed);
+        let workspaces: HashSet<ValueId> = computed.filter_map(|value| Some(value.part?.of)).collect();
+        workspaces.iter().map(|&id| 4 * self.graph.value(id).words() as u64).sum()
+    }
+
+    /// Bytes of everything: slots, flat values, inputs, parameters and state.
     pub fn total_bytes(&self) -> u64 {
-        let kept = self.graph.values().iter().filter(|value| value.role != Role::Computed);
+        let kept = self.graph.values().iter().filter(|value| value.role != Role::Computed && value.part.is_none());
         self.slot_bytes() + kept.map(|value| 4 * value.words() as u64).sum::<u64>()
     }
 
@@ -170,8 +208,11 @@ impl Plan {
                 .iter()
                 .map(|id| {
                     let f16 = if self.graph.value(*id).dtype == DType::F16 { " f16" } else { "" };
-                    let place = self.memory.placement(*id);
-                    let place = place.map_or("as given".to_string(), |place| format!("slot {}", place.slot));
+                    let place = match self.value_binding(*id).source {
+                        Source::Slot(slot) => format!("slot {slot}"),
+                        Source::Kept(flat) if flat != self.memory.shown(*id) => self.graph.value(flat).name.clone(),
+                        Source::Kept(_) | Source::Table { .. } => "as given".to_string(),
+                    };
                     format!("{}{f16} {place}", self.graph.shape(*id))
                 })
                 .collect();
@@ -223,12 +264,12 @@ fn constants(graph: &Graph, nodes: &[Node]) -> HashSet<ValueId> {
 
 /// The nodes that an output or a state update needs, in the graph's order.
 fn live_nodes(graph: &Graph, outputs: &[ValueId]) -> Vec<Node> {
-    let mut needed: HashSet<ValueId> = outputs.iter().copied().collect();
+    let mut needed: HashSet<ValueId> = outputs.iter().flat_map(|&output| graph.overlapping(output)).collect();
     let mut live = Vec::new();
     for node in graph.nodes().iter().rev() {
         let updates = !node.operator.overwrites().is_empty();
         if updates || node.outputs.iter().any(|output| needed.contains(output)) {
-            needed.extend(&node.inputs);
+            needed.extend(node.inputs.iter().flat_map(|&input| graph.overlapping(input)));
             live.push(node.clone());
         }
     }
@@ -261,7 +302,9 @@ fn updates_early(graph: &Graph, nodes: Vec<Node>) -> Vec<Node> {
         let after = if own.is_empty() || own.iter().any(|&id| graph.value(id).role == Role::Computed) {
             index
         } else {
-            let inputs = node.inputs.iter().filter_map(|input| position.get(input));
+            let overlapping = |ids: &[ValueId]| ids.iter().flat_map(|&id| graph.overlapping(id)).collect::<Vec<_>>();
+            let (inputs, own) = (overlapping(&node.inputs), overlapping(&own));
+            let inputs = inputs.iter().filter_map(|input| position.get(input));
             let readers = own.iter().filter_map(|id| last_reader.get(id));
             inputs.chain(readers).copied().filter(|&other| other < index).max().unwrap_or(index)
         };

@@ -3,14 +3,14 @@
 //! [`Session`](super::Session) binds buffers by it, and so does whoever writes a plan to a file.
 
 use super::{Placement, Plan};
-use crate::ir::{Argument, Dispatch, F16Bindings, ValueId};
+use crate::ir::{Argument, Dispatch, F16Bindings, Part, ValueId};
 
 /// What holds the data behind a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
     /// The memory slot of this number, see [`Memory::slots`](super::Memory).
     Slot(usize),
-    /// The buffer of an input, a parameter or state.
+    /// The memory of an input, a parameter, state or a flat value.
     Kept(ValueId),
     /// A table of a step's variant.
     Table {
@@ -78,13 +78,15 @@ impl Plan {
         }
     }
 
-    /// The memory of a value: its place in a slot where it is computed, a buffer of its own otherwise; of a view, that of
-    /// the value that it shows.
+    /// The memory of a value: its place in a slot where it is computed, in the flat value that it is a part of, or its own
+    /// otherwise; of a view, that of the value that it shows.
     pub fn value_binding(&self, id: ValueId) -> Binding {
         let shown = self.memory.shown(id);
-        match self.memory.placement(shown) {
-            Some(placement) => placed(placement),
-            None => Binding { source: Source::Kept(shown), offset: 0, words: self.graph.value(shown).words() },
+        let value = self.graph.value(shown);
+        match (self.memory.placement(shown), value.part) {
+            (Some(placement), _) => placed(placement),
+            (None, Some(Part { of, offset })) => Binding { source: Source::Kept(of), offset, words: value.words() },
+            (None, None) => Binding { source: Source::Kept(shown), offset: 0, words: value.words() },
         }
     }
 }

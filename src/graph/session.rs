@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::resolve::{Binding, Source};
+use super::store::Place;
 use super::{Plan, SessionError, Step, Store};
 use crate::gpu::{Buffer, Commands, Gpu, GpuError, Readback, View};
-use crate::ir::{DType, Role, ValueId};
+use crate::ir::{DType, Graph, Role, ValueId};
 
 /// A plan bound to buffers of a device.
 pub struct Session {
     gpu: Arc<Gpu>,
     plan: Plan,
     slots: Vec<Buffer>,
-    kept: HashMap<ValueId, Arc<Buffer>>,
+    /// Of inputs, parameters, state and flat values; parts lie in these.
+    kept: HashMap<ValueId, Place>,
     /// The tables of each step's variant.
     tables: Vec<Vec<Buffer>>,
     commands: Bound,
@@ -66,16 +68,14 @@ impl Session {
             .map(|(number, &elements)| reserve(gpu, &format!("memory slot {number}"), elements))
             .collect::<Result<Vec<_>, _>>()?;
         let mut kept = HashMap::new();
-        for (id, value) in plan.graph.value_ids() {
-            match value.role {
-                Role::Input => {
-                    kept.insert(id, Arc::new(reserve(gpu, &value.name, value.words())?));
-                }
-                Role::Parameter | Role::State => {
-                    kept.insert(id, store.entry(&value.name, &value.shape)?);
-                }
-                Role::Computed => {}
-            }
+        for (id, value) in plan.graph.value_ids().filter(|(_, value)| value.part.is_none()) {
+            let place = match value.role {
+                Role::Input => Place::whole(reserve(gpu, &value.name, value.words())?),
+                Role::Parameter | Role::State => store.entry(&value.name, &value.shape)?,
+                Role::Flat => flat_value(&plan.graph, id, store, |name, words| reserve(gpu, name, words))?,
+                Role::Computed => continue,
+            };
+            kept.insert(id, place);
         }
         let upload = |name: &str, words: &Vec<u32>| -> Result<Buffer, GpuError> {
             let table = reserve(gpu, &format!("table of {name}"), words.len())?;
@@ -96,9 +96,16 @@ impl Session {
     }
 
     /// Binds every dispatch of the plan.
-    fn bind(&self) -> Result<Bound, GpuError> {
+    fn bind(&self) -> Result<Bound, SessionError> {
         let mut bound = Bound::default();
         for resolved in self.plan.dispatches() {
+            let kept = |binding: usize| match resolved.bindings[binding].source {
+                Source::Kept(value) => Some(Arc::as_ptr(&self.kept[&value].buffer)),
+                Source::Slot(_) | Source::Table { .. } => None,
+            };
+            if resolved.dispatch.reads_and_writes(kept).is_some() {
+                return Err(SessionError::ReadsAndWrites(resolved.label));
+            }
             let views = resolved.bindings.iter().map(|binding| self.bound(binding)).collect::<Result<Vec<_>, _>>()?;
             let commands = if resolved.once { &mut bound.once } else { &mut bound.always };
             commands.push(&self.gpu, (resolved.dispatch, resolved.f16), &views, &resolved.label)?;
@@ -109,7 +116,14 @@ impl Session {
     fn bound(&self, binding: &Binding) -> Result<View<'_>, GpuError> {
         match binding.source {
             Source::Slot(slot) => self.slots[slot].part(binding.offset, binding.words),
-            Source::Kept(value) => Ok(self.kept[&value].whole()),
+            // Inputs may have grown.
+            Source::Kept(value) if self.plan.graph.value(value).role == Role::Input => {
+                Ok(self.kept[&value].buffer.whole())
+            }
+            Source::Kept(value) => {
+                let Place { buffer, first } = &self.kept[&value];
+                buffer.part(first + binding.offset, binding.words)
+            }
             Source::Table { step, number } => Ok(self.tables[step][number].whole()),
         }
     }
@@ -164,7 +178,8 @@ impl Session {
             return Ok(());
         }
         let name = self.plan.graph.value(input).name.clone();
-        self.kept.insert(input, Arc::new(Buffer::new(&self.gpu, &name, elements.next_power_of_two())?));
+        let larger = Buffer::new(&self.gpu, &name, elements.next_power_of_two())?;
+        self.kept.insert(input, Place::whole(larger));
         self.commands = self.bind()?;
         Ok(())
     }
@@ -185,7 +200,7 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for submitted runs and returns an output, a parameter or state, row-major.
+    /// Waits for submitted runs and returns an output, a parameter, state or a flat value, row-major.
     ///
     /// # Errors
     /// [`SessionError::NotAnOutput`], [`GpuError`]s.
@@ -212,7 +227,7 @@ impl Session {
         Ok(Readback::start(&self.gpu, self.view(value)?)?)
     }
 
-    /// Fills all memory slots with NaN, so that whatever reads what nobody wrote shows.
+    /// Fills all memory slots and all computed parts of flat values with NaN, so that whatever reads what nobody wrote shows.
     ///
     /// # Errors
     /// [`GpuError::DeviceLost`].
@@ -221,15 +236,19 @@ impl Session {
             let words = vec![f32::NAN; slot.bytes() as usize / 4];
             self.gpu.write(slot.whole(), &words)?;
         }
+        let values = self.plan.graph.value_ids();
+        for (id, value) in values.filter(|(_, value)| value.role == Role::Computed && value.part.is_some()) {
+            self.gpu.write(self.view(id)?, &vec![f32::NAN; value.words()])?;
+        }
         Ok(())
     }
 
-    /// Whether the guard words around all slots, tables and inputs are as they were.
+    /// Whether the guard words around all slots, tables, inputs and flat values that are not the store's are as they were.
     ///
     /// # Errors
     /// [`GpuError::GuardBroken`].
     pub fn check_guards(&self) -> Result<(), SessionError> {
-        let kept = self.kept.values().map(Arc::as_ref);
+        let kept = self.kept.values().map(|place| place.buffer.as_ref());
         for buffer in self.slots.iter().chain(self.tables.iter().flatten()).chain(kept) {
             buffer.check_guards()?;
         }
@@ -243,4 +262,22 @@ impl Session {
     pub fn profile(&self) -> Result<Vec<(String, f64)>, SessionError> {
         Ok(self.commands.always.profile(&self.gpu)?)
     }
+}
+
+/// The memory of a flat value: the store's where its parts are kept, new where they are computed.
+fn flat_value(
+    graph: &Graph,
+    id: ValueId,
+    store: &mut Store,
+    reserve: impl Fn(&str, usize) -> Result<Buffer, GpuError>,
+) -> Result<Place, SessionError> {
+    let flat = graph.value(id);
+    let parts =
+        graph.values().iter().filter_map(|value| Some((value, value.part.filter(|part| part.of == id)?.offset)));
+    let kept = parts.filter(|(value, _)| value.role != Role::Computed);
+    let kept: Vec<_> = kept.map(|(value, offset)| (value.name.as_str(), &value.shape, offset)).collect();
+    if kept.is_empty() {
+        return Ok(Place::whole(reserve(&flat.name, flat.words())?));
+    }
+    Ok(Place { buffer: store.flat(&flat.name, flat.words(), &kept)?, first: 0 })
 }

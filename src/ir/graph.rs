@@ -26,6 +26,21 @@ pub enum Role {
     State,
     /// Computed by a node.
     Computed,
+    /// The memory of other values, its [parts](Part), one behind the other with zeros between them: kept with them where
+    /// they are parameters and state, reserved by the session where nodes compute them.
+    Flat,
+}
+
+/// Parts of a flat value start at multiples of so many 4-byte words: 256 bytes, which every adapter accepts for a binding.
+pub const ALIGNMENT: usize = 64;
+
+/// Where a value lies that has no memory of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Part {
+    /// The [flat](Role::Flat) value that it is a part of.
+    pub of: ValueId,
+    /// Its first 4-byte word there.
+    pub offset: usize,
 }
 
 /// A tensor of the graph.
@@ -39,6 +54,8 @@ pub struct Value {
     pub role: Role,
     /// How its elements are stored.
     pub dtype: DType,
+    /// Where it lies, if [`Graph::lay_flat`] has said so.
+    pub part: Option<Part>,
 }
 
 impl Value {
@@ -177,6 +194,46 @@ impl Graph {
         DTypes { inputs: of(&node.inputs), outputs: of(&node.outputs) }
     }
 
+    /// Lays `values` one behind the other in the memory of a new one, `[N]`, N a multiple of [`ALIGNMENT`], which nodes can
+    /// read and overwrite as a whole. Values keep their names, shapes and roles.
+    ///
+    /// A node must not read one and write another of them in one dispatch: a device tracks whole buffers. A plan refuses it.
+    ///
+    /// # Errors
+    /// [`ShapeError`] unless all are float32 and parts of nothing yet, and either all computed or all parameters and state.
+    pub fn lay_flat(&mut self, name: &str, values: &[ValueId]) -> Result<ValueId, ShapeError> {
+        let is_computed = |id: ValueId| self.value(id).role == Role::Computed;
+        for &id in values {
+            let value = self.value(id);
+            let fits = value.dtype == DType::F32
+                && value.part.is_none()
+                && !matches!(value.role, Role::Input | Role::Flat)
+                && is_computed(id) == is_computed(values[0]);
+            ShapeError::unless(fits, "flat", || format!("'{}' cannot be a part of '{name}'", value.name))?;
+        }
+        let sizes = values.iter().map(|&id| self.value(id).words().next_multiple_of(ALIGNMENT));
+        let of = self.push_value(name.to_string(), [sizes.sum::<usize>()].into(), Role::Flat);
+        let mut offset = 0;
+        for &id in values {
+            let value = &mut self.values[id.index()];
+            value.part = Some(Part { of, offset });
+            offset += value.words().next_multiple_of(ALIGNMENT);
+        }
+        Ok(of)
+    }
+
+    /// The values whose memory is some of that of `id`: itself, then its parts or the value that it is a part of.
+    pub fn overlapping(&self, id: ValueId) -> Vec<ValueId> {
+        let value = self.value(id);
+        let mut found = vec![id];
+        found.extend(value.part.map(|part| part.of));
+        if value.role == Role::Flat {
+            let parts = self.value_ids().filter(|(_, value)| value.part.is_some_and(|part| part.of == id));
+            found.extend(parts.map(|(part, _)| part));
+        }
+        found
+    }
+
     /// Shape of a value.
     pub fn shape(&self, id: ValueId) -> &Shape {
         &self.values[id.index()].shape
@@ -204,7 +261,7 @@ impl Graph {
 
     fn push_value(&mut self, name: String, shape: Shape, role: Role) -> ValueId {
         let id = ValueId(self.values.len() as u32);
-        self.values.push(Value { name, shape, role, dtype: DType::F32 });
+        self.values.push(Value { name, shape, role, dtype: DType::F32, part: None });
         id
     }
 }

@@ -63,6 +63,20 @@ impl Kernel {
         self.aliases().iter().flat_map(|alias| alias.bindings.iter().copied()).collect()
     }
 
+    /// Whether each binding is declared `read_write`, by its number.
+    fn written(&self) -> Vec<bool> {
+        let mut written = Vec::new();
+        for (_, statement) in wgsl::statements(self.source, "binding") {
+            let tokens = wgsl::tokens(statement);
+            let number = tokens.get(2).and_then(|(number, _)| number.parse::<usize>().ok());
+            if let Some(number) = number {
+                written.resize(written.len().max(number + 1), false);
+                written[number] = tokens.iter().any(|&(token, _)| token == "read_write");
+            }
+        }
+        written
+    }
+
     /// The WGSL for tensors of which those of `f16`, which it must accept, are stored as F16.
     pub fn source_for(&self, f16: F16Bindings) -> Cow<'static, str> {
         if f16 == F16Bindings::NONE {
@@ -207,6 +221,24 @@ impl Dispatch {
         Self { kernel, constants, bindings, workgroups: folded(items) }
     }
 
+    /// The memory of which it writes one binding and reads another, if there is any; `memory` tells that of the binding of a
+    /// number, where it matters.
+    ///
+    /// No device takes that: it tracks whole buffers, and one is either read or written by a dispatch, by several bindings
+    /// at once if need be.
+    pub fn reads_and_writes<M: PartialEq>(&self, memory: impl Fn(usize) -> Option<M>) -> Option<M> {
+        let mut memories: Vec<Option<M>> = (0..self.bindings.len()).map(memory).collect();
+        let is_shared = |one: usize| memories[one].is_some() && memories[..one].contains(&memories[one]);
+        if !(0..memories.len()).any(is_shared) {
+            return None;
+        }
+        let written = self.kernel.written();
+        let is_written = |binding: usize| written.get(binding) == Some(&true);
+        let is_read_too = |one: usize| (0..memories.len()).any(|it| !is_written(it) && memories[it] == memories[one]);
+        let mixed = (0..memories.len()).find(|&one| memories[one].is_some() && is_written(one) && is_read_too(one));
+        mixed.and_then(|binding| memories.swap_remove(binding))
+    }
+
     /// The bindings that are F16 where the operator's tensors have these dtypes; scratch tensors and tables never are.
     pub fn f16_bindings(&self, dtypes: &DTypes) -> F16Bindings {
         let is_f16 = |argument: &Argument| match *argument {
@@ -259,6 +291,23 @@ mod tests {
         let source = KERNEL.source_for([3].into_iter().collect());
         assert!(source.starts_with("enable f16;\nalias X = f32;\nalias Y = f16;\n"), "{source}");
         assert_eq!(KERNEL.source_for(F16Bindings::NONE), KERNEL.source);
+    }
+
+    #[test]
+    fn a_dispatch_must_not_read_and_write_one_memory() {
+        let bindings = (0..4).map(Argument::Input).collect();
+        let dispatch = Dispatch::elementwise(&KERNEL, 1, bindings);
+        let mixed = |memories: [Option<char>; 4]| dispatch.reads_and_writes(|binding| memories[binding]);
+        assert_eq!(mixed([Some('a'), Some('a'), Some('b'), Some('c')]), None);
+        assert_eq!(mixed([Some('a'), Some('a'), Some('b'), Some('b')]), Some('b'));
+        assert_eq!(mixed([None; 4]), None);
+        static BOTH: Kernel = Kernel {
+            source: "@group(0) @binding(1) var<storage, read_write> x: array<f32>;\n\
+                @group(0) @binding(0) var<storage, read_write> // and read\n y: array<f32>;",
+            ..KERNEL
+        };
+        let dispatch = Dispatch::elementwise(&BOTH, 1, vec![Argument::Output(0), Argument::Output(1)]);
+        assert_eq!(dispatch.reads_and_writes(|_| Some(())), None);
     }
 
     #[test]

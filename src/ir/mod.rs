@@ -14,7 +14,7 @@ mod variant;
 
 pub use capabilities::{Capabilities, STORAGE_BUFFERS};
 pub use dtype::{DType, DTypes, F16Bindings};
-pub use graph::{Graph, Node, Role, Value, ValueId};
+pub use graph::{ALIGNMENT, Graph, Node, Part, Role, Value, ValueId};
 pub use kernel::{Argument, Dispatch, Kernel, MAX_WORKGROUPS, folded};
 pub use operator::{Case, Cost, Operator, UNIT_ROUNDOFF, absolute, take};
 pub use shape::{Shape, ShapeError};

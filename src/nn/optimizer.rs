@@ -60,7 +60,7 @@ impl Optimizer {
         let hyper = match loss_scale {
             None => input,
             Some(state) => graph.scoped_as("loss scale", |graph| {
-                let overflow = append_overflow(graph, gradients.iter().map(|&(_, gradient)| gradient).collect())?;
+                let overflow = NonFinite::append(graph, gradients.iter().map(|&(_, gradient)| gradient).collect())?;
                 graph.apply(UpdateLossScale, &[state, overflow])?;
                 graph.apply_one(UnscaledHyper, &[input, state, overflow])
             })?,
@@ -80,21 +80,5 @@ impl Optimizer {
             }
         }
         Ok(input)
-    }
-}
-
-/// Appends whether an element of `tensors` is not finite, `[1]`: of a few at a time, then of what that gave, to the last.
-fn append_overflow(graph: &mut Graph, mut tensors: Vec<ValueId>) -> Result<ValueId, ShapeError> {
-    let mut flags = false;
-    loop {
-        let found: Result<Vec<_>, _> =
-            tensors.chunks(NonFinite::TENSORS).map(|some| graph.apply_one(NonFinite { flags }, some)).collect();
-        tensors = found?;
-        flags = true;
-        if let &[only] = &tensors[..]
-            && graph.shape(only).elements() == 1
-        {
-            return Ok(only);
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Initial, Network, NetworkError, Optimizer};
-use crate::graph::{Choices, Plan, differentiate, fuse, recompute, store_activations_as_f16};
+use crate::graph::{Choices, Plan, differentiate, flatten, fuse, recompute, store_activations_as_f16};
 use crate::ir::{Capabilities, Graph, ShapeError, ValueId};
 use crate::ops::loss_scale::{self, ScaledSeed};
 
@@ -170,7 +170,8 @@ impl TrainingStep {
         Ok(Self { graph, training, seeds, hyper, initial })
     }
 
-    /// The plan of the step.
+    /// The plan of the step. Parameters, their gradients and the optimizer's state lie in [flat](flatten) values: one update
+    /// for all parameters, and one of all running statistics.
     ///
     /// # Errors
     /// [`NetworkError::NoF16`], or [`NetworkError::Plan`] where a tensor does not fit the adapter.
@@ -183,6 +184,7 @@ impl TrainingStep {
             }
             store_activations_as_f16(&mut graph, &outputs, capabilities);
         }
+        flatten(&mut graph, capabilities)?;
         Ok(Plan::with_choices(graph, &outputs, capabilities, choices)?)
     }
 }

@@ -13,7 +13,7 @@
 //! Their state is `[3]`: the scale, the steps since it changed, and the steps skipped so far.
 
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Argument, Case, Cost, Dispatch, Kernel, Operator, Shape, ShapeError, Variant, take};
+use crate::ir::{Argument, Case, Cost, Dispatch, Graph, Kernel, Operator, Shape, ShapeError, ValueId, Variant, take};
 
 use super::OperatorCase;
 use super::shaders::kernels;
@@ -66,6 +66,27 @@ fn check(shape: &Shape, elements: usize, what: &str) -> Result<(), ShapeError> {
 impl NonFinite {
     /// Most tensors at a time.
     pub const TENSORS: usize = 4;
+
+    /// Appends whether an element of `tensors` is not finite, `[1]`: of a few at a time, then of what that gave, to the
+    /// last.
+    ///
+    /// # Errors
+    /// None for one tensor or more; [`ShapeError`] where there are none.
+    pub fn append(graph: &mut Graph, mut tensors: Vec<ValueId>) -> Result<ValueId, ShapeError> {
+        ShapeError::unless(!tensors.is_empty(), NAME, || "there is no gradient".to_string())?;
+        let mut flags = false;
+        loop {
+            let found: Result<Vec<_>, _> =
+                tensors.chunks(Self::TENSORS).map(|some| graph.apply_one(Self { flags }, some)).collect();
+            tensors = found?;
+            flags = true;
+            if let &[only] = &tensors[..]
+                && graph.shape(only).elements() == 1
+            {
+                return Ok(only);
+            }
+        }
+    }
 }
 
 impl Operator for NonFinite {

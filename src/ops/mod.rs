@@ -71,7 +71,8 @@ const FAMILIES: &[Family] = &[
 ];
 
 /// The tables of each file that has any.
-const TABLES: &[&[TableLayout]] = &[adamw::TABLES, batch_norm::kernels::TABLES, conv2d::TABLES, sgd::TABLES];
+const TABLES: &[&[TableLayout]] =
+    &[adamw::TABLES, batch_norm::kernels::TABLES, batch_norm::running::TABLES, conv2d::TABLES, sgd::TABLES];
 
 /// Every operator at telling shapes.
 pub fn cases() -> Vec<OperatorCase> {

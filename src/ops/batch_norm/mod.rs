@@ -4,18 +4,18 @@
 //! (Ioffe and Szegedy 2015). In training mean and biased variance are those of the batch; at inference they are the
 //! running ones. [`BatchNorm`] and [`BatchNormInference`] are the forward pass, [`BatchNormWithStatistics`] that of training
 //! where another node has computed the statistics, [`BatchNormGradient`] the backward pass, [`RunningStatistics`] the update
-//! of the running mean and the (unbiased) running variance. [`FoldBatchNorm`] puts a normalisation with running statistics
-//! into the weights of the convolution before it.
+//! of the running mean and the (unbiased) running variance, [`FlatRunningStatistics`] that of many layers at once.
+//! [`FoldBatchNorm`] puts a normalisation with running statistics into the weights of the convolution before it.
 
 mod fold;
 pub(super) mod kernels;
 pub(super) mod reference;
-mod running;
+pub(super) mod running;
 mod with_statistics;
 
 pub use fold::FoldBatchNorm;
 pub use kernels::kernels;
-pub use running::RunningStatistics;
+pub use running::{FlatRunningStatistics, RunningStatistics};
 pub use with_statistics::BatchNormWithStatistics;
 
 use super::{Epilogue, Fill, OperatorCase};
