@@ -8,7 +8,7 @@ use crate::harness::{table_agrees, values_agree};
 
 #[test]
 fn the_table_of_cases_agrees_with_the_reference_and_numeric_gradients() {
-    let not_differentiated = ["batch_norm_fold", "batch_norm_running_statistics", "batch_norm_flat_running_statistics"];
+    let not_differentiated = ["batch_norm_flat_running_statistics", "batch_norm_fold", "batch_norm_running_statistics"];
     table_agrees(&batch_norm::cases(), &not_differentiated);
 }
 

@@ -12,6 +12,7 @@ mod conv2d;
 mod crop;
 mod decode;
 mod dynamic_conv;
+mod flatten;
 mod flip;
 mod fusion;
 mod gate;

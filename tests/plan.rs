@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 
-use ditn::graph::{Placement, Plan, PlanError, differentiate};
+use ditn::data::Skeleton;
+use ditn::graph::{Choices, Placement, Plan, PlanError, Source, differentiate};
 use ditn::ir::{Capabilities, Graph, ValueId};
+use ditn::models::ModelConfig;
 use ditn::ops::adamw::AdamW;
 use ditn::ops::add::Add;
 use ditn::ops::relu::Relu;
+use ditn::ops::sgd::Sgd;
+use ditn::train::config::Config;
+use ditn::train::memory::training_plan;
 use proptest::prelude::*;
 
 fn capabilities(max_binding_bytes: u64) -> Capabilities {
@@ -69,6 +74,63 @@ fn the_optimizer_runs_as_soon_as_nobody_reads_the_parameter_any_more() {
     let names: Vec<_> = plan.steps.iter().map(|step| step.node.operator.name()).collect();
     // Three additions with ReLU forward, then a ReLU backward and an update for each, not all updates at the end.
     assert_eq!(&names[6..], ["relu_backward", "adamw", "relu_backward", "adamw", "relu_backward", "adamw"]);
+}
+
+#[test]
+fn the_update_of_a_flat_value_waits_for_all_its_parts_and_keeps_them_alive() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", [5]);
+    let hyper = graph.input("hyper", [8]);
+    let weights = ["a", "b"].map(|name| graph.parameter(name, [5]));
+    let momenta = ["m", "n"].map(|name| graph.state(name, [5]));
+    let first = graph.apply_one(Add, &[x, weights[0]]).expect("the shapes are equal");
+    let second = graph.apply_one(Add, &[first, weights[1]]).expect("the shapes are equal");
+    let late = graph.apply_one(Relu, &[second]).expect("relu takes any shape");
+    let gradients = [first, second].map(|sum| graph.apply_one(Relu, &[sum]).expect("relu takes any shape"));
+    let [parameters, gradients, momenta] =
+        [weights, gradients, momenta].map(|parts| graph.lay_flat("flat", &parts).expect("they are of one kind"));
+    graph.apply(Sgd, &[parameters, gradients, momenta, hyper]).expect("the shapes are equal");
+    let last = graph.apply_one(Relu, &[late]).expect("relu takes any shape");
+    let plan = Plan::new(graph, &[last], &capabilities(1 << 20)).expect("everything fits");
+    let names: Vec<_> = plan.steps.iter().map(|step| step.node.operator.name()).collect();
+    assert_eq!(names, ["add", "add", "relu", "relu", "relu", "sgd", "relu"]);
+    let bindings: Vec<_> = weights.iter().map(|&weight| plan.value_binding(weight)).collect();
+    assert!(bindings.iter().all(|binding| binding.source == Source::Kept(parameters) && binding.words == 5));
+    assert_eq!((bindings[0].offset, bindings[1].offset), (0, 64));
+    // The two gradients, each padded; x, hyper, and as much as the gradients for weights and momenta.
+    assert_eq!(plan.workspace_bytes(), 4 * 128);
+    assert_eq!(plan.total_bytes(), plan.slot_bytes() + 4 * (3 * 128 + 5 + 8));
+    assert_eq!(plan.memory.placement(weights[0]), None);
+}
+
+/// What a step of DITN-W32 dispatches on a CPU or GPU adapter that binds so much, by kernel's name.
+fn dispatches_of_ditn_w32(is_cpu: bool, max_binding_bytes: u64) -> HashMap<&'static str, usize> {
+    let skeleton = Skeleton::by_name("mpii").expect("a known skeleton");
+    let model = ModelConfig::named("ditn-w32", skeleton).expect("a known network");
+    let mut config = Config::default();
+    (config.train.size, config.train.batch) = ([64, 64].into(), 2);
+    let capabilities = Capabilities { is_cpu, max_buffer_bytes: 1 << 31, ..capabilities(max_binding_bytes) };
+    let plan = training_plan(&model, &config.step_config(), &capabilities, &Choices::default()).expect("it fits");
+    let mut counts = HashMap::new();
+    for dispatch in plan.dispatches() {
+        *counts.entry(dispatch.dispatch.kernel.name).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn a_training_step_updates_all_parameters_in_one_dispatch_a_chunk_and_all_statistics_in_one() {
+    for is_cpu in [true, false] {
+        // 28.6 million parameters: 109 MiB.
+        for (limit, chunks) in [(128 << 20, 1), (64 << 20, 2)] {
+            let counts = dispatches_of_ditn_w32(is_cpu, limit);
+            let of = |kernel: &str| counts.get(kernel).copied().unwrap_or_default();
+            assert_eq!(of("adamw/update_vec4") + of("adamw/update"), chunks, "{limit} bytes a binding");
+            assert_eq!(of("batch_norm/running_statistics"), 1);
+            // Every gradient is computed where it lies.
+            assert_eq!(of("reshape/copy"), 0);
+        }
+    }
 }
 
 /// No two things that live at the same time overlap, and no step reads and writes one slot.

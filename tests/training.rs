@@ -105,6 +105,28 @@ fn a_restored_trainer_takes_the_same_steps_to_the_bit() {
 }
 
 #[test]
+fn all_gradients_of_a_step_can_be_read_in_one_flat_value() {
+    let rate = 0.25;
+    let Run { mut trainer, .. } = start(SgdSettings::default().into(), Precision::F32, 1);
+    let [gradients] = Optimizer::gradients(trainer.plan())[..] else { panic!("the network fits one chunk") };
+    let before = trainer.state().expect("the device works");
+    trainer.step(rate).expect("the device works");
+    let (after, flat) = (trainer.state().expect("the device works"), trainer.read(gradients).expect("it is flat"));
+    let graph = &trainer.plan().graph;
+    // The parameters lie as their gradients do.
+    let mut padding = flat.clone();
+    for value in graph.parameters().into_iter().map(|id| graph.value(id)) {
+        let start = value.part.expect("all parameters are updated").offset;
+        let moved = before[&value.name].data.iter().zip(&after[&value.name].data);
+        for ((before, after), gradient) in moved.zip(&flat[start..]) {
+            assert_eq!(before - rate as f32 * gradient, *after, "{}", value.name);
+        }
+        padding[start..start + value.shape.elements()].fill(0.0);
+    }
+    assert!(padding.iter().all(|&gradient| gradient == 0.0) && flat.iter().any(|&gradient| gradient != 0.0));
+}
+
+#[test]
 fn a_state_names_parameters_statistics_and_what_the_optimizer_keeps() {
     let names = |optimizer: Optimizer| -> Vec<String> {
         let state: BTreeMap<String, Tensor> = start(optimizer, Precision::F32, 1).trainer.state().expect("it works");

@@ -1,5 +1,8 @@
 //! Optimizers as a choice.
 
+use std::any::Any;
+
+use crate::graph::Plan;
 use crate::ir::{Graph, ShapeError, ValueId};
 use crate::ops::adamw::{AdamW, AdamWSettings};
 use crate::ops::loss_scale::{NonFinite, UnscaledHyper, UpdateLossScale};
@@ -80,5 +83,15 @@ impl Optimizer {
             }
         }
         Ok(input)
+    }
+
+    /// What the updates of a planned step read as gradients: all gradients of the step, in a few flat values where they have
+    /// been [laid flat](crate::graph::flatten). With a loss scale they are that many times as large.
+    pub fn gradients(plan: &Plan) -> Vec<ValueId> {
+        let updates = plan.steps.iter().map(|step| &step.node).filter(|node| {
+            let operator: &dyn Any = node.operator.as_ref();
+            operator.is::<AdamW>() || operator.is::<Sgd>()
+        });
+        updates.map(|node| node.inputs[1]).collect()
     }
 }

@@ -17,7 +17,8 @@ pub struct TrainingMemory {
     pub parameters: u64,
     /// The optimizer's two moments, the running statistics, and what of the network is frozen.
     pub state: u64,
-    /// Activations, gradients and scratch memory, in slots that they share.
+    /// Activations, gradients and scratch memory: slots that they share, and the flat values of the parameters' gradients and
+    /// the batch's statistics.
     pub slots: u64,
     /// All of it.
     pub total: u64,
@@ -30,7 +31,8 @@ impl TrainingMemory {
             let values = plan.graph.values().iter().filter(|value| value.role == role);
             values.map(|value| 4 * value.shape.elements() as u64).sum()
         };
-        let (parameters, state, slots) = (bytes(Role::Parameter), bytes(Role::State), plan.slot_bytes());
+        let (parameters, state) = (bytes(Role::Parameter), bytes(Role::State));
+        let slots = plan.slot_bytes() + plan.workspace_bytes();
         Self { batch, parameters, state, slots, total: parameters + state + slots }
     }
 }
