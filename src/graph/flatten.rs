@@ -29,7 +29,8 @@ use crate::ops::sgd::Sgd;
 /// Lays what updates of one kind read and overwrite element by element into flat values, and replaces the updates by one for
 /// each chunk that fits the adapter.
 ///
-/// An update stays as it is where what it overwrites is not parameters and state, or where another node overwrites it too.
+/// An update stays as it is where what it overwrites is not parameters and state, where another node overwrites it too, or
+/// where it fills a binding by itself.
 ///
 /// # Errors
 /// None for a graph whose nodes were accepted; [`ShapeError`] otherwise.
@@ -105,6 +106,7 @@ fn chunks(graph: &Graph, nodes: &[Node], limit: u64) -> Vec<Chunk> {
         let is_kept = matches!(value.role, Role::Parameter | Role::State);
         is_kept && value.dtype == DType::F32 && value.part.is_none() && writers[id] == 1
     };
+    let bytes = |words: usize| 4 * words as u64;
     let mut chunks: Vec<Chunk> = Vec::new();
     let mut open: HashMap<(&str, &[ValueId]), usize> = HashMap::new();
     for (place, node) in nodes.iter().enumerate() {
@@ -113,8 +115,11 @@ fn chunks(graph: &Graph, nodes: &[Node], limit: u64) -> Vec<Chunk> {
             continue;
         }
         let words = graph.value(node.inputs[0]).words().next_multiple_of(ALIGNMENT);
+        if bytes(words) > limit {
+            continue;
+        }
         let kind = (node.operator.name(), &node.inputs[columns.len()..]);
-        let fits = |&chunk: &usize| 4 * (chunks[chunk].words + words) as u64 <= limit;
+        let fits = |&chunk: &usize| bytes(chunks[chunk].words + words) <= limit;
         match open.get(&kind).copied().filter(fits) {
             Some(chunk) => {
                 chunks[chunk].nodes.push(place);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::memory::{Memory, allocate};
-use super::{Choices, PlannedDispatch, Source, Step, Workload};
+use super::{Choices, Step, Workload};
 use crate::ir::{Capabilities, Case, Cost, DType, Graph, Node, Role, ShapeError, ValueId, Variant};
 
 /// A graph that cannot be planned.
@@ -140,23 +140,6 @@ impl Plan {
         Ok(plan)
     }
 
-    /// That no dispatch reads one and writes another part of a flat value.
-    fn check_flat_values(&self) -> Result<(), PlanError> {
-        if self.graph.values().iter().all(|value| value.role != Role::Flat) {
-            return Ok(());
-        }
-        for PlannedDispatch { dispatch, label, bindings, .. } in self.dispatches() {
-            let kept = |binding: usize| match bindings[binding].source {
-                Source::Kept(value) => Some(value),
-                Source::Slot(_) | Source::Table { .. } => None,
-            };
-            if let Some(flat) = dispatch.reads_and_writes(kept) {
-                return Err(PlanError::ReadsAndWrites { dispatch: label, flat: self.graph.value(flat).name.clone() });
-            }
-        }
-        Ok(())
-    }
-
     /// The operator of one of its steps at its shapes.
     pub fn workload(&self, step: &Step) -> Workload {
         Workload {
@@ -208,10 +191,10 @@ impl Plan {
                 .iter()
                 .map(|id| {
                     let f16 = if self.graph.value(*id).dtype == DType::F16 { " f16" } else { "" };
-                    let place = match self.value_binding(*id).source {
-                        Source::Slot(slot) => format!("slot {slot}"),
-                        Source::Kept(flat) if flat != self.memory.shown(*id) => self.graph.value(flat).name.clone(),
-                        Source::Kept(_) | Source::Table { .. } => "as given".to_string(),
+                    let place = match (self.memory.placement(*id), self.graph.value(*id).part) {
+                        (Some(place), _) => format!("slot {}", place.slot),
+                        (None, Some(part)) => self.graph.value(part.of).name.clone(),
+                        (None, None) => "as given".to_string(),
                     };
                     format!("{}{f16} {place}", self.graph.shape(*id))
                 })

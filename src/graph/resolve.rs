@@ -2,8 +2,8 @@
 //!
 //! [`Session`](super::Session) binds buffers by it, and so does whoever writes a plan to a file.
 
-use super::{Placement, Plan};
-use crate::ir::{Argument, Dispatch, F16Bindings, Part, ValueId};
+use super::{Placement, Plan, PlanError};
+use crate::ir::{Argument, Dispatch, F16Bindings, Part, Role, ValueId};
 
 /// What holds the data behind a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,6 +62,23 @@ impl Plan {
                 bindings: dispatch.bindings.iter().map(|&argument| self.resolve(number, argument)).collect(),
             })
         })
+    }
+
+    /// That no dispatch reads one and writes another part of a flat value.
+    pub(super) fn check_flat_values(&self) -> Result<(), PlanError> {
+        if self.graph.values().iter().all(|value| value.role != Role::Flat) {
+            return Ok(());
+        }
+        for PlannedDispatch { dispatch, label, bindings, .. } in self.dispatches() {
+            let kept = |binding: usize| match bindings[binding].source {
+                Source::Kept(value) => Some(value),
+                Source::Slot(_) | Source::Table { .. } => None,
+            };
+            if let Some(flat) = dispatch.reads_and_writes(kept) {
+                return Err(PlanError::ReadsAndWrites { dispatch: label, flat: self.graph.value(flat).name.clone() });
+            }
+        }
+        Ok(())
     }
 
     /// The memory behind an argument of a step.
