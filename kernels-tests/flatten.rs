@@ -294,6 +294,32 @@ fn a_store_that_other_sessions_have_used_is_laid_out_anew_or_refused() {
 }
 
 #[test]
+fn a_store_of_a_whole_network_trains_a_part_of_it_where_the_rest_stays() {
+    for gpu in gpus() {
+        let mut store = Store::new(gpu);
+        let all = flat(updates(|graph, x, [_, _, _]| [relu(graph, x), x, x]), gpu.capabilities());
+        Session::new(gpu, Plan::new(all.graph, &[], gpu.capabilities()).expect("it fits"), &mut store)
+            .expect("it fits");
+        for (name, number) in [("a", 1.0), ("b", 2.0), ("c", 3.0)] {
+            store.write(name, &[number; 5]).expect("it fits");
+        }
+        // The gradients of a and b are c, which stays where it is.
+        let step = updates(|graph, _, [_, _]| [graph.parameter("c", [5]); 2]);
+        let Step { graph, inputs, .. } = flat(step, gpu.capabilities());
+        let plan = Plan::new(graph, &[], gpu.capabilities()).expect("it fits");
+        let session = Session::new(gpu, plan, &mut store).expect("nobody uses the tensors");
+        for (input, words) in inputs {
+            session.write(input, &words).expect("it fits");
+        }
+        session.run().expect("a device");
+        for (name, number) in [("a", 1.0 - 0.1 * 3.0), ("b", 2.0 - 0.1 * 3.0), ("c", 3.0_f32)] {
+            let found = store.read(name).expect("a device").data;
+            assert!(found.iter().all(|found| (found - number).abs() < 1e-6), "{name}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn a_session_refuses_to_overwrite_one_tensor_and_read_another_of_one_buffer() {
     for gpu in gpus() {
         let mut store = Store::new(gpu);

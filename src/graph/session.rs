@@ -68,7 +68,12 @@ impl Session {
             .map(|(number, &elements)| reserve(gpu, &format!("memory slot {number}"), elements))
             .collect::<Result<Vec<_>, _>>()?;
         let mut kept = HashMap::new();
-        for (id, value) in plan.graph.value_ids().filter(|(_, value)| value.part.is_none()) {
+        let values = |is_flat: bool| {
+            let values = plan.graph.value_ids().filter(|(_, value)| value.part.is_none());
+            values.filter(move |(_, value)| (value.role == Role::Flat) == is_flat)
+        };
+        // Flat ones first: the store moves what nobody uses yet.
+        for (id, value) in values(true).chain(values(false)) {
             let place = match value.role {
                 Role::Input => Place::whole(reserve(gpu, &value.name, value.words())?),
                 Role::Parameter | Role::State => store.entry(&value.name, &value.shape)?,
