@@ -1,5 +1,5 @@
-// running_mean = kept running_mean + momentum mean
-// running_var  = kept running_var  + momentum variance unbiased
+// running_mean = (1 - momentum) running_mean + momentum mean
+// running_var  = (1 - momentum) running_var  + momentum n / (n - 1) variance
 //
 // Computes: one channel per invocation, in place.
 // Grid: one workgroup of 64 for each 64 channels, folded into y past 65,535.
@@ -16,8 +16,8 @@
 
 struct RunningStatisticsBlock {
     kept: f32,      // 1 - momentum
-    momentum: f32,  // weight of the batch
-    unbiased: f32,  // n / (n - 1), n elements a channel
+    mean: f32,      // momentum
+    variance: f32,  // momentum n / (n - 1), n elements a channel
 }
 
 @compute @workgroup_size(64)
@@ -32,7 +32,6 @@ fn main(
         return;
     }
     let block = blocks[number];
-    let unbiased = variance[channel] * block.unbiased;
-    running_mean[channel] = block.kept * running_mean[channel] + block.momentum * mean[channel];
-    running_var[channel] = block.kept * running_var[channel] + block.momentum * unbiased;
+    running_mean[channel] = block.kept * running_mean[channel] + block.mean * mean[channel];
+    running_var[channel] = block.kept * running_var[channel] + block.variance * variance[channel];
 }

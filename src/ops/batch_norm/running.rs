@@ -43,8 +43,8 @@ table! {
     /// What the kernel reads of each 64 channels.
     struct RunningStatisticsBlock {
         kept: f32,
-        momentum: f32,
-        unbiased: f32,
+        mean: f32,
+        variance: f32,
     }
 }
 
@@ -52,9 +52,10 @@ table! {
 pub(in crate::ops) const TABLES: &[TableLayout] = &[RunningStatisticsBlock::LAYOUT];
 
 impl RunningStatistics {
+    /// The factor of the variance is rounded once, here: what compilers that gather constant factors make of the formula.
     fn block(&self) -> RunningStatisticsBlock {
         let unbiased = self.count as f32 / (self.count - 1) as f32;
-        RunningStatisticsBlock { kept: 1.0 - self.momentum, momentum: self.momentum, unbiased }
+        RunningStatisticsBlock { kept: 1.0 - self.momentum, mean: self.momentum, variance: self.momentum * unbiased }
     }
 
     fn check(&self, operator: &'static str) -> Result<(), ShapeError> {
