@@ -246,6 +246,7 @@ fn a_plan_refuses_a_kernel_that_reads_and_writes_a_flat_value() {
     let x = graph.input("x", [5]);
     let once = relu(&mut graph, x);
     let twice = relu(&mut graph, once);
+    assert!(graph.lay_flat("twice", &[once, once]).is_err());
     graph.lay_flat("both", &[once, twice]).expect("both are computed");
     assert!(graph.lay_flat("again", &[once]).is_err() && graph.lay_flat("input", &[x]).is_err());
     let error = Plan::new(graph, &[twice], gpus()[0].capabilities()).expect_err("it reads what it writes");

@@ -1,5 +1,6 @@
 //! The graph: values, and the nodes that compute them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{DType, DTypes, Operator, Shape, ShapeError};
@@ -200,13 +201,15 @@ impl Graph {
     /// A node must not read one and write another of them in one dispatch: a device tracks whole buffers. A plan refuses it.
     ///
     /// # Errors
-    /// [`ShapeError`] unless all are float32 and parts of nothing yet, and either all computed or all parameters and state.
+    /// [`ShapeError`] unless all are float32, different ones and parts of nothing yet, and either all computed or all parameters and state.
     pub fn lay_flat(&mut self, name: &str, values: &[ValueId]) -> Result<ValueId, ShapeError> {
         let is_computed = |id: ValueId| self.value(id).role == Role::Computed;
+        let mut seen = HashSet::new();
         for &id in values {
             let value = self.value(id);
             let fits = value.dtype == DType::F32
                 && value.part.is_none()
+                && seen.insert(id)
                 && !matches!(value.role, Role::Input | Role::Flat)
                 && is_computed(id) == is_computed(values[0]);
             ShapeError::unless(fits, "flat", || format!("'{}' cannot be a part of '{name}'", value.name))?;
