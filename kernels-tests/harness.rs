@@ -61,11 +61,8 @@ pub fn f16_values_agree(case: &OperatorCase, seed: u64) -> usize {
 /// Asserts that all results are within the case's tolerance, and says how many there are.
 fn within(case: &OperatorCase, dtype: DType, gpu: &Gpu, results: Result<Vec<VariantError>, GraphError>) -> usize {
     let results = results.unwrap_or_else(|error| panic!("{}: {error}", case.describe()));
-    /// What variants with normwise rounding, Winograd's, may err more: their transforms add up weighted terms.
-    const NORMWISE: f64 = 2.0;
-    for VariantError { variant, accuracy, normwise, error } in &results {
-        let of_case = if dtype == DType::F16 { case.f16_tolerance } else { case.tolerance };
-        let allowed = accuracy.tolerance(of_case) * if *normwise { NORMWISE } else { 1.0 };
+    for result in &results {
+        let (VariantError { variant, error, .. }, allowed) = (result, result.allowed(case, dtype));
         let name = &gpu.report().name;
         record(case, (variant, dtype), [*error, allowed], name);
         assert!(

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{BenchError, Ceiling, Settings};
+use super::measure::{seconds_a_run, session};
+use super::{BenchError, Ceiling, KernelTime, LEAST, Settings};
+use crate::data::Size;
 use crate::data::skeleton::MPII;
 use crate::gpu::Gpu;
-use crate::graph::{Choices, Plan, Workload};
-use crate::ir::{Cost, Shape};
+use crate::graph::{Choices, GraphError, Plan, Workload};
+use crate::ir::{Capabilities, Cost, Shape};
 use crate::models::ModelConfig;
-use crate::nn::NetworkError;
+use crate::nn::Precision;
 use crate::train::config::Config;
 use crate::train::memory::training_plan;
 use crate::train::step::StepConfig;
@@ -17,43 +19,90 @@ use crate::train::step::StepConfig;
 /// Operators whose inputs are no plain numbers, or that a step has once at most and hardly feels.
 const LEFT_OUT: [&str; 3] = ["crop", "targets", "decode"];
 
-/// One case.
-pub(super) struct KernelCase {
-    pub workload: Workload,
-    pub operator: &'static str,
-    pub pass: &'static str,
-    pub name: String,
-    pub cost: Cost,
-    pub count: usize,
+/// An operator at shapes that a training step has.
+pub struct KernelCase {
+    pub(super) workload: Workload,
+    pub(super) operator: &'static str,
+    pub(super) pass: &'static str,
+    pub(super) name: String,
+    pub(super) cost: Cost,
+    pub(super) count: usize,
 }
 
-/// The settings' network of this name.
+impl KernelCase {
+    /// What it is in a line: operator, pass and shapes.
+    pub fn describe(&self) -> String {
+        format!("{} {} {}", self.operator, self.pass, self.name)
+    }
+
+    /// The names of the ways to compute it on an adapter, the one to prefer first.
+    ///
+    /// # Errors
+    /// [`BenchError`] where the operator does not take the shapes.
+    pub fn variants(&self, capabilities: &Capabilities) -> Result<Vec<&'static str>, BenchError> {
+        let variants = self.workload.variants(capabilities).map_err(GraphError::from)?;
+        Ok(variants.iter().map(|variant| variant.name).collect())
+    }
+
+    /// Measures its variant number `number`: the median of `samples`.
+    ///
+    /// # Errors
+    /// [`BenchError`] where it does not fit the adapter, or the device fails.
+    pub fn time(
+        &self,
+        gpu: &Arc<Gpu>,
+        number: usize,
+        samples: usize,
+        ceiling: &Ceiling,
+    ) -> Result<KernelTime, BenchError> {
+        let session = session(gpu, &self.workload, number)?;
+        let seconds = seconds_a_run(gpu, &session, samples, LEAST)?;
+        let variant = session.plan().steps.first().map_or("", |step| step.variant.name);
+        Ok(KernelTime {
+            operator: self.operator.to_string(),
+            pass: self.pass.to_string(),
+            case: self.name.clone(),
+            variant: variant.to_string(),
+            seconds,
+            gflops: self.cost.flops / seconds * 1e-9,
+            gbps: self.cost.bytes / seconds * 1e-9,
+            share: ceiling.share(self.cost, seconds),
+            count: self.count,
+        })
+    }
+}
+
+/// The network of this name.
 pub(super) fn network(name: &str) -> Result<ModelConfig, BenchError> {
     ModelConfig::named(name, &MPII).ok_or_else(|| BenchError::UnknownNetwork(name.to_string()))
 }
 
-/// A training step of the settings' size with the paper's losses.
-pub(super) fn step_config(settings: &Settings, batch: usize) -> StepConfig {
+/// A training step of this size with the paper's losses.
+pub(super) fn step_config(size: Size, batch: usize, precision: Precision) -> StepConfig {
     let mut config = Config::default();
-    (config.train.size, config.train.batch) = (settings.size, batch);
-    config.train.precision = settings.precision;
+    (config.train.size, config.train.batch) = (size, batch);
+    config.train.precision = precision;
     config.step_config()
 }
 
-/// The distinct cases, the one first that should take the longest of the steps' time.
-pub(super) fn of_networks(
-    gpu: &Arc<Gpu>,
+/// The distinct cases of the settings' training steps, planned by these choices, the one first that should take the longest
+/// of the steps' time.
+///
+/// # Errors
+/// [`BenchError`] where a network is unknown or does not fit the adapter.
+pub fn kernel_cases(
+    gpu: &Gpu,
     settings: &Settings,
+    choices: &Choices,
     ceiling: &Ceiling,
 ) -> Result<Vec<KernelCase>, BenchError> {
     if settings.top == 0 {
         return Ok(Vec::new());
     }
     let mut cases: HashMap<String, KernelCase> = HashMap::new();
-    let choices = Choices::of(gpu).map_err(NetworkError::from)?;
     for name in &settings.models {
-        let config = step_config(settings, settings.batch);
-        let plan = training_plan(&network(name)?, &config, gpu.capabilities(), &choices)?;
+        let config = step_config(settings.size, settings.batch, settings.precision);
+        let plan = training_plan(&network(name)?, &config, gpu.capabilities(), choices)?;
         collect(&plan, settings, &mut cases);
     }
     let mut cases: Vec<KernelCase> = cases.into_values().collect();

@@ -21,14 +21,15 @@ use thiserror::Error;
 
 use crate::data::Size;
 use crate::gpu::{AdapterReport, Gpu};
-use crate::graph::{GraphError, Workload};
+use crate::graph::{Choices, GraphError, Workload};
 use crate::ir::{Cost, Shape};
 use crate::nn::NetworkError;
 use crate::train::step::Precision;
 
+pub use cases::{KernelCase, kernel_cases};
 pub use compare::{Comparison, compare};
 pub use measure::{seconds_a_run, variant_names};
-pub use networks::inference_plan;
+pub use networks::{NetworkRun, inference_plan, time_network};
 pub use roofline::roofline;
 pub use tune::{Tuned, tune};
 
@@ -160,39 +161,41 @@ const LEAST: Duration = Duration::from_millis(20);
 pub fn run(gpu: &Arc<Gpu>, settings: &Settings, mut progress: impl FnMut(&str)) -> Result<Report, BenchError> {
     progress("ceilings");
     let ceiling = ceiling(gpu, settings.samples)?;
+    let choices = Choices::of(gpu).map_err(NetworkError::from)?;
     let mut kernels = Vec::new();
-    for case in cases::of_networks(gpu, settings, &ceiling)? {
-        let variants = case.workload.variants(gpu.capabilities()).map_err(GraphError::from)?;
+    for case in kernel_cases(gpu, settings, &choices, &ceiling)? {
+        let variants = case.variants(gpu.capabilities())?;
         let wanted = if settings.all_variants { variants.len() } else { 1 };
-        for (number, variant) in variants.iter().enumerate().take(wanted) {
-            progress(&format!("{} {} {} {}", case.operator, case.pass, case.name, variant.name));
-            let session = measure::session(gpu, &case.workload, number)?;
-            let seconds = seconds_a_run(gpu, &session, settings.samples, LEAST)?;
-            kernels.push(KernelTime {
-                operator: case.operator.to_string(),
-                pass: case.pass.to_string(),
-                case: case.name.clone(),
-                variant: variant.name.to_string(),
-                seconds,
-                gflops: case.cost.flops / seconds * 1e-9,
-                gbps: case.cost.bytes / seconds * 1e-9,
-                share: ceiling.share(case.cost, seconds),
-                count: case.count,
-            });
+        for (number, variant) in variants.into_iter().enumerate().take(wanted) {
+            progress(&format!("{} {variant}", case.describe()));
+            kernels.push(case.time(gpu, number, settings.samples, &ceiling)?);
         }
     }
     let mut networks = Vec::new();
     for name in settings.models.iter().filter(|_| settings.networks) {
-        for (pass, batch) in [("infer", 1), ("train", settings.batch)] {
-            progress(&format!("{name} {pass} batch {batch}"));
-            networks.push(networks::measure(gpu, settings, name, pass, batch, &ceiling)?);
+        let inference = NetworkRun {
+            name: name.clone(),
+            size: settings.size,
+            train: false,
+            batch: 1,
+            precision: Precision::F32,
+        };
+        let training =
+            NetworkRun { train: true, batch: settings.batch, precision: settings.precision, ..inference.clone() };
+        for run in [inference, training] {
+            let pass = if run.train { "train" } else { "infer" };
+            progress(&format!("{name} {pass} batch {}", run.batch));
+            networks.push(time_network(gpu, &run, &choices, settings.samples, &ceiling)?);
         }
     }
     Ok(Report { adapter: gpu.report().clone(), settings: settings.clone(), ceiling, kernels, networks })
 }
 
 /// Measures the adapter itself.
-fn ceiling(gpu: &Arc<Gpu>, samples: usize) -> Result<Ceiling, BenchError> {
+///
+/// # Errors
+/// [`BenchError`] where the device fails.
+pub fn ceiling(gpu: &Arc<Gpu>, samples: usize) -> Result<Ceiling, BenchError> {
     let is_cpu = gpu.capabilities().is_cpu;
     // About 20 ms each on a CPU of a few cores, and on a large GPU.
     let (elements, rounds) = if is_cpu { (1 << 16, 1 << 6) } else { (1 << 22, 1 << 9) };

@@ -5,52 +5,77 @@ use std::time::Instant;
 
 use super::cases::{network, step_config};
 use super::measure::seconds_a_run;
-use super::{BenchError, Ceiling, LEAST, NetworkTime, Settings};
+use super::{BenchError, Ceiling, LEAST, NetworkTime};
 use crate::data::Size;
 use crate::gpu::Gpu;
 use crate::graph::{Choices, GraphError, Plan, Session, SessionError, Store};
 use crate::ir::{Capabilities, Cost};
 use crate::models::ModelConfig;
-use crate::nn::NetworkError;
-use crate::nn::{Mode, Network};
+use crate::nn::{Mode, Network, NetworkError, Precision};
 use crate::train::memory::training_plan;
 
 /// A kernel that reaches less of the binding ceiling is slow.
 const SLOW: f64 = 0.3;
 
-/// Measures one pass ("infer" or "train") of a network. Weights and pictures are zero, which no kernel cares about.
-pub(super) fn measure(
+/// A run of a network that can be measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetworkRun {
+    /// One of [`crate::models::NAMES`].
+    pub name: String,
+    /// Height and width of its input.
+    pub size: Size,
+    /// A training step, or inference.
+    pub train: bool,
+    /// Pictures.
+    pub batch: usize,
+    /// How feature maps are stored.
+    pub precision: Precision,
+}
+
+impl NetworkRun {
+    /// What runs, by these choices of kernels.
+    ///
+    /// # Errors
+    /// [`BenchError`] where there is no such network, or it does not fit the size or the adapter.
+    pub fn plan(&self, capabilities: &Capabilities, choices: &Choices) -> Result<Plan, BenchError> {
+        let model = network(&self.name)?;
+        Ok(if self.train {
+            training_plan(&model, &step_config(self.size, self.batch, self.precision), capabilities, choices)?
+        } else {
+            inference(&model, self.size, self.batch, self.precision, capabilities, choices)?
+        })
+    }
+}
+
+/// Measures a run of a network: the median of `samples`. Weights and pictures are zero, which no kernel cares about.
+///
+/// # Errors
+/// [`BenchError`] where it does not fit the adapter, or the device fails.
+pub fn time_network(
     gpu: &Arc<Gpu>,
-    settings: &Settings,
-    name: &str,
-    pass: &str,
-    batch: usize,
+    run: &NetworkRun,
+    choices: &Choices,
+    samples: usize,
     ceiling: &Ceiling,
 ) -> Result<NetworkTime, BenchError> {
-    let choices = Choices::of(gpu).map_err(NetworkError::from)?;
-    let plan = match pass {
-        "train" => training_plan(&network(name)?, &step_config(settings, batch), gpu.capabilities(), &choices)?,
-        _ => inference_plan(&network(name)?, settings.size, batch, gpu.capabilities(), &choices)?,
-    };
+    let plan = run.plan(gpu.capabilities(), choices)?;
     let held = gpu.held_bytes();
     let mut store = Store::new(gpu);
     let session = Session::new(gpu, plan, &mut store).map_err(GraphError::from)?;
     let peak_bytes = gpu.held_bytes() - held;
-    let seconds = seconds_a_run(gpu, &session, settings.samples, LEAST)?;
+    let seconds = seconds_a_run(gpu, &session, samples, LEAST)?;
     let start = Instant::now();
     session.run().map_err(GraphError::from)?;
     let host_seconds = start.elapsed().as_secs_f64();
     let slow_share = slow_share(&session, ceiling).map_err(GraphError::from)?;
-    let (name, pass) = (name.to_string(), pass.to_string());
-    let dispatches = session.dispatches();
     Ok(NetworkTime {
-        name,
-        size: settings.size,
-        batch,
-        pass,
+        name: run.name.clone(),
+        size: run.size,
+        batch: run.batch,
+        pass: if run.train { "train" } else { "infer" }.to_string(),
         seconds,
         peak_bytes,
-        dispatches,
+        dispatches: session.dispatches(),
         host_seconds,
         slow_share,
     })
@@ -67,11 +92,23 @@ pub fn inference_plan(
     capabilities: &Capabilities,
     choices: &Choices,
 ) -> Result<Plan, NetworkError> {
+    inference(model, size, batch, Precision::F32, capabilities, choices)
+}
+
+/// As [`inference_plan`], with feature maps stored at this precision.
+fn inference(
+    model: &ModelConfig,
+    size: Size,
+    batch: usize,
+    precision: Precision,
+    capabilities: &Capabilities,
+    choices: &Choices,
+) -> Result<Plan, NetworkError> {
     let mut net = Network::new(Mode::Inference);
     let [height, width] = size.extents();
     let image = net.graph.input("image", [batch, 3, height, width]);
     let outputs = [model.build(&mut net, image)?.joints];
-    net.plan(&outputs, capabilities, choices)
+    net.plan_stored_as(precision, &outputs, capabilities, choices)
 }
 
 /// Share of a run's time that goes to slow kernels, by time stamps.

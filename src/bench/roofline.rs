@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::Report;
+use super::{Ceiling, KernelTime};
 use crate::plot::escaped;
 
 const WIDTH: f64 = 720.0;
@@ -17,18 +17,18 @@ const BOTTOM: f64 = 50.0;
 const COLOURS: [(&str, &str); 4] =
     [("forward", "#0072b2"), ("backward_input", "#d55e00"), ("backward_weight", "#009e73"), ("backward", "#cc79a7")];
 
-/// The report's kernels as an SVG document.
-pub fn roofline(report: &Report) -> String {
+/// The kernels under the ceiling of the adapter of this name, as an SVG document.
+pub fn roofline(adapter: &str, ceiling: &Ceiling, kernels: &[KernelTime]) -> String {
     let intensity = |flops: f64, bytes: f64| (flops / bytes.max(1e-12)).max(1e-3);
     let points: Vec<(f64, f64)> =
-        report.kernels.iter().map(|kernel| (intensity(kernel.gflops, kernel.gbps), kernel.gflops.max(1e-3))).collect();
-    let ridge = report.ceiling.gflops / report.ceiling.gbps;
+        kernels.iter().map(|kernel| (intensity(kernel.gflops, kernel.gbps), kernel.gflops.max(1e-3))).collect();
+    let ridge = ceiling.gflops / ceiling.gbps;
     let decades = |values: &mut dyn Iterator<Item = f64>| {
         let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
         (low.log10().floor(), high.log10().ceil().max(low.log10().floor() + 1.0))
     };
     let x_axis = decades(&mut points.iter().map(|point| point.0).chain([ridge]));
-    let y_axis = decades(&mut points.iter().map(|point| point.1).chain([report.ceiling.gflops]));
+    let y_axis = decades(&mut points.iter().map(|point| point.1).chain([ceiling.gflops]));
     let x = |value: f64| LEFT + (value.log10() - x_axis.0) / (x_axis.1 - x_axis.0) * (WIDTH - LEFT - RIGHT);
     let y = |value: f64| HEIGHT - BOTTOM - (value.log10() - y_axis.0) / (y_axis.1 - y_axis.0) * (HEIGHT - TOP - BOTTOM);
 
@@ -37,9 +37,9 @@ pub fn roofline(report: &Report) -> String {
          font-family=\"Helvetica, Arial, sans-serif\" font-size=\"12\" fill=\"#222\">\n\
          <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fff\"/>\n\
          <text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{}: {:.0} GFLOP/s, {:.0} GB/s</text>\n",
-        escaped(&report.adapter.name),
-        report.ceiling.gflops,
-        report.ceiling.gbps
+        escaped(adapter),
+        ceiling.gflops,
+        ceiling.gbps
     );
     // Writing to a String cannot fail.
     for decade in x_axis.0 as i32..=x_axis.1 as i32 {
@@ -66,13 +66,13 @@ pub fn roofline(report: &Report) -> String {
         text,
         "<path d=\"M{:.1} {:.1}L{:.1} {:.1}H{:.1}\" fill=\"none\" stroke=\"#222\" stroke-width=\"2\"/>",
         x(lowest),
-        y((lowest * report.ceiling.gbps).max(10f64.powf(y_axis.0))),
+        y((lowest * ceiling.gbps).max(10f64.powf(y_axis.0))),
         x(ridge),
-        y(report.ceiling.gflops),
+        y(ceiling.gflops),
         WIDTH - RIGHT
     );
-    let total: f64 = report.kernels.iter().map(|kernel| kernel.seconds * kernel.count as f64).sum();
-    for (kernel, point) in report.kernels.iter().zip(&points) {
+    let total: f64 = kernels.iter().map(|kernel| kernel.seconds * kernel.count as f64).sum();
+    for (kernel, point) in kernels.iter().zip(&points) {
         let share = kernel.seconds * kernel.count as f64 / total.max(1e-12);
         let colour =
             COLOURS.iter().find(|(pass, _)| kernel.pass.starts_with(pass)).map_or("#222", |(_, colour)| colour);

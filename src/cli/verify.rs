@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::common::{Common, Status, print, print_json};
+use super::common::{Common, Status, precision_parser, print, print_json};
 use crate::bench::variant_names;
 use crate::graph::Choices;
-use crate::verify::{Report, verify};
+use crate::nn::Precision;
+use crate::verify::{Dump, Report, verify_dump};
 
 const NOTES: &str = "\
 Dumps are made by tools/ditn_torch.py; tests/dumps/ holds small ones. The allowances are multiples of each dump's noise plus
@@ -23,6 +24,9 @@ pub(super) struct Arguments {
     /// Use this variant of the kernels wherever there is one: `plain`, `winograd`, ...
     #[arg(long, value_name = "NAME")]
     variant: Option<String>,
+    /// How feature maps are stored; f16 leaves out the optimizer and the trajectory, and is judged by f16's rounding
+    #[arg(long, default_value = "f32", value_parser = precision_parser())]
+    precision: Precision,
 }
 
 /// Runs the dump's network on the adapter and compares.
@@ -39,7 +43,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
         }
         None => Choices::of(&gpu)?,
     };
-    let report = verify(&gpu, &arguments.dump, &choices)?;
+    let report = verify_dump(&gpu, &Dump::open(&arguments.dump)?, &choices, arguments.precision)?;
     if common.json {
         print_json(&report)?;
     } else {

@@ -59,7 +59,7 @@ impl AdapterReport {
                 subgroup_min_size,
                 subgroup_max_size,
                 shader_f16: features.contains(wgpu::Features::SHADER_F16),
-                cooperative_matrix: cooperative_matrix_size(adapter),
+                cooperative_matrix: asks_for_matrices().then(|| cooperative_matrix_size(adapter)).flatten(),
                 timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
                 pipeline_cache: features.contains(wgpu::Features::PIPELINE_CACHE),
                 max_binding_bytes: limits.max_storage_buffer_binding_size,
@@ -87,14 +87,18 @@ impl AdapterReport {
     }
 }
 
-/// Rows and columns of the cooperative matrices that kernels may use on an adapter, f16 multiplied into f32 sums: 8 or 16. None unless
-/// they are asked for and all subgroups have as many lanes.
-fn cooperative_matrix_size(adapter: &wgpu::Adapter) -> Option<u32> {
+/// Whether `DITN_COOPERATIVE_MATRIX` asks for cooperative matrices.
+fn asks_for_matrices() -> bool {
+    env::var("DITN_COOPERATIVE_MATRIX").is_ok_and(|value| value == "1")
+}
+
+/// Rows and columns of the cooperative matrices that kernels can use on an adapter, f16 multiplied into f32 sums: 8 or 16. None
+/// unless all subgroups have as many lanes.
+pub(super) fn cooperative_matrix_size(adapter: &wgpu::Adapter) -> Option<u32> {
     let info = adapter.get_info();
     let needed =
         wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
-    let asked = env::var("DITN_COOPERATIVE_MATRIX").is_ok_and(|value| value == "1");
-    if !asked || !adapter.features().contains(needed) || info.subgroup_min_size != info.subgroup_max_size {
+    if !adapter.features().contains(needed) || info.subgroup_min_size != info.subgroup_max_size {
         return None;
     }
     let (f16, f32) = (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use super::pipeline::PipelineCache;
-use super::{AdapterChoice, Gpu, GpuError, adapter, cooperative, unchecked};
+use super::{AdapterChoice, AdapterReport, Gpu, GpuError, adapter, cooperative, unchecked};
 
 impl Gpu {
     /// Opens the adapter that `choice` names with all features that the kernels can use and the adapter's own limits.
@@ -15,6 +15,28 @@ impl Gpu {
     pub fn open(choice: &AdapterChoice) -> Result<Arc<Self>, GpuError> {
         let (adapter, mut report) = adapter::choose(choice)?;
         let matrices = report.capabilities.cooperative_matrix.take();
+        Self::request(choice, adapter, report, matrices)
+    }
+
+    /// As [`Gpu::open`], with cooperative matrices where the adapter offers them and they pass the test, whatever
+    /// `DITN_COOPERATIVE_MATRIX` says.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    pub fn open_with_matrices(choice: &AdapterChoice) -> Result<Arc<Self>, GpuError> {
+        let (adapter, mut report) = adapter::choose(choice)?;
+        report.capabilities.cooperative_matrix = None;
+        let matrices = adapter::cooperative_matrix_size(&adapter);
+        Self::request(choice, adapter, report, matrices)
+    }
+
+    /// Requests the device; the report gets `matrices` where they pass the test.
+    fn request(
+        choice: &AdapterChoice,
+        adapter: wgpu::Adapter,
+        report: AdapterReport,
+        matrices: Option<u32>,
+    ) -> Result<Arc<Self>, GpuError> {
         let mut useful = wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F16
             | wgpu::Features::TIMESTAMP_QUERY

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Initial, NetworkError, Shapes, WeightInit};
-use crate::graph::{Choices, Plan, fuse};
+use super::{Initial, NetworkError, Precision, Shapes, WeightInit};
+use crate::graph::{Choices, Plan, fuse, store_activations_as_f16};
 use crate::ir::{Capabilities, Graph, Role, Shape, ShapeError, ValueId};
 
 /// What a network is built for.
@@ -97,12 +97,32 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Plan`] where a tensor does not fit the adapter.
     pub fn plan(
+        self,
+        outputs: &[ValueId],
+        capabilities: &Capabilities,
+        choices: &Choices,
+    ) -> Result<Plan, NetworkError> {
+        self.plan_stored_as(Precision::F32, outputs, capabilities, choices)
+    }
+
+    /// As [`Network::plan`], with feature maps but `outputs` stored at this precision.
+    ///
+    /// # Errors
+    /// As [`Network::plan`]; [`NetworkError::NoF16`] where the adapter lacks it.
+    pub fn plan_stored_as(
         mut self,
+        precision: Precision,
         outputs: &[ValueId],
         capabilities: &Capabilities,
         choices: &Choices,
     ) -> Result<Plan, NetworkError> {
         fuse(&mut self.graph, outputs);
+        if precision == Precision::F16 {
+            if !capabilities.shader_f16 {
+                return Err(NetworkError::NoF16);
+            }
+            store_activations_as_f16(&mut self.graph, outputs, capabilities);
+        }
         Ok(Plan::with_choices(self.graph, outputs, capabilities, choices)?)
     }
 

@@ -2,27 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Initial, Network, NetworkError, Optimizer};
+use super::{Initial, Network, NetworkError, Optimizer, Precision};
 use crate::graph::{Choices, Plan, differentiate, flatten, fuse, recompute, store_activations_as_f16};
 use crate::ir::{Capabilities, Graph, ShapeError, ValueId};
 use crate::ops::loss_scale::{self, ScaledSeed};
 
 /// The tensor of a checkpoint that holds the state of the loss scale.
 pub const LOSS_SCALE: &str = "optimizer.loss_scale";
-
-/// How a training step stores feature maps and their gradients. Kernels compute in float32 either way; parameters, sums
-/// and losses are always float32.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// As float32.
-    #[default]
-    F32,
-    /// As F16, with [dynamic loss scaling](loss_scale): half the memory and traffic.
-    F16,
-}
 
 /// What training minimises, how, and what it starts from.
 ///

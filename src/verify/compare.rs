@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Group;
 use crate::graph::Tensor;
+use crate::nn::Precision;
 
 /// What a group of tensors may differ by, as multiples of PyTorch's noise plus a constant.
 struct Allowance {
@@ -28,15 +29,36 @@ const ALLOWANCES: [Allowance; 7] = [
     Allowance { group: "trajectory", whole: (10.0, 1e-3), tensor: None, zero: 0.0 },
 ];
 
+/// The same where feature maps are stored as F16, as multiples of the noise that F16 would have. Gradients of single tensors
+/// are left to the group: where a ReLU flips, those of a small layer change by their own size.
+const F16_ALLOWANCES: [Allowance; 5] = [
+    Allowance { group: "eval", whole: (3.0, 2e-3), tensor: Some((10.0, 1e-2)), zero: 0.0 },
+    Allowance { group: "train", whole: (3.0, 2e-3), tensor: Some((10.0, 1e-2)), zero: 0.0 },
+    Allowance { group: "loss", whole: (3.0, 2e-3), tensor: Some((10.0, 1e-2)), zero: 0.0 },
+    Allowance { group: "grad", whole: (3.0, 0.1), tensor: None, zero: ZERO_GRADIENT },
+    Allowance { group: "stats", whole: (3.0, 2e-3), tensor: Some((10.0, 1e-2)), zero: 0.0 },
+];
+
+/// F16 rounds to 11 bits and float32 to 24: what float32's noise is multiplied by.
+const F16_NOISE: f64 = 8192.0;
+
 /// The norm of a gradient that is zero but for float64's rounding, as a share of the norm of all gradients.
 ///
 /// A bias in front of a batch normalisation does not change the loss. float64 leaves some 1e-16 of the summed terms there
 /// and float32 some 1e-8, so that their ratio says nothing. Gradients on which the loss depends are above 1e-6.
 const ZERO_GRADIENT: f64 = 1e-12;
 
-/// Compares every group of a dump's tensors with the computed ones of the same names.
-pub(super) fn groups(dump: &BTreeMap<String, Tensor>, computed: &BTreeMap<String, Tensor>) -> Vec<Group> {
-    ALLOWANCES.iter().map(|allowance| compare(allowance, dump, computed)).collect()
+/// Compares every group of a dump's tensors that is computed at this precision with the computed ones of the same names.
+pub(super) fn groups(
+    dump: &BTreeMap<String, Tensor>,
+    computed: &BTreeMap<String, Tensor>,
+    precision: Precision,
+) -> Vec<Group> {
+    let (allowances, noise): (&[Allowance], f64) = match precision {
+        Precision::F32 => (&ALLOWANCES, 1.0),
+        Precision::F16 => (&F16_ALLOWANCES, F16_NOISE),
+    };
+    allowances.iter().map(|allowance| compare(allowance, noise, dump, computed)).collect()
 }
 
 /// Squared norms of a difference and of what it is relative to.
@@ -66,7 +88,13 @@ fn noise_of(dump: &BTreeMap<String, Tensor>, name: &str) -> Option<f64> {
     dump.get(&format!("noise.{name}"))?.data.first().copied().map(f64::from)
 }
 
-fn compare(allowance: &Allowance, dump: &BTreeMap<String, Tensor>, computed: &BTreeMap<String, Tensor>) -> Group {
+/// One group; the dump's noise counts `times_noise`.
+fn compare(
+    allowance: &Allowance,
+    times_noise: f64,
+    dump: &BTreeMap<String, Tensor>,
+    computed: &BTreeMap<String, Tensor>,
+) -> Group {
     let prefix = format!("{}.", allowance.group);
     let mut unmatched: Vec<String> = computed
         .keys()
@@ -99,7 +127,7 @@ fn compare(allowance: &Allowance, dump: &BTreeMap<String, Tensor>, computed: &BT
         if norms.expected < zero {
             continue;
         }
-        let limit = allowance.tensor.map_or(f64::INFINITY, |(times, plus)| times * own_noise + plus);
+        let limit = allowance.tensor.map_or(f64::INFINITY, |(times, plus)| times * times_noise * own_noise + plus);
         let error = norms.relative();
         // Written so that NaN fails.
         all_pass &= error <= limit;
@@ -111,7 +139,7 @@ fn compare(allowance: &Allowance, dump: &BTreeMap<String, Tensor>, computed: &BT
 
     let (times, plus) = allowance.whole;
     // Dumps of one order of summation leave the group's noise to be put together from the tensors'.
-    let limit = times * noise_of(dump, allowance.group).unwrap_or_else(|| noise.relative()) + plus;
+    let limit = times * times_noise * noise_of(dump, allowance.group).unwrap_or_else(|| noise.relative()) + plus;
     let error = whole.relative();
     Group {
         name: allowance.group,
@@ -135,7 +163,7 @@ mod tests {
     }
 
     fn group(name: &str, dump: &[(&str, &[f32])], computed: &[(&str, &[f32])]) -> Group {
-        let groups = groups(&tensors(dump), &tensors(computed));
+        let groups = groups(&tensors(dump), &tensors(computed), Precision::F32);
         groups.into_iter().find(|group| group.name == name).unwrap()
     }
 

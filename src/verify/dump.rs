@@ -57,7 +57,15 @@ impl Dump {
     /// [`DumpError`] with the file's name and what is wrong.
     pub fn open(path: &Path) -> Result<Self, DumpError> {
         let bytes = std::fs::read(path).map_err(|source| DumpError::Read { path: path.to_owned(), source })?;
-        Self::parse(&bytes).map_err(|reason| DumpError::Malformed { path: path.to_owned(), reason })
+        Self::from_bytes(path, &bytes)
+    }
+
+    /// Reads a dump from the bytes of a file; `path` is its name in errors.
+    ///
+    /// # Errors
+    /// [`DumpError::Malformed`] with what is wrong.
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, DumpError> {
+        Self::parse(bytes).map_err(|reason| DumpError::Malformed { path: path.to_owned(), reason })
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {

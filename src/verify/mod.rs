@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use crate::gpu::Gpu;
 use crate::graph::Choices;
+use crate::nn::Precision;
 
 pub use dump::{Dump, DumpError};
 pub use report::{Group, Report, VerifyError};
@@ -27,8 +28,23 @@ pub use report::{Group, Report, VerifyError};
 /// # Errors
 /// [`VerifyError`] where the file is no dump or its network cannot be run; a difference is no error but a report.
 pub fn verify(gpu: &Arc<Gpu>, path: &Path, choices: &Choices) -> Result<Report, VerifyError> {
-    let dump = Dump::open(path)?;
-    let computed = runs::run_all(gpu, &dump, choices)?;
-    let groups = compare::groups(dump.tensors(), &computed);
+    verify_dump(gpu, &Dump::open(path)?, choices, Precision::F32)
+}
+
+/// As [`verify`], of a dump that has been read, with feature maps stored at this precision.
+///
+/// With [`Precision::F16`] the optimizer and the trajectory are left out: parameters stay float32, and a step that the loss
+/// scale skips would part the losses. The allowances then are those of f16's rounding.
+///
+/// # Errors
+/// As [`verify`]; [`NetworkError::NoF16`](crate::nn::NetworkError::NoF16) where the adapter has no f16.
+pub fn verify_dump(
+    gpu: &Arc<Gpu>,
+    dump: &Dump,
+    choices: &Choices,
+    precision: Precision,
+) -> Result<Report, VerifyError> {
+    let computed = runs::run_all(gpu, dump, choices, precision)?;
+    let groups = compare::groups(dump.tensors(), &computed, precision);
     Ok(Report { pass: groups.iter().all(|group| group.pass), noise_orders: dump.noise_orders, groups })
 }

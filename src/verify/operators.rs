@@ -34,6 +34,16 @@ pub struct VariantError {
     pub error: f64,
 }
 
+impl VariantError {
+    /// What the error may be, of a case whose tensors are stored as `dtype` where they can be.
+    pub fn allowed(&self, case: &OperatorCase, dtype: DType) -> f64 {
+        /// What variants with normwise rounding, Winograd's, may err more: their transforms add up weighted terms.
+        const NORMWISE: f64 = 2.0;
+        let of_case = if dtype == DType::F16 { case.f16_tolerance } else { case.tolerance };
+        self.accuracy.tolerance(of_case) * if self.normwise { NORMWISE } else { 1.0 }
+    }
+}
+
 /// Runs every variant of the case on poisoned, guarded memory and compares all outputs with the float64 reference.
 ///
 /// # Errors
@@ -64,13 +74,26 @@ pub fn check_variants(
 /// # Errors
 /// As [`check_values`].
 pub fn check_f16_values(gpu: &Arc<Gpu>, case: &OperatorCase, seed: u64) -> Result<Vec<VariantError>, GraphError> {
+    check_f16_variants(gpu, case, seed, |_| true)
+}
+
+/// As [`check_f16_values`], of the variants that are `wanted`.
+///
+/// # Errors
+/// As [`check_values`].
+pub fn check_f16_variants(
+    gpu: &Arc<Gpu>,
+    case: &OperatorCase,
+    seed: u64,
+    wanted: impl Fn(&Variant) -> bool,
+) -> Result<Vec<VariantError>, GraphError> {
     let inputs: Vec<Shape> = case.inputs.iter().map(|(shape, _)| shape.clone()).collect();
     let mut workload = Workload::of_operator(Arc::clone(&case.operator), inputs);
     let (_, inputs, outputs) = workload.graph()?;
     let all = DTypes { inputs: vec![DType::F16; inputs.len()], outputs: vec![DType::F16; outputs.len()] };
     let mut errors = Vec::new();
     workload.dtypes = all.clone();
-    for variant in workload.every_variant(gpu.capabilities())? {
+    for variant in workload.every_variant(gpu.capabilities())?.into_iter().filter(wanted) {
         let dtypes = variant.supported_dtypes(&all);
         if dtypes.any_f16() {
             errors.push(check_variant(gpu, case, seed, variant.name, &dtypes)?);

@@ -5,21 +5,35 @@ use std::sync::Arc;
 
 use super::{Dump, VerifyError};
 use crate::gpu::Gpu;
-use crate::graph::{Choices, Plan, Session, SessionError, Store, Tensor};
-use crate::ir::{Graph, Role, ValueId};
+use crate::graph::{Choices, Plan, Session, SessionError, Store, Tensor, store_activations_as_f16};
+use crate::ir::{Graph, Role, Value, ValueId};
 use crate::models::HeatMaps;
-use crate::nn::{Gradients, Mode, Network, Optimizer, Trainer, TrainingStep};
+use crate::nn::{Gradients, LOSS_SCALE, Mode, Network, NetworkError, Optimizer, Precision, Trainer, TrainingStep};
+use crate::ops::loss_scale;
 use crate::train::objective::{Losses, Targets};
 
 /// The learning rate of the steps that all use the dump's gradients.
 const AFTER_RATE: f64 = 1e-3;
 /// The learning rate of the true training steps.
 const TRAJECTORY_RATE: f64 = 1e-4;
+/// What the largest gradient of a parameter is scaled below where gradients are stored as F16, which ends at 65504.
+const LARGEST_F16_GRADIENT: f32 = 8192.0;
 
 /// Everything that a dump promises, under the dump's names.
-pub(super) fn run_all(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<String, Tensor>, VerifyError> {
-    let mut computed = inference(gpu, dump, choices)?;
-    computed.append(&mut training(gpu, dump, choices)?);
+pub(super) fn run_all(
+    gpu: &Arc<Gpu>,
+    dump: &Dump,
+    choices: &Choices,
+    precision: Precision,
+) -> Result<BTreeMap<String, Tensor>, VerifyError> {
+    if precision == Precision::F16 && !gpu.capabilities().shader_f16 {
+        return Err(NetworkError::NoF16.into());
+    }
+    let mut computed = inference(gpu, dump, choices, precision)?;
+    computed.append(&mut training(gpu, dump, choices, precision)?);
+    if precision == Precision::F16 {
+        return Ok(computed);
+    }
     computed.append(&mut optimizer(gpu, dump, choices)?);
     computed.append(&mut trajectory(gpu, dump, choices)?);
     Ok(computed)
@@ -32,13 +46,18 @@ fn tensor(session: &Session, value: ValueId) -> Result<Tensor, SessionError> {
 }
 
 /// eval.*: heat maps with running statistics.
-fn inference(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<String, Tensor>, VerifyError> {
+fn inference(
+    gpu: &Arc<Gpu>,
+    dump: &Dump,
+    choices: &Choices,
+    precision: Precision,
+) -> Result<BTreeMap<String, Tensor>, VerifyError> {
     let mut net = Network::new(Mode::Inference);
     let image = net.graph.input("image", dump.required("input.image").shape());
     let maps = dump.model.build(&mut net, image)?;
     let outputs: Vec<ValueId> = [Some(maps.joints), maps.bones].into_iter().flatten().collect();
     let mut store = Store::new(gpu);
-    let session = Session::new(gpu, net.plan(&outputs, gpu.capabilities(), choices)?, &mut store)?;
+    let session = Session::new(gpu, net.plan_stored_as(precision, &outputs, gpu.capabilities(), choices)?, &mut store)?;
     store.load(&dump.with_prefix("param."))?;
     session.write(image, &dump.required("input.image").data)?;
     session.run()?;
@@ -87,18 +106,34 @@ fn losses_of(dump: &Dump, joints: &[f32], bones: Option<&[f32]>) -> [f32; 3] {
 }
 
 /// train.*, loss.*, grad.* and stats.*: one training step without its update.
-fn training(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<String, Tensor>, VerifyError> {
+fn training(
+    gpu: &Arc<Gpu>,
+    dump: &Dump,
+    choices: &Choices,
+    precision: Precision,
+) -> Result<BTreeMap<String, Tensor>, VerifyError> {
     let TrainingGraph { net, maps, losses, inputs } = training_graph(dump)?;
     let mut graph = net.graph;
     let kept: Vec<ValueId> = [Some(maps.joints), maps.bones].into_iter().flatten().collect();
     let training = dump.objective.training(&losses).keep(&kept);
-    let Gradients { pairs, seeds } = Gradients::append(&mut graph, training.losses(), &kept, None)?;
+    let loss_scale = match precision {
+        Precision::F32 => None,
+        Precision::F16 => Some(graph.state(LOSS_SCALE, [loss_scale::INITIAL.len()])),
+    };
+    let Gradients { pairs, seeds } = Gradients::append(&mut graph, training.losses(), &kept, loss_scale)?;
     let mut outputs = training.outputs();
     outputs.extend(pairs.iter().map(|&(_, gradient)| gradient));
+    if precision == Precision::F16 {
+        store_activations_as_f16(&mut graph, &outputs, gpu.capabilities());
+    }
     let mut store = Store::new(gpu);
     let session = Session::new(gpu, Plan::with_choices(graph, &outputs, gpu.capabilities(), choices)?, &mut store)?;
     for (name, tensor) in dump.with_prefix("param.") {
         store.write(&name, &tensor.data)?;
+    }
+    let scale = if loss_scale.is_some() { loss_scale_of(dump) } else { 1.0 };
+    if loss_scale.is_some() {
+        store.write(LOSS_SCALE, &[scale, 0.0, 0.0])?;
     }
     for (value, name) in inputs {
         session.write(value, &dump.required(name).data)?;
@@ -115,12 +150,23 @@ fn training(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<S
     }
     let graph = &session.plan().graph;
     for (parameter, gradient) in pairs {
-        found.insert(format!("grad.{}", graph.value(parameter).name), tensor(&session, gradient)?);
+        let mut gradient = tensor(&session, gradient)?;
+        // A division by a power of two changes no bit but the exponent's.
+        gradient.data.iter_mut().for_each(|x| *x /= scale);
+        found.insert(format!("grad.{}", graph.value(parameter).name), gradient);
     }
-    for value in graph.values().iter().filter(|value| value.role == Role::State) {
+    let is_statistic = |value: &&Value| value.role == Role::State && value.name != LOSS_SCALE;
+    for value in graph.values().iter().filter(is_statistic) {
         found.insert(format!("stats.{}", value.name), store.read(&value.name)?);
     }
     Ok(found)
+}
+
+/// A power of two for the losses at which the dump's gradients fit F16, as a loss scale comes to in training.
+fn loss_scale_of(dump: &Dump) -> f32 {
+    let gradients = dump.tensors().iter().filter(|(name, _)| name.starts_with("grad."));
+    let largest = gradients.flat_map(|(_, tensor)| &tensor.data).fold(f32::MIN_POSITIVE, |most, x| most.max(x.abs()));
+    (LARGEST_F16_GRADIENT / largest).log2().floor().clamp(-16.0, 16.0).exp2()
 }
 
 /// after.*: parameters after AdamW steps that all use the dump's gradients.
