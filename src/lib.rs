@@ -61,6 +61,7 @@
 //! | [`train`] | a training run: configuration, loop, records |
 //! | [`verify`] | comparison with PyTorch and with references: is it right? |
 //! | [`mod@bench`] | what adapter, kernels and networks reach, tuning: is it fast? |
+//! | [`report`] | all of that in one document, of adapters that nobody here has |
 //! | `cli` | the commands, with the default feature `cli` |
 //!
 //! [`files`] (writing that survives a crash) and [`plot`] (curves as SVG) know none of them. What parses arguments, draws
@@ -81,5 +82,6 @@ pub mod onnx;
 pub mod ops;
 pub mod plot;
 pub mod predict;
+pub mod report;
 pub mod train;
 pub mod verify;

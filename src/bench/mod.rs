@@ -173,13 +173,8 @@ pub fn run(gpu: &Arc<Gpu>, settings: &Settings, mut progress: impl FnMut(&str)) 
     }
     let mut networks = Vec::new();
     for name in settings.models.iter().filter(|_| settings.networks) {
-        let inference = NetworkRun {
-            name: name.clone(),
-            size: settings.size,
-            train: false,
-            batch: 1,
-            precision: Precision::F32,
-        };
+        let inference =
+            NetworkRun { name: name.clone(), size: settings.size, train: false, batch: 1, precision: Precision::F32 };
         let training =
             NetworkRun { train: true, batch: settings.batch, precision: settings.precision, ..inference.clone() };
         for run in [inference, training] {

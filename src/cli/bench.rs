@@ -122,7 +122,8 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
     }
     bar.finish_and_clear();
     if let Some(path) = &arguments.roofline {
-        let written = write_atomically(path, roofline(&report.adapter.name, &report.ceiling, &report.kernels).as_bytes());
+        let written =
+            write_atomically(path, roofline(&report.adapter.name, &report.ceiling, &report.kernels).as_bytes());
         written.with_context(|| format!("cannot write '{}'", path.display()))?;
     }
     if let Some(baseline) = &baseline {

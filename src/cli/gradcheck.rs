@@ -8,49 +8,29 @@ use serde::Serialize;
 use super::common::{Common, Status, print, print_json};
 use crate::gpu::AdapterReport;
 use crate::ops::cases;
-use crate::verify::operators::{GRADIENT_TOLERANCE, check_gradients};
-
-/// The worst of an operator's cases.
-#[derive(Serialize)]
-struct Row {
-    operator: &'static str,
-    cases: usize,
-    worst_error: f64,
-    worst_case: String,
-    pass: bool,
-}
+use crate::verify::operators::{GRADIENT_TOLERANCE, Tally, check_gradients};
 
 #[derive(Serialize)]
 struct Report {
     pass: bool,
     tolerance: f64,
-    operators: Vec<Row>,
+    operators: Vec<Tally>,
     adapter: AdapterReport,
 }
 
 /// Checks every differentiable case of every operator.
 pub fn run(common: &Common) -> anyhow::Result<Status> {
     let gpu = common.gpu()?;
-    let mut rows: BTreeMap<&'static str, Row> = BTreeMap::new();
+    let mut rows: BTreeMap<String, Tally> = BTreeMap::new();
     for (seed, case) in cases().iter().enumerate().filter(|(_, case)| !case.differentiable.is_empty()) {
         let error = check_gradients(&gpu, case, seed as u64).with_context(|| case.describe())?;
-        let operator = case.operator.name();
-        let row = rows.entry(operator).or_insert_with(|| Row {
-            operator,
-            cases: 0,
-            worst_error: -1.0,
-            worst_case: String::new(),
-            pass: true,
-        });
-        row.cases += 1;
-        // An error that is not a number is the worst of all, and passes nothing.
-        if error.is_nan() || error > row.worst_error {
-            row.worst_error = error;
-            row.worst_case = case.describe();
+        let tally = Tally::of(case, error, GRADIENT_TOLERANCE);
+        match rows.get_mut(&tally.operator) {
+            Some(row) => row.merge(tally),
+            None => drop(rows.insert(tally.operator.clone(), tally)),
         }
-        row.pass &= error <= GRADIENT_TOLERANCE;
     }
-    let operators: Vec<Row> = rows.into_values().collect();
+    let operators: Vec<Tally> = rows.into_values().collect();
     let pass = operators.iter().all(|row| row.pass);
     let report = Report { pass, tolerance: GRADIENT_TOLERANCE, operators, adapter: gpu.report().clone() };
     if common.json {

@@ -20,6 +20,7 @@ mod predict;
 mod progress;
 #[cfg(test)]
 mod readme;
+mod report;
 mod score;
 mod summary;
 mod train;
@@ -83,6 +84,8 @@ enum Command {
     Tune(tune::Arguments),
     /// Measure this adapter: its ceilings, the kernels, whole networks
     Bench(bench::Arguments),
+    /// Check and measure this adapter in ten minutes: one report to send
+    Report(report::Arguments),
     /// Count parameters, multiply-adds and training memory of the networks, beside the paper's
     Summary(summary::Arguments),
     /// Draw a contact sheet of synthetic people with their joints
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Plot(arguments) => plot::run(arguments, common),
         Command::Tune(arguments) => tune::run(arguments, common),
         Command::Bench(arguments) => bench::run(arguments, common),
+        Command::Report(arguments) => report::run(arguments, common),
         Command::Summary(arguments) => summary::run(arguments, common),
         Command::People(arguments) => people::run(arguments, common),
     };

@@ -68,7 +68,7 @@ impl Progress {
     }
 }
 
-fn console_is_a_terminal() -> bool {
+pub(super) fn console_is_a_terminal() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stderr())
 }
 

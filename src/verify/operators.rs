@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::gpu::Gpu;
 use crate::graph::{GraphError, Plan, Session, Store, Workload, differentiate};
@@ -42,6 +43,51 @@ impl VariantError {
         let of_case = if dtype == DType::F16 { case.f16_tolerance } else { case.tolerance };
         self.accuracy.tolerance(of_case) * if self.normwise { NORMWISE } else { 1.0 }
     }
+}
+
+/// How the cases of an operator did in a check.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// The operator.
+    pub operator: String,
+    /// Cases.
+    pub cases: usize,
+    /// The case that came nearest to what it was allowed, or went furthest over it.
+    pub worst_case: String,
+    /// Its error; NaN where an element was.
+    #[serde(deserialize_with = "nan_where_null")]
+    pub worst_error: f64,
+    /// What that may be.
+    pub allowed: f64,
+    /// Whether all cases were within what they were allowed.
+    pub pass: bool,
+}
+
+impl Tally {
+    /// One case.
+    pub fn of(case: &OperatorCase, error: f64, allowed: f64) -> Self {
+        let (operator, worst_case) = (case.operator.name().to_owned(), case.describe());
+        // Written so that NaN fails.
+        Self { operator, cases: 1, worst_case, worst_error: error, allowed, pass: error <= allowed }
+    }
+
+    /// Takes in further cases of the operator.
+    pub fn merge(&mut self, other: Self) {
+        let share = |it: &Self| if it.worst_error.is_nan() { f64::INFINITY } else { it.worst_error / it.allowed };
+        let (cases, pass) = (self.cases + other.cases, self.pass && other.pass);
+        if share(&other) > share(self) {
+            *self = other;
+        }
+        (self.cases, self.pass) = (cases, pass);
+    }
+}
+
+/// Reads a number that JSON has no way to write, and `null` instead, as NaN.
+///
+/// # Errors
+/// Those of the reader.
+pub fn nan_where_null<'de, D: Deserializer<'de>>(reader: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(reader)?.unwrap_or(f64::NAN))
 }
 
 /// Runs every variant of the case on poisoned, guarded memory and compares all outputs with the float64 reference.

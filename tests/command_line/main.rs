@@ -11,6 +11,7 @@ mod own_skeletons;
 mod pictures;
 mod predictions;
 mod reliability;
+mod reports;
 mod resuming;
 mod runs;
 mod schema;
