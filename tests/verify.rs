@@ -1,12 +1,16 @@
 //! The networks are the reference's: every dump in `tests/dumps/`, made by `tools/make_dumps.sh`, on this adapter.
 
+#[path = "common/mod.rs"]
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ditn::bench::variant_names;
 use ditn::gpu::{AdapterChoice, Gpu};
 use ditn::graph::Choices;
-use ditn::verify::{Report, verify};
+use ditn::nn::Precision;
+use ditn::verify::{Dump, Report, verify, verify_dump};
 use safetensors::SafeTensors;
 
 fn dumps() -> Vec<PathBuf> {
@@ -45,6 +49,29 @@ fn every_variant_of_the_kernels_agrees_in_whole_networks() {
     }
 }
 
+#[test]
+fn every_dump_agrees_with_feature_maps_in_f16_and_a_weight_that_is_a_fifth_off_does_not() {
+    let gpu = Gpu::open(&AdapterChoice::default()).unwrap_or_else(|error| panic!("{error}"));
+    let verify = |path: &Path, bytes: &[u8]| {
+        let dump = Dump::from_bytes(path, bytes).unwrap_or_else(|error| panic!("{error}"));
+        verify_dump(&gpu, &dump, &Choices::default(), Precision::F16)
+    };
+    for path in dumps() {
+        let mut bytes = std::fs::read(&path).expect("a dump");
+        let report = verify(&path, &bytes);
+        if !gpu.capabilities().shader_f16 {
+            assert!(report.is_err_and(|error| error.to_string().contains("16-bit")));
+            return common::skipped("the adapter has no F16");
+        }
+        let report = report.unwrap_or_else(|error| panic!("{error}"));
+        assert!(report.pass, "{}: {report:#?}", path.display());
+        scale_a_weight(&mut bytes, 1.2);
+        let report = verify(&path, &bytes).unwrap_or_else(|error| panic!("{error}"));
+        let eval = report.groups.iter().find(|group| group.name == "eval").expect("a group");
+        assert!(!eval.pass, "{}: {report:#?}", path.display());
+    }
+}
+
 /// Verifies a file that holds these bytes.
 fn verify_bytes(gpu: &Arc<Gpu>, name: &str, bytes: &[u8]) -> Report {
     let path = std::env::temp_dir().join(format!("ditn-verify-{name}-{}.safetensors", std::process::id()));
@@ -54,18 +81,23 @@ fn verify_bytes(gpu: &Arc<Gpu>, name: &str, bytes: &[u8]) -> Report {
     report.unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Multiplies the weight of a convolution in the middle of a dump's network.
+fn scale_a_weight(bytes: &mut [u8], factor: f32) {
+    let (header, metadata) = SafeTensors::read_metadata(bytes).expect("a header");
+    let weights = ["param.stage2.0.branches.0.0.conv1.weight", "param.layer2.0.conv1.weight"];
+    let weight = weights.iter().find_map(|name| metadata.info(name)).expect("the weight").data_offsets;
+    for element in bytes[8 + header..][weight.0..weight.1].chunks_exact_mut(4) {
+        let value = f32::from_le_bytes(element.try_into().expect("four bytes"));
+        element.copy_from_slice(&(factor * value).to_le_bytes());
+    }
+}
+
 #[test]
 fn a_weight_that_is_one_percent_off_is_found() {
     let gpu = Gpu::open(&AdapterChoice::default()).unwrap_or_else(|error| panic!("{error}"));
     for dump in dumps() {
         let mut bytes = std::fs::read(&dump).expect("a dump");
-        let (header, metadata) = SafeTensors::read_metadata(&bytes).expect("a header");
-        let weights = ["param.stage2.0.branches.0.0.conv1.weight", "param.layer2.0.conv1.weight"];
-        let weight = weights.iter().find_map(|name| metadata.info(name)).expect("the weight").data_offsets;
-        for element in bytes[8 + header..][weight.0..weight.1].chunks_exact_mut(4) {
-            let value = f32::from_le_bytes(element.try_into().expect("four bytes"));
-            element.copy_from_slice(&(1.01 * value).to_le_bytes());
-        }
+        scale_a_weight(&mut bytes, 1.01);
         let report = verify_bytes(&gpu, "weight", &bytes);
         let failed: Vec<_> = report.groups.iter().filter(|group| !group.pass).map(|group| group.name).collect();
         assert!(!report.pass && failed.contains(&"stats"), "{}: {failed:?}", dump.display());

@@ -114,7 +114,10 @@ impl<'a> Context<'a> {
             if self.left().is_zero() {
                 if !self.stop.load(Ordering::Relaxed) {
                     let left_out = total - done;
-                    let what = if left_out == 1 { name(piece) } else { format!("{left_out} of {total} pieces") };
+                    let what = match left_out {
+                        1 => name(piece),
+                        _ => format!("{left_out} of {total} pieces, from {} on", name(piece)),
+                    };
                     self.say(Event::skipped(what, NO_TIME));
                 }
                 break;
@@ -179,6 +182,6 @@ mod tests {
     #[test]
     fn without_time_all_is_left_out_with_the_reason() {
         let (result, events) = pieces_said(Duration::ZERO, |_| panic!("it has no time"));
-        assert_eq!((result, events), (Ok(()), vec![Event::skipped("9 of 9 pieces", NO_TIME)]));
+        assert_eq!((result, events), (Ok(()), vec![Event::skipped("9 of 9 pieces, from piece 0 on", NO_TIME)]));
     }
 }

@@ -1,5 +1,6 @@
 //! What a report holds: the JSON document that is sent, its rows, and the events that add them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub struct Document {
     pub date: String,
     /// The machine.
     pub system: System,
+    /// Variables of the environment that change what runs, where they are set.
+    pub environment: BTreeMap<String, String>,
     /// The adapter that was measured.
     pub adapter: AdapterReport,
     /// All adapters of the machine.
@@ -175,6 +178,7 @@ impl Document {
             program: Program::this(),
             date: super::machine::now(),
             system: System::this(),
+            environment: super::machine::environment(),
             adapter,
             adapters,
             minutes,

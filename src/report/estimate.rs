@@ -46,9 +46,11 @@ impl Estimates {
         Some(a_picture * run.batch as f64)
     }
 
-    /// How many measurements a run is worth: one where it takes long, else `samples`.
-    pub fn samples(&self, run: &NetworkRun, storage: Storage, samples: usize) -> usize {
-        if self.one(run, storage).is_some_and(|seconds| seconds > LONG) { 1 } else { samples }
+    /// How many measurements a run is worth: one where it takes long, else `samples`. Of what nothing is known, `is_slow` says
+    /// whether it may take long.
+    pub fn samples(&self, run: &NetworkRun, storage: Storage, samples: usize, is_slow: bool) -> usize {
+        let is_long = self.one(run, storage).map_or(is_slow, |seconds| seconds > LONG);
+        if is_long { 1 } else { samples }
     }
 
     /// What measuring a run takes from planning on.
@@ -84,14 +86,14 @@ mod tests {
     fn the_nearest_measurement_counts() {
         let mut estimates = Estimates::default();
         assert_eq!(estimates.one(&run("a", false, 1), Storage::F32), None);
-        assert_eq!(estimates.samples(&run("a", false, 1), Storage::F32, 5), 5);
+        assert_eq!(estimates.samples(&run("a", false, 1), Storage::F32, 5, false), 5);
         estimates.add(&run("a", false, 1), Storage::F32, 0.5, 5, Duration::from_secs(7));
         assert_eq!(estimates.one(&run("a", false, 8), Storage::F32), Some(4.0));
         assert_eq!(estimates.one(&run("b", true, 2), Storage::F16), Some(5.0), "of another network's inference");
         // 5 runs of 4 s, and what was more than 9 runs of half a second.
         let whole = estimates.whole(&run("a", false, 8), Storage::F32, 1);
         assert_eq!(whole, Some(Duration::from_millis(20_000 + 2_500)));
-        assert_eq!(estimates.samples(&run("a", false, 8), Storage::F32, 5), 1);
+        assert_eq!(estimates.samples(&run("a", false, 8), Storage::F32, 5, false), 1);
         estimates.add(&run("b", true, 2), Storage::F32, 3.0, 1, Duration::from_secs(1));
         assert_eq!(estimates.one(&run("a", true, 4), Storage::F16), Some(6.0), "of training before inference");
     }

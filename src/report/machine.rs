@@ -1,5 +1,6 @@
 //! Program, system and time, as a report names them.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -111,6 +112,14 @@ fn printed(program: &str, arguments: &[&str], before: &str) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// Variables of the environment that change what runs on an adapter.
+const SETTINGS: [&str; 4] = ["DITN_ROBUST", "DITN_SHADER_CHECKS", "LP_NATIVE_VECTOR_WIDTH", "WGPU_BACKEND"];
+
+/// Those of them that are set.
+pub(super) fn environment() -> BTreeMap<String, String> {
+    SETTINGS.iter().filter_map(|name| Some((name.to_string(), std::env::var(name).ok()?))).collect()
 }
 
 /// The time now, in UTC: `2026-11-28T15:04:05Z`.

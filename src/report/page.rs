@@ -29,15 +29,18 @@ pub fn page(report: &Document) -> String {
 
 fn header(report: &Document) -> String {
     let AdapterReport { name, backend, kind, driver, driver_info, .. } = &report.adapter;
+    let settings = report.environment.iter().map(|(name, value)| format!("{name}={value} "));
+    let settings = settings.collect::<String>();
     let interrupted = if report.interrupted { "<p class=\"bad\">Stopped before the end.</p>\n" } else { "" };
     format!(
-        "<h1>{}</h1>\n<p>{}, {backend}, driver {}</p>\n<p class=\"small\">{} on {}. {}</p>\n{interrupted}",
+        "<h1>{}</h1>\n<p>{}, {backend}, driver {}</p>\n<p class=\"small\">{} on {}. {} {}</p>\n{interrupted}",
         escaped(name),
         escaped(kind),
         escaped(&format!("{driver} {driver_info}")),
         escaped(&report.program.describe()),
         escaped(&report.system.describe()),
         escaped(&report.date),
+        escaped(settings.trim_end()),
     )
 }
 
@@ -51,7 +54,7 @@ fn verdicts(report: &Document) -> String {
     let checks = report.gradients.iter().map(|row| row.cases).sum::<usize>()
         + report.kernels.iter().map(|row| row.tally.cases).sum::<usize>()
         + report.verified.len();
-    if checks == 0 { String::new() } else { format!("<p class=\"ok\">All {checks} checks hold.</p>\n") }
+    if checks == 0 { String::new() } else { format!("<p class=\"ok\">All {checks} checks that were made hold.</p>\n") }
 }
 
 /// What was done, and what was left out and why.

@@ -127,14 +127,14 @@ fn measure(
 ) -> Result<(), Failure> {
     let what = describe(run, storage);
     let left = context.left();
-    let samples = estimates.samples(run, storage, SAMPLES);
+    let gpu = context.gpu_for(storage)?;
+    let samples = estimates.samples(run, storage, SAMPLES, gpu.capabilities().is_cpu);
     if let Some(needed) = estimates.whole(run, storage, samples).filter(|needed| *needed > left) {
         let (needed, left) = (needed.as_secs_f64(), left.as_secs_f64());
         let why = format!("it would take about {needed:.0} s, of which {left:.0} s are left; --minutes gives more");
         context.say(Event::skipped(what, why));
         return Ok(());
     }
-    let gpu = context.gpu_for(storage)?;
     let start = Instant::now();
     let plan = run.plan(gpu.capabilities(), choices).map(|plan| plan.total_bytes());
     if let (Ok(bytes), Some(free)) = (&plan, free_memory(gpu.capabilities()))
