@@ -51,7 +51,12 @@ impl From<Status> for ExitCode {
 
 impl Common {
     pub fn gpu(&self) -> anyhow::Result<Arc<Gpu>> {
-        Ok(Gpu::open(&AdapterChoice { name: self.adapter.clone(), trusted_kernels_only: true })?)
+        Ok(Gpu::open(&self.adapter_choice())?)
+    }
+
+    /// The adapter to use, for this crate's kernels alone.
+    pub fn adapter_choice(&self) -> AdapterChoice {
+        AdapterChoice { name: self.adapter.clone(), trusted_kernels_only: true }
     }
 }
 

@@ -12,7 +12,7 @@ use super::common::{Common, Status, print, print_json};
 use super::progress::console_is_a_terminal;
 use super::train::stop_on_interrupt;
 use crate::files::write_atomically;
-use crate::gpu::{AdapterChoice, list_adapters};
+use crate::gpu::list_adapters;
 use crate::report::{Document, Listener, Part, Place, Table, keep_panics, page, run as run_parts, worker};
 
 const EXAMPLES: &str = "\
@@ -79,11 +79,10 @@ fn parse_minutes(text: &str) -> Result<f64, String> {
 /// Makes a report, or compares reports.
 pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let Arguments { reports, minutes, parts, out, worker, seconds } = arguments;
-    let choice = AdapterChoice { name: common.adapter.clone() };
     if let Some(part) = worker {
         keep_panics();
         let time = Duration::try_from_secs_f64(seconds.unwrap_or(0.0))?;
-        worker::work(part, &choice, time, &mut std::io::stdout().lock())?;
+        worker::work(part, &common.adapter_choice(), time, &mut std::io::stdout().lock())?;
         return Ok(Status::Done);
     }
     if !reports.is_empty() {
