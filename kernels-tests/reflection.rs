@@ -43,7 +43,7 @@ fn every_alias_of_a_dtype_is_one_that_the_f16_substitution_finds() {
 /// no modules; a name that is not here means the same in all files.
 const OWN_BODIES: &[(&str, usize, &str)] = &[
     ("add", 17, "adds products to the sums that an invocation of the kernel holds"),
-    ("add_four", 2, "the same, of four pixels of them"),
+    ("add_four", 2, "vec4 that wait in workgroup memory, to the first of them"),
     ("add_row", 3, "the same, of one row of them"),
     ("element", 2, "of a window: zero outside of the picture or the least number"),
     ("join", 5, "adds up two of what the kernel sums: moments or sums of tiles"),
