@@ -6,13 +6,14 @@
 // Grid: CHANNELS * SPLITS workgroups of 64, folded into y past 65,535.
 // Memory: neighbouring lanes read neighbouring elements. Workgroup memory: the sums of the 64 lanes, which are added as
 //   a tree, always in the same order.
-// Why: the plain kernel. With one split the sums are the channel's; with more, backward_merge.wgsl adds them, and large
-//   channels spread over many workgroups.
+// Why: the plain kernel. backward_input.wgsl adds the sums of a channel's splits, with which large channels spread over
+//   many workgroups. It finds gamma, mean and 1 / sqrt(variance + EPS) beside them, so that it binds no more than the 8
+//   storage buffers that every adapter has.
 // Measured: not measured.
 
 override BATCH: u32;
 override CHANNELS: u32;
-override AREA: u32;    // height * width
+override AREA: u32;        // height * width
 override SPLIT_SIZE: u32;  // elements a split
 override SPLITS: u32;      // splits a channel
 override EPS: f32;
@@ -23,15 +24,18 @@ alias Dy = f32;
 alias X = f32;
 alias Y = f32;
 
-@group(0) @binding(0) var<storage, read> dy: array<Dy>;             // [BATCH, CHANNELS, AREA]
-@group(0) @binding(1) var<storage, read> x: array<X>;               // [BATCH, CHANNELS, AREA]
-@group(0) @binding(2) var<storage, read> mean: array<f32>;          // [CHANNELS]
-@group(0) @binding(3) var<storage, read> variance: array<f32>;      // [CHANNELS]
-@group(0) @binding(4) var<storage, read> y: array<Y>;               // [BATCH, CHANNELS, AREA]; any other without RELU
-@group(0) @binding(5) var<storage, read_write> dgamma: array<f32>;  // [CHANNELS, SPLITS]
-@group(0) @binding(6) var<storage, read_write> dbeta: array<f32>;   // [CHANNELS, SPLITS]
+// The sums over a split of a channel, and what backward_input needs of the channel besides: inverse is 1 / sqrt(variance + EPS).
+struct SplitSums { dgamma: f32, dbeta: f32, gamma: f32, mean: f32, inverse: f32 }
 
-// (sum of g * normalised x, sum of g) of each lane.
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;                   // [BATCH, CHANNELS, AREA]
+@group(0) @binding(1) var<storage, read> x: array<X>;                     // [BATCH, CHANNELS, AREA]
+@group(0) @binding(2) var<storage, read> gamma: array<f32>;               // [CHANNELS]
+@group(0) @binding(3) var<storage, read> mean: array<f32>;                // [CHANNELS]
+@group(0) @binding(4) var<storage, read> variance: array<f32>;            // [CHANNELS]
+@group(0) @binding(5) var<storage, read> y: array<Y>;                     // [BATCH, CHANNELS, AREA]; any other without RELU
+@group(0) @binding(6) var<storage, read_write> splits: array<SplitSums>;  // [CHANNELS, SPLITS]
+
+// (sum of g * (x - mean), sum of g) of each lane.
 var<workgroup> sums: array<vec2f, 64>;
 
 @compute @workgroup_size(64)
@@ -65,7 +69,7 @@ fn main(
         }
     }
     if lane == 0u && split < CHANNELS * SPLITS {
-        dgamma[split] = sums[0].x * inverseSqrt(variance[channel] + EPS);
-        dbeta[split] = sums[0].y;
+        let inverse = inverseSqrt(variance[channel] + EPS);
+        splits[split] = SplitSums(sums[0].x * inverse, sums[0].y, gamma[channel], centre, inverse);
     }
 }

@@ -13,16 +13,16 @@ kernels! { "batch_norm":
     STATISTICS_OF_SPLITS, "statistics_of_splits", "the same of many splits, from their counts and moments";
     NORMALISE, "normalise", "y = [relu] (gamma (x - mean) / sqrt(variance + eps) + beta [+ residual])";
     NORMALISE_VEC4, "normalise_vec4", "the same, four elements an invocation";
-    BACKWARD_SUMS, "backward_sums", "dgamma and dbeta of each channel, or of splits of it";
+    BACKWARD_SUMS, "backward_sums", "dgamma and dbeta of splits of each channel";
     BACKWARD_SUMS_VEC4, "backward_sums_vec4", "the same, four elements a load";
-    BACKWARD_MERGE, "backward_merge", "adds up dgamma and dbeta of a channel's splits";
-    BACKWARD_INPUT, "backward_input", "dx and the gradient of the residual";
-    BACKWARD_INPUT_VEC4, "backward_input_vec4", "the same, four elements an invocation";
+    BACKWARD_INPUT, "backward_input", "dgamma, dbeta, dx and the gradient of the residual, from the sums over splits";
+    BACKWARD_INPUT_VEC4, "backward_input_vec4", "the same, four elements a load";
+    BACKWARD_CHANNEL_VEC4, "backward_channel_vec4", "all gradients, a channel a workgroup, four elements a load";
     RUNNING_STATISTICS, "running_statistics", "moves running mean and variance towards the batch's";
     FOLD, "fold", "weight and bias of a convolution with a normalisation behind it";
 }
 
-/// Elements of a channel that one workgroup reduces: enough to keep 64 lanes busy, few enough that large channels
+/// Elements of a channel that one workgroup reduces: enough to keep its lanes busy, few enough that large channels
 /// spread over many workgroups.
 const SPLIT_SIZE: usize = 16_384;
 
@@ -32,8 +32,10 @@ pub(super) struct Planes {
     channels: usize,
     area: usize,
     vec4: bool,
-    /// vec4 that an invocation of the elementwise kernels computes with `vec4`.
+    /// vec4 that an invocation of the normalisation computes with `vec4`.
     vectors: usize,
+    /// Invocations of a workgroup of the reductions with `vec4`.
+    lanes: usize,
 }
 
 /// The variants of a case: four elements a load where a plane's size allows it, and one.
@@ -46,7 +48,7 @@ pub(super) fn by_width(
     build: impl Fn(&Planes) -> (Vec<Dispatch>, Vec<usize>),
 ) -> Vec<Variant> {
     const VECTORS: usize = 4;
-    let widest = Planes::of(x);
+    let widest = Planes::of(x, capabilities);
     let vectors = if capabilities.is_cpu && widest.area.is_multiple_of(4 * VECTORS) { VECTORS } else { 1 };
     let widths = if widest.vec4 { &[true, false][..] } else { &[false][..] };
     widths
@@ -58,12 +60,26 @@ pub(super) fn by_width(
         .collect()
 }
 
+/// The variants of the gradient, of (dy, x, gamma, mean, variance\[, y\]) as inputs: those [`by_width`], and one of a
+/// workgroup a channel where the adapter binds as many buffers. That is preferred on CPU adapters, whose few cores the
+/// channels keep busy, and where a channel would not be split anyway.
+pub(super) fn backward(x: &Shape, capabilities: &Capabilities, eps: f32, epilogue: Epilogue) -> Vec<Variant> {
+    let mut variants = by_width(x, capabilities, |planes| planes.backward(eps, epilogue));
+    let planes = Planes::of(x, capabilities);
+    let (dispatch, scratch) = planes.backward_by_channel(eps, epilogue);
+    if planes.vec4 && dispatch.bindings.len() <= capabilities.max_storage_buffers as usize {
+        let place = if capabilities.is_cpu || planes.splits() == 1 { 0 } else { 1 };
+        variants.insert(place, Variant::new("channel", vec![dispatch]).with_scratch(scratch));
+    }
+    variants
+}
+
 /// `variant`, which computes the tensor of shape `y` as output 0, and behind it mean and biased variance of its channels
 /// as outputs 1 and 2.
-pub(in crate::ops) fn followed_by_statistics(mut variant: Variant, y: &Shape) -> Variant {
+pub(in crate::ops) fn followed_by_statistics(mut variant: Variant, y: &Shape, capabilities: &Capabilities) -> Variant {
     let first = variant.scratch.len();
     let partial = [Scratch(first), Scratch(first + 1)];
-    let (dispatches, scratch) = Planes::of(y).statistics(Output(0), [Output(1), Output(2)], partial);
+    let (dispatches, scratch) = Planes::of(y, capabilities).statistics(Output(0), [Output(1), Output(2)], partial);
     variant.dispatches.extend(dispatches);
     variant.scratch.extend(scratch);
     variant
@@ -105,15 +121,28 @@ table! {
     }
 }
 
+table! {
+    /// The sums over a split of a channel, and what the gradient of x needs of the channel besides.
+    pub(in crate::ops) struct SplitSums {
+        dgamma: f32,
+        dbeta: f32,
+        gamma: f32,
+        mean: f32,
+        inverse: f32,
+    }
+}
+
 /// The layouts of this file.
-pub(in crate::ops) const TABLES: &[TableLayout] = &[Moments::LAYOUT, MomentsExtents::LAYOUT];
+pub(in crate::ops) const TABLES: &[TableLayout] = &[Moments::LAYOUT, MomentsExtents::LAYOUT, SplitSums::LAYOUT];
 
 impl Planes {
     /// With loads as wide as the planes allow, one an invocation.
-    fn of(x: &Shape) -> Self {
+    fn of(x: &Shape, capabilities: &Capabilities) -> Self {
         let extents = x.extents();
         let area = extents[2] * extents[3];
-        Self { batch: extents[0], channels: extents[1], area, vec4: area.is_multiple_of(4), vectors: 1 }
+        // On a GPU it takes many loads at a time to reach the bandwidth of its memory.
+        let lanes = if capabilities.is_cpu { 64 } else { 256 };
+        Self { batch: extents[0], channels: extents[1], area, vec4: area.is_multiple_of(4), vectors: 1, lanes }
     }
 
     fn width(&self) -> usize {
@@ -135,21 +164,18 @@ impl Planes {
         [("SPLIT_SIZE", (SPLIT_SIZE / self.width()) as f64), ("SPLITS", self.splits() as f64)]
     }
 
-    /// A kernel that computes every element on its own, with EPS, RESIDUAL and RELU.
-    fn elementwise(
+    /// A reduction or what follows it: a workgroup a split of each channel, with its size and number among the constants.
+    fn by_split(
         &self,
         [plain, vec4]: [&'static Kernel; 2],
-        eps: f32,
-        epilogue: Epilogue,
+        others: &[(&'static str, f64)],
         bindings: Vec<Argument>,
     ) -> Dispatch {
-        let mut constants = self.constants(&[&[("EPS", f64::from(eps))], &epilogue.constants()[..]].concat());
-        let mut elements = self.width();
+        let mut constants = self.constants(&[&self.split_constants(), others].concat());
         if self.vec4 {
-            constants.push(("VECTORS", self.vectors as f64));
-            elements *= self.vectors;
+            constants.push(("LANES", self.lanes as f64));
         }
-        let workgroups = folded((self.batch * self.channels * self.area / elements).div_ceil(64));
+        let workgroups = folded(self.channels * self.splits());
         Dispatch { kernel: if self.vec4 { vec4 } else { plain }, constants, bindings, workgroups }
     }
 
@@ -162,12 +188,7 @@ impl Planes {
     ) -> (Vec<Dispatch>, Vec<usize>) {
         let splits = self.splits();
         let [mean, variance] = if splits == 1 { targets } else { partial };
-        let mut dispatches = vec![Dispatch {
-            kernel: if self.vec4 { &STATISTICS_VEC4 } else { &STATISTICS },
-            constants: self.constants(&self.split_constants()),
-            bindings: vec![x, mean, variance],
-            workgroups: folded(self.channels * splits),
-        }];
+        let mut dispatches = vec![self.by_split([&STATISTICS, &STATISTICS_VEC4], &[], vec![x, mean, variance])];
         if splits == 1 {
             return (dispatches, Vec::new());
         }
@@ -185,49 +206,49 @@ impl Planes {
         (dispatches, vec![self.channels * splits; 2])
     }
 
-    /// The normalisation; `bindings` in the shader's order.
+    /// The normalisation, with EPS, RESIDUAL and RELU; `bindings` in the shader's order.
     pub(super) fn normalise(&self, eps: f32, epilogue: Epilogue, bindings: Vec<Argument>) -> Dispatch {
-        self.elementwise([&NORMALISE, &NORMALISE_VEC4], eps, epilogue, bindings)
-    }
-
-    /// dgamma and dbeta into `targets`, from (dy, x, gamma, mean, variance) as inputs 0 to 4 and `y`.
-    pub(super) fn backward_sums(
-        &self,
-        eps: f32,
-        relu: bool,
-        y: Argument,
-        targets: [Argument; 2],
-    ) -> (Vec<Dispatch>, Vec<usize>) {
-        let splits = self.splits();
-        let [dgamma, dbeta] = if splits == 1 { targets } else { [Scratch(0), Scratch(1)] };
-        let [size, splits_constant] = self.split_constants();
-        let mut dispatches = vec![Dispatch {
-            kernel: if self.vec4 { &BACKWARD_SUMS_VEC4 } else { &BACKWARD_SUMS },
-            constants: self.constants(&[
-                size,
-                splits_constant,
-                ("EPS", f64::from(eps)),
-                ("RELU", f64::from(u8::from(relu))),
-            ]),
-            bindings: vec![Input(0), Input(1), Input(3), Input(4), y, dgamma, dbeta],
-            workgroups: folded(self.channels * splits),
-        }];
-        if splits == 1 {
-            return (dispatches, Vec::new());
+        let mut constants = self.constants(&[&[("EPS", f64::from(eps))], &epilogue.constants()[..]].concat());
+        let mut elements = self.width();
+        if self.vec4 {
+            constants.push(("VECTORS", self.vectors as f64));
+            elements *= self.vectors;
         }
-        dispatches.push(Dispatch {
-            kernel: &BACKWARD_MERGE,
-            constants: vec![("CHANNELS", self.channels as f64), ("SPLITS", splits as f64)],
-            bindings: vec![dgamma, dbeta, targets[0], targets[1]],
-            workgroups: [self.channels.div_ceil(64) as u32, 1, 1],
-        });
-        (dispatches, vec![self.channels * splits; 2])
+        let kernel = if self.vec4 { &NORMALISE_VEC4 } else { &NORMALISE };
+        let workgroups = folded((self.batch * self.channels * self.area / elements).div_ceil(64));
+        Dispatch { kernel, constants, bindings, workgroups }
     }
 
-    /// dx (output 0) and dresidual from inputs 0 to 4, `y`, dgamma and dbeta (outputs 1 and 2).
-    pub(super) fn backward_input(&self, eps: f32, epilogue: Epilogue, y: Argument, dresidual: Argument) -> Dispatch {
-        let results = [y, Output(1), Output(2), Output(0), dresidual];
-        let bindings = (0..5).map(Input).chain(results).collect();
-        self.elementwise([&BACKWARD_INPUT, &BACKWARD_INPUT_VEC4], eps, epilogue, bindings)
+    /// The gradients by way of the sums over splits, with what they need of scratch memory.
+    fn backward(&self, eps: f32, epilogue: Epilogue) -> (Vec<Dispatch>, Vec<usize>) {
+        let [y, dresidual] = optional(epilogue, Scratch(1));
+        let [residual, relu] = epilogue.constants();
+        let bindings = vec![Input(0), Input(1), Input(2), Input(3), Input(4), y, Scratch(0)];
+        let sums = self.by_split([&BACKWARD_SUMS, &BACKWARD_SUMS_VEC4], &[("EPS", f64::from(eps)), relu], bindings);
+        let bindings = vec![Input(0), Input(1), y, Scratch(0), Output(0), dresidual, Output(1), Output(2)];
+        let input = self.by_split([&BACKWARD_INPUT, &BACKWARD_INPUT_VEC4], &[residual, relu], bindings);
+        let words = size_of::<SplitSums>() / 4 * self.channels * self.splits();
+        (vec![sums, input], vec![words, UNWRITTEN])
     }
+
+    /// The gradients in one dispatch of a workgroup a channel.
+    fn backward_by_channel(&self, eps: f32, epilogue: Epilogue) -> (Dispatch, Vec<usize>) {
+        let [y, dresidual] = optional(epilogue, Scratch(0));
+        let others = [&self.split_constants()[..], &[("EPS", f64::from(eps)), ("LANES", self.lanes as f64)]].concat();
+        let constants = self.constants(&[&others[..], &epilogue.constants()].concat());
+        let inputs = (0..5).map(Input);
+        let bindings = inputs.chain([y, Output(0), dresidual, Output(1), Output(2)]).collect();
+        let workgroups = folded(self.channels);
+        (Dispatch { kernel: &BACKWARD_CHANNEL_VEC4, constants, bindings, workgroups }, vec![UNWRITTEN])
+    }
+}
+
+/// Elements of a scratch tensor that is bound but neither read nor written.
+const UNWRITTEN: usize = 4;
+
+/// What the gradient's kernels bind as y and as the gradient of the residual: where there is none, any input and `unwritten`,
+/// a buffer that is written by nobody else.
+fn optional(epilogue: Epilogue, unwritten: Argument) -> [Argument; 2] {
+    let y = if epilogue.relu { Input(5) } else { Input(1) };
+    [y, if epilogue.residual { Output(3) } else { unwritten }]
 }

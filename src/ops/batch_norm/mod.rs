@@ -214,20 +214,7 @@ impl Operator for BatchNormGradient {
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        let y = if self.epilogue.relu { Input(5) } else { Input(1) };
-        kernels::by_width(case.inputs[1], case.capabilities, |plane| {
-            let sums = plane.backward_sums(self.eps, self.epilogue.relu, y, [Output(1), Output(2)]);
-            let (mut dispatches, mut scratch) = sums;
-            // The binding of dresidual needs some buffer that is written by nobody else.
-            let dresidual = if self.epilogue.residual {
-                Output(3)
-            } else {
-                scratch.push(4);
-                Scratch(scratch.len() - 1)
-            };
-            dispatches.push(plane.backward_input(self.eps, self.epilogue, y, dresidual));
-            (dispatches, scratch)
-        })
+        kernels::backward(case.inputs[1], case.capabilities, self.eps, self.epilogue)
     }
 
     fn reference(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -303,11 +290,12 @@ pub fn cases() -> Vec<OperatorCase> {
             OperatorCase::new(BatchNorm { eps, epilogue: Epilogue::NONE }, &shapes).fill(0, Fill::Uniform(0.0, 1.0)),
         );
         let vector = Shape::from([2]);
-        let shapes = [x.into(), x.into(), vector.clone(), vector.clone(), vector];
-        let gradient = BatchNormGradient { eps, epilogue: Epilogue::NONE };
-        cases.push(
-            OperatorCase::new(gradient, &shapes).fill(0, Fill::Uniform(0.0, 1.0)).fill(4, Fill::Uniform(0.5, 1.5)),
-        );
+        for epilogue in epilogues {
+            let mut shapes = vec![x.into(), x.into(), vector.clone(), vector.clone(), vector.clone()];
+            shapes.extend(epilogue.relu.then(|| x.into()));
+            let case = OperatorCase::new(BatchNormGradient { eps, epilogue }, &shapes);
+            cases.push(case.fill(0, Fill::Uniform(0.0, 1.0)).fill(4, Fill::Uniform(0.5, 1.5)));
+        }
     }
     cases.extend(with_statistics::cases());
     cases.extend(running::cases());

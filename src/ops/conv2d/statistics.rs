@@ -48,7 +48,7 @@ impl Operator for Conv2dStatistics {
             |statistics| choice::forward(&geometry, &self.convolution.pass(case, statistics), case.capabilities);
         let both_ways = |(alone, with): (Variant, Variant)| {
             let with = (with.name != alone.name).then_some(with);
-            with.into_iter().chain([followed_by_statistics(alone, case.outputs[0])])
+            with.into_iter().chain([followed_by_statistics(alone, case.outputs[0], case.capabilities)])
         };
         forward(false).into_iter().zip(forward(true)).flat_map(both_ways).collect()
     }
