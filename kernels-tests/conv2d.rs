@@ -63,7 +63,15 @@ impl Extents {
     fn input_gradient(&self) -> OperatorCase {
         let &Self { stride, padding, groups, .. } = self;
         let size = [self.x[2], self.x[3]];
-        OperatorCase::new(Conv2dInputGradient { stride, padding, groups, size }, &[self.y(), self.weight()])
+        let operator = Conv2dInputGradient { stride, padding, groups, size, residual: false };
+        OperatorCase::new(operator, &[self.y(), self.weight()])
+    }
+
+    fn input_gradient_with_residual(&self) -> OperatorCase {
+        let &Self { stride, padding, groups, .. } = self;
+        let size = [self.x[2], self.x[3]];
+        let operator = Conv2dInputGradient { stride, padding, groups, size, residual: true };
+        OperatorCase::new(operator, &[self.y(), self.weight(), self.x])
     }
 
     fn weight_gradient(&self) -> OperatorCase {
@@ -75,6 +83,7 @@ impl Extents {
     fn agree(&self, bias: bool, seed: u64) {
         values_agree(&self.forward(bias), seed);
         values_agree(&self.input_gradient(), seed);
+        values_agree(&self.input_gradient_with_residual(), seed);
         values_agree(&self.weight_gradient(), seed);
         values_agree(&OperatorCase::new(Conv2dBiasGradient, &[self.y()]), seed);
     }
@@ -164,6 +173,7 @@ fn cooperative_matrices_agree_with_the_reference_within_the_rounding_of_f16() {
     {
         f16_values_agree(&extents.forward(true), number as u64);
         f16_values_agree(&extents.input_gradient(), number as u64);
+        f16_values_agree(&extents.input_gradient_with_residual(), number as u64);
         f16_values_agree(&extents.weight_gradient(), number as u64);
     }
 }
@@ -371,7 +381,7 @@ fn shapes_that_do_not_fit_are_refused() {
     let gradient = Conv2dWeightGradient { stride: [2, 2], padding: [0, 0], groups: 1, kernel: [3, 3] };
     let error = refusal(&gradient, &[shape([1, 4, 3, 3]), shape([1, 6, 5, 5])]);
     assert!(error.contains("[1, 4, 3, 3]") && error.contains("[1, 4, 2, 2]"), "{error}");
-    let gradient = Conv2dInputGradient { stride: [2, 2], padding: [0, 0], groups: 1, size: [7, 5] };
+    let gradient = Conv2dInputGradient { stride: [2, 2], padding: [0, 0], groups: 1, size: [7, 5], residual: false };
     let error = refusal(&gradient, &[shape([1, 4, 2, 2]), shape([4, 6, 3, 3])]);
     assert!(error.contains("[1, 4, 2, 2]") && error.contains("[1, 4, 3, 2]"), "{error}");
 }

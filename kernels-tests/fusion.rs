@@ -1,7 +1,7 @@
 //! Fusion: that it happens, and that it changes nothing.
 
 use ditn::gpu::Gpu;
-use ditn::graph::{Plan, Session, Store, differentiate, fuse};
+use ditn::graph::{Plan, Session, Store, differentiate, fuse, fuse_backward};
 use ditn::ir::{Graph, ValueId};
 use ditn::ops::Epilogue;
 use ditn::ops::Fill;
@@ -234,6 +234,83 @@ fn what_depends_on_parameters_alone_is_computed_once_and_again_when_they_change(
                     assert!((a - b).abs() <= 4e-6 * largest, "round {round}: {a} fused, {b} plain");
                 }
             }
+        }
+    }
+}
+
+/// The gradient for x of <seed, conv(x) + conv'(x) + x>, where both convolutions are 3x3 and conv' may have a stride.
+fn branches(stride: usize, kept: bool) -> (Graph, Vec<ValueId>, Vec<ValueId>, usize) {
+    let mut graph = Graph::new();
+    let x = graph.input("x", [2, 8, 12, 8]);
+    let weights = ["a", "b"].map(|name| graph.input(name, [8, 8, 3, 3]));
+    let conv =
+        |stride| Conv2d { stride: [stride; 2], padding: [1; 2], groups: 1, bias: false, epilogue: Epilogue::NONE };
+    let from = graph.apply_one(Relu, &[x]).expect("relu takes any shape");
+    let y = graph.apply_one(conv(1), &[from, weights[0]]).expect("the shapes fit");
+    let y = graph.apply_one(Add, &[y, from]).expect("the shapes are equal");
+    let z = graph.apply_one(conv(stride), &[from, weights[1]]).expect("the shapes fit");
+    let seeds = [y, z].map(|output| {
+        let shape = graph.shape(output).clone();
+        (output, graph.input("seed", shape))
+    });
+    let forward = graph.nodes().len();
+    let gradients = differentiate(&mut graph, &seeds, &[x, weights[0]]).expect("every operator has a gradient");
+    let mut outputs: Vec<ValueId> = gradients.into_iter().flatten().collect();
+    if kept {
+        let parts = graph.nodes()[forward..].iter().filter(|node| node.operator.name() == "conv2d_backward_input");
+        outputs.extend(parts.map(|node| node.outputs[0]));
+    }
+    let inputs = [x, weights[0], weights[1], seeds[0].1, seeds[1].1].to_vec();
+    (graph, inputs, outputs, forward)
+}
+
+#[test]
+fn the_gradient_of_a_convolution_takes_in_what_it_is_added_to() {
+    let names = |graph: &Graph| -> Vec<String> {
+        let describe = |node: &ditn::ir::Node| format!("{} {}", node.operator.name(), node.operator.attributes());
+        graph.nodes().iter().map(describe).collect()
+    };
+    let (mut graph, _, outputs, forward) = branches(1, false);
+    let before = names(&graph);
+    fuse_backward(&mut graph, forward, &outputs);
+    let after = names(&graph);
+    assert_eq!(before[..forward], after[..forward], "the forward pass stays");
+    let additions = |names: &[String]| names.iter().filter(|name| name.starts_with("add ")).count();
+    let residuals = |names: &[String]| names.iter().filter(|name| name.ends_with("size=12x8 residual")).count();
+    assert_eq!([additions(&before[forward..]), residuals(&before)], [2, 0], "{before:?}");
+    assert_eq!([additions(&after[forward..]), residuals(&after)], [0, 2], "{after:?}");
+
+    let (mut graph, _, outputs, forward) = branches(1, true);
+    fuse_backward(&mut graph, forward, &outputs);
+    assert_eq!(residuals(&names(&graph)), 0, "what is kept stays");
+}
+
+#[test]
+fn gradients_added_in_convolutions_have_the_bits_of_gradients_added_behind_them() {
+    for gpu in gpus() {
+        for (stride, variant) in [1, 2].into_iter().flat_map(|stride| (0..6).map(move |variant| (stride, variant))) {
+            let [plain, fused] = [false, true].map(|is_fused| {
+                let (mut graph, inputs, outputs, forward) = branches(stride, false);
+                if is_fused {
+                    fuse_backward(&mut graph, forward, &outputs);
+                }
+                let plan = Plan::with_variants(graph, &outputs, gpu.capabilities(), |_, _, mut variants| {
+                    variants.swap_remove(variant.min(variants.len() - 1))
+                });
+                let plan = plan.expect("it fits");
+                let session = Session::guarded(gpu, plan, &mut Store::new(gpu)).expect("it fits");
+                session.poison().expect("a device");
+                let mut random = ChaCha8Rng::seed_from_u64(11);
+                for input in inputs {
+                    let elements = session.plan().graph.shape(input).elements();
+                    session.write(input, &Fill::Uniform(-1.0, 1.0).draw(elements, &mut random)).expect("it fits");
+                }
+                session.run().expect("a device");
+                session.check_guards().expect("guards as they were");
+                let values = outputs.iter().flat_map(|&output| session.read(output).expect("an output"));
+                values.map(f32::to_bits).collect::<Vec<_>>()
+            });
+            assert!(plain == fused, "{}, stride {stride}, variant {variant}", gpu.report().name);
         }
     }
 }

@@ -52,10 +52,8 @@ fn kernels_bind_as_few_storage_buffers_as_every_adapter_has_or_are_listed() {
 }
 
 /// Kernels that bind more storage buffers than every adapter has: name, number, why that does no harm.
-const MORE_BUFFERS: &[(&str, usize, &str)] = &[
-    ("batch_norm/backward_channel_vec4", 10, "offered where the adapter binds as many, beside others that bind 8"),
-    ("conv2d/gemm", 9, "for GPUs, which bind more"),
-];
+const MORE_BUFFERS: &[(&str, usize, &str)] =
+    &[("batch_norm/backward_channel_vec4", 10, "offered where the adapter binds as many, beside others that bind 8")];
 
 /// Functions whose name says what step of a kernel they are, and whose body is that kernel's: name, bodies, reason. WGSL has
 /// no modules; a name that is not here means the same in all files.

@@ -1,4 +1,5 @@
 // dx[n, c, h, w] = sum over o, u, v of weight[o, c - g C/G, u, v] * dy[n, o, (h + PY - u) / SY, (w + PX - v) / SX]
+//     [+ residual[n, c, h, w]]
 //
 // o counts the outputs of c's group g; only quotients that are whole and inside dy count.
 //
@@ -22,14 +23,17 @@ override STRIDE_X: u32;
 override PADDING_Y: u32;
 override PADDING_X: u32;
 override GROUPS: u32;
+override RESIDUAL: bool;
 
 // Elements as they are stored; f16 in half precision.
 alias Dy = f32;
+alias Residual = f32;
 alias Dx = f32;
 
-@group(0) @binding(0) var<storage, read> dy: array<Dy>;        // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;   // [OUT_CHANNELS, CHANNELS / GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH]
-@group(0) @binding(2) var<storage, read_write> dx: array<Dx>;  // [BATCH, CHANNELS, HEIGHT, WIDTH]
+@group(0) @binding(0) var<storage, read> dy: array<Dy>;              // [BATCH, OUT_CHANNELS, OUT_HEIGHT, OUT_WIDTH]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;         // [OUT_CHANNELS, CHANNELS / GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH]
+@group(0) @binding(2) var<storage, read> residual: array<Residual>;  // like dx; anything where RESIDUAL is false
+@group(0) @binding(3) var<storage, read_write> dx: array<Dx>;        // [BATCH, CHANNELS, HEIGHT, WIDTH]
 
 @compute @workgroup_size(64)
 fn main(
@@ -67,6 +71,9 @@ fn main(
                 sum = fma(weight[(taps + u) * KERNEL_WIDTH + v], value, sum);
             }
         }
+    }
+    if RESIDUAL {
+        sum += f32(residual[index]);
     }
     dx[index] = Dx(sum);
 }

@@ -21,6 +21,7 @@
 override HAS_BIAS: bool;
 override RESIDUAL: bool;
 override RELU: bool;
+override INPUT_GRADIENT: bool;
 
 struct TileExtents {
     batch: u32,
@@ -81,12 +82,21 @@ fn finish_vec4(value: vec4f, at: u32) -> vec4f {
     return result;
 }
 
+// For the input gradient the residual is added to the rounded sum, to the bit as by a kernel of its own: compilers that would
+// otherwise add it to a term of the transform first do not know that the factor is 1.
+fn finish_tile(e: TileExtents, value: vec4f, at: u32) -> vec4f {
+    if INPUT_GRADIENT && RESIDUAL {
+        return fma(value, vec4f(f32(min(e.batch, 1u))), vec4f(residual[at]));
+    }
+    return finish_vec4(value, at);
+}
+
 fn store_row(e: TileExtents, near: vec4f, far: vec4f, plane: u32, row: u32, column: u32) {
     if row < e.height {
         let at = (plane + row * e.width + column) / 4u;
-        y[at] = vec4<Y>(finish_vec4(near, at));
+        y[at] = vec4<Y>(finish_tile(e, near, at));
         if column + 4u < e.width {
-            y[at + 1u] = vec4<Y>(finish_vec4(far, at + 1u));
+            y[at + 1u] = vec4<Y>(finish_tile(e, far, at + 1u));
         }
     }
 }

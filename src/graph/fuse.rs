@@ -1,4 +1,4 @@
-//! Fusion: rewrites of the forward graph that let one kernel do what several nodes describe.
+//! Fusion: rewrites of a graph that let one kernel do what several nodes describe.
 //!
 //! | pattern | becomes |
 //! |---|---|
@@ -7,8 +7,14 @@
 //! | convolution, batch norm of a training step with its epilogue | convolution with statistics, batch norm that reads them |
 //! | convolution, batch norm of an inference with its epilogue | convolution of other weights, computed once, with a bias and that epilogue |
 //!
-//! A value disappears into a fused node only where nothing else reads it and the caller does not keep it. Because the
-//! rewrite comes before differentiation, the gradients of fused nodes are fused as well.
+//! These come before differentiation, so that the gradients of fused nodes are fused as well. What it adds is rewritten
+//! behind it:
+//!
+//! | pattern of the backward pass | becomes |
+//! |---|---|
+//! | gradient for the input of a convolution, add to what else is known of it | gradient with that as residual |
+//!
+//! A value disappears into a fused node only where nothing else reads it and the caller does not keep it.
 
 use std::any::Any;
 use std::cmp::Reverse;
@@ -19,11 +25,11 @@ use crate::ir::{Graph, Node, Operator, ValueId};
 use crate::ops::Epilogue;
 use crate::ops::add::Add;
 use crate::ops::batch_norm::{BatchNorm, BatchNormInference, BatchNormWithStatistics, FoldBatchNorm};
-use crate::ops::conv2d::{Conv2d, Conv2dStatistics};
+use crate::ops::conv2d::{Conv2d, Conv2dInputGradient, Conv2dStatistics};
 use crate::ops::relu::Relu;
 use crate::ops::upsample::{Upsample, UpsampleAdd};
 
-/// Fuses what can be fused; values in `keep` stay computed.
+/// Fuses what can be fused of a forward pass; values in `keep` stay computed.
 pub fn fuse(graph: &mut Graph, keep: &[ValueId]) {
     let mut rewriter = Rewriter::new(graph, keep);
     for index in 0..rewriter.nodes.len() {
@@ -38,6 +44,16 @@ pub fn fuse(graph: &mut Graph, keep: &[ValueId]) {
     }
     let nodes = rewriter.nodes.into_iter().flatten().collect();
     graph.set_nodes(topological_order(nodes));
+}
+
+/// Fuses what can be fused of the nodes behind the first `forward` ones, the backward pass; values in `keep` stay computed.
+pub fn fuse_backward(graph: &mut Graph, forward: usize, keep: &[ValueId]) {
+    let mut rewriter = Rewriter::new(graph, keep);
+    // Of two gradients that are added, the later one adds: what it reads lives until then anyway.
+    for index in (forward..rewriter.nodes.len()).rev() {
+        rewriter.fuse_input_gradient(index);
+    }
+    graph.set_nodes(rewriter.nodes.into_iter().flatten().collect());
 }
 
 /// The operator as the type `T`, if it is one.
@@ -135,6 +151,19 @@ impl Rewriter {
         let mut node = node.clone();
         node.operator = Arc::new(UpsampleAdd { factor: upsample.factor, relu: chain.relu });
         node.inputs = vec![residual, node.inputs[0]];
+        self.replace(index, node, &chain);
+    }
+
+    fn fuse_input_gradient(&mut self, index: usize) {
+        let Some(node) = &self.nodes[index] else { return };
+        let Some(&gradient) = as_type::<Conv2dInputGradient>(node).filter(|gradient| !gradient.residual) else {
+            return;
+        };
+        let chain = self.chain_behind(node.outputs[0]);
+        let Some(residual) = chain.residual.filter(|_| !chain.relu) else { return };
+        let mut node = node.clone();
+        node.operator = Arc::new(Conv2dInputGradient { residual: true, ..gradient });
+        node.inputs.push(residual);
         self.replace(index, node, &chain);
     }
 

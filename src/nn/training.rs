@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Initial, Network, NetworkError, Optimizer, Precision};
-use crate::graph::{Choices, Plan, differentiate, flatten, fuse, recompute, store_activations_as_f16};
+use crate::graph::{
+    Choices, Plan, differentiate, flatten, fuse, fuse_backward, recompute, store_activations_as_f16,
+};
 use crate::ir::{Capabilities, Graph, ShapeError, ValueId};
 use crate::ops::loss_scale::{self, ScaledSeed};
 
@@ -95,7 +97,8 @@ pub struct Gradients {
 impl Gradients {
     /// Fuses what `graph` computes so far, then appends the gradients of the weighted sum of `losses` for all parameters.
     ///
-    /// The losses and `kept` stay readable. Normalised values are [recomputed](recompute) for the backward pass instead of
+    /// The losses and `kept` stay readable. Gradients are added up in the kernels that compute them [where these
+    /// can](fuse_backward). Normalised values are [recomputed](recompute) for the backward pass instead of
     /// being kept for it. With the state of a [loss scale](loss_scale) the gradients are that many times as large.
     ///
     /// # Errors
@@ -122,6 +125,8 @@ impl Gradients {
             starts.push((loss, start));
         }
         let gradients = differentiate(graph, &starts, &parameters)?;
+        let wanted: Vec<ValueId> = gradients.iter().flatten().copied().collect();
+        fuse_backward(graph, forward, &wanted);
         recompute(graph, forward)?;
         let pairs = parameters.into_iter().zip(gradients);
         let pairs = pairs.filter_map(|(parameter, gradient)| Some((parameter, gradient?))).collect();

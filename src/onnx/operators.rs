@@ -42,7 +42,7 @@ impl Translator<'_> {
     /// `ConvTranspose`, with the batch normalisation that follows it: its weights are `[C, O, KH, KW]`, of which the second
     /// extent is normalised.
     pub(super) fn transposed_convolution(&mut self, node: &Node, operator: &Conv2dInputGradient) -> Result<String> {
-        let &Conv2dInputGradient { stride, padding, groups, size } = operator;
+        let &Conv2dInputGradient { stride, padding, groups, size, .. } = operator;
         let (x, weight) = (node.inputs[0], node.inputs[1]);
         let (from, shape) = (self.graph.shape(x).extents(), self.graph.shape(weight).extents());
         let kernel = [shape[2], shape[3]];

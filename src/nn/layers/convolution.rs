@@ -104,7 +104,8 @@ impl Network {
             // PyTorch counts the second extent of the weight as the inputs of an output.
             let weight = net.weight([channels, outputs, kernel, kernel], outputs * kernel * kernel, init);
             let size = [h, w].map(|extent| (extent - 1) * stride + kernel - 2 * padding);
-            let operator = Conv2dInputGradient { stride: [stride; 2], padding: [padding; 2], groups, size };
+            let (stride, padding) = ([stride; 2], [padding; 2]);
+            let operator = Conv2dInputGradient { stride, padding, groups, size, residual: false };
             net.graph.apply_one(operator, &[x, weight])
         })
     }

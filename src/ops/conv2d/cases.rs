@@ -45,8 +45,10 @@ pub fn cases() -> Vec<OperatorCase> {
         let (x, weight) = (shapes[0].clone(), shapes[1].clone());
         let [_, _, h, w] = [0, 1, 2, 3].map(|axis| x.extents()[axis]);
         let (stride, padding) = ([stride; 2], [padding; 2]);
-        let input = Conv2dInputGradient { stride, padding, groups, size: [h, w] };
-        cases.push(OperatorCase::new(input, &[y.clone(), weight]).differentiate(&[0, 1]));
+        let input = Conv2dInputGradient { stride, padding, groups, size: [h, w], residual: false };
+        cases.push(OperatorCase::new(input, &[y.clone(), weight.clone()]).differentiate(&[0, 1]));
+        let input = Conv2dInputGradient { residual: true, ..input };
+        cases.push(OperatorCase::new(input, &[y.clone(), weight, x.clone()]).differentiate(&[0, 1, 2]));
         let kernel = Conv2dWeightGradient { stride, padding, groups, kernel: [kh, kw] };
         cases.push(OperatorCase::new(kernel, &[y.clone(), x]));
         cases.push(OperatorCase::new(Conv2dBiasGradient, &[y]));

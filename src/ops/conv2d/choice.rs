@@ -40,12 +40,12 @@ pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
     variants
 }
 
-/// dx; `f16` says whether dy is stored as F16.
-pub(super) fn backward_input(g: &Geometry, f16: bool, capabilities: &Capabilities) -> Vec<Variant> {
-    let (pass, rotated) = (Pass::input_gradient(f16), g.rotated());
-    let mut variants = tuned(&pass, rotated.as_ref(), &g.transposed(), capabilities);
-    variants.push(direct::plain_input_gradient(g));
-    with_shared(&mut variants, rotated.and_then(|g| shared::forward(&g, &pass)), capabilities);
+/// dx; `g` is the geometry of the convolution.
+pub(super) fn backward_input(g: &Geometry, pass: &Pass, capabilities: &Capabilities) -> Vec<Variant> {
+    let rotated = g.rotated();
+    let mut variants = tuned(pass, rotated.as_ref(), &g.transposed(), capabilities);
+    variants.push(direct::plain_input_gradient(g, pass));
+    with_shared(&mut variants, rotated.and_then(|g| shared::forward(&g, pass)), capabilities);
     variants
 }
 

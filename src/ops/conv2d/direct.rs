@@ -20,10 +20,12 @@ pub(super) fn plain(g: &Geometry, pass: &Pass) -> Variant {
 }
 
 /// The same for dx: one element an invocation. `g` is that of the convolution.
-pub(super) fn plain_input_gradient(g: &Geometry) -> Variant {
-    let bindings = vec![Input(0), Input(1), Output(0)];
+pub(super) fn plain_input_gradient(g: &Geometry, pass: &Pass) -> Variant {
+    let bindings = vec![Input(0), Input(1), pass.residual_argument(), Output(0)];
+    let mut constants = g.constants();
+    constants.push(("RESIDUAL", flag(pass.residual.is_some())));
     let workgroups = folded(g.input().elements().div_ceil(64));
-    Variant::new("plain", vec![Dispatch { kernel: &BACKWARD_INPUT, constants: g.constants(), bindings, workgroups }])
+    Variant::new("plain", vec![Dispatch { kernel: &BACKWARD_INPUT, constants, bindings, workgroups }])
 }
 
 /// 3x3 of one group with stride 1. The weight is read as vec4.

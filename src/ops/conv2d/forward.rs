@@ -77,7 +77,7 @@ impl Operator for Conv2d {
         let (x, weight) = (node.inputs[0], node.inputs[1]);
         let [_, _, h, w] = graph.shape(x).nchw(NAME)?;
         let [_, _, kh, kw] = graph.shape(weight).nchw(NAME)?;
-        let input = Conv2dInputGradient { stride, padding, groups, size: [h, w] };
+        let input = Conv2dInputGradient { stride, padding, groups, size: [h, w], residual: false };
         let kernel = Conv2dWeightGradient { stride, padding, groups, kernel: [kh, kw] };
         let mut gradients = vec![
             Some(graph.apply_one(input, &[dy, weight])?), //

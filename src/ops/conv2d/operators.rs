@@ -28,7 +28,8 @@ pub struct Conv2dStatistics {
     pub convolution: Conv2d,
 }
 
-/// (dy `[N, O, OH, OW]`, weight `[O, C / groups, KH, KW]`) -> dx `[N, C, H, W]`.
+/// (dy `[N, O, OH, OW]`, weight `[O, C / groups, KH, KW]`\[, residual `[N, C, H, W]`\]) -> dx \[+ residual\]
+/// `[N, C, H, W]`. The residual is what else is already known of the gradient for x.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2dInputGradient {
     /// Of the forward pass.
@@ -39,6 +40,8 @@ pub struct Conv2dInputGradient {
     pub groups: usize,
     /// H and W of x, which dy alone does not tell with a stride.
     pub size: [usize; 2],
+    /// Whether there is a residual.
+    pub residual: bool,
 }
 
 /// (dy `[N, O, OH, OW]`, x `[N, C, H, W]`) -> dweight `[O, C / groups, KH, KW]`.

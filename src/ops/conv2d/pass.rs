@@ -22,10 +22,9 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// That of dx; `f16` says whether dy is stored as F16.
-    pub fn input_gradient(f16: bool) -> Self {
-        let (bias, residual) = (None, None);
-        Self { input_gradient: true, bias, residual, relu: false, prepacked: false, statistics: false, f16 }
+    /// That of dx, to which a residual may be added; `f16` says whether dy is stored as F16.
+    pub fn input_gradient(residual: Option<Argument>, f16: bool) -> Self {
+        Self { input_gradient: true, bias: None, residual, relu: false, prepacked: false, statistics: false, f16 }
     }
 
     /// What is bound as bias; anything will do where there is none.

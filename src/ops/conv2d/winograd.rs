@@ -53,15 +53,16 @@ pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) ->
     }
     let product =
         Product { splits: 1, depth: g.channels, depth_vec4: false, rows: g.out_channels, columns: 4 * blocks(g) };
+    let input_gradient = ("INPUT_GRADIENT", flag(pass.input_gradient));
     let weight = one_each(
         &WINOGRAD_WEIGHT,
-        vec![("INPUT_GRADIENT", flag(pass.input_gradient))],
+        vec![input_gradient],
         vec![Input(1), Table(1), Scratch(0)],
         g.channels * g.out_channels.div_ceil(4),
     );
     let output = one_each(
         &WINOGRAD_OUTPUT,
-        pass.constants(),
+        [&pass.constants()[..], &[input_gradient]].concat(),
         vec![Scratch(2), pass.bias_argument(), pass.residual_argument(), Table(3), Output(0)],
         g.out_channels * blocks(g),
     );
