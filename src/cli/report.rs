@@ -1,5 +1,8 @@
 //! `ditn report`
 
+#[cfg(target_os = "linux")]
+use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -92,15 +95,16 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
     let adapter = common.gpu()?.report().clone();
     let mut document = Document::new(adapter, list_adapters(), minutes);
     let place = Place::new(out.as_deref(), &document)?;
-    place.write(&document)?;
     let stop = stop_on_interrupt()?;
+    place.write(&document)?;
     let parts = if parts.is_empty() { Part::ALL.to_vec() } else { parts };
     let in_order = Part::ALL.into_iter().filter(|part| parts.contains(part));
-    let program = std::env::current_exe().context("cannot find this program to start it for each part")?;
+    let program = this_program()?;
     let jobs = in_order.map(|part| {
         let (program, adapter) = (program.clone(), common.adapter.clone());
         let command = move |time: Duration| {
-            let mut command = Command::new(&program);
+            let mut command = Command::new(&program[0]);
+            command.args(&program[1..]);
             command.args(["report", "--worker", part.name(), "--seconds", &time.as_secs_f64().to_string()]);
             command.args(adapter.iter().flat_map(|adapter| ["--adapter", adapter]));
             // The report says itself what runs with cooperative matrices.
@@ -114,6 +118,29 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
     watcher.bar.finish_and_clear();
     place.write(&document)?;
     finish(&document, &place, common)
+}
+
+/// What starts this program again: its path, or where the dynamic linker was called with it (to bring other libraries, as
+/// `tools/newer_lavapipe.sh` does), the linker with its arguments and the program's path.
+fn this_program() -> anyhow::Result<Vec<OsString>> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let line = std::fs::read("/proc/self/cmdline").unwrap_or_default();
+        let words: Vec<OsString> = line
+            .strip_suffix(b"\0")
+            .unwrap_or_default()
+            .split(|&byte| byte == 0)
+            .map(|word| OsStr::from_bytes(word).to_owned())
+            .collect();
+        // The process was started with these words, and the program has got the last of them.
+        let before = words.len().saturating_sub(std::env::args_os().count());
+        if before > 0 {
+            return Ok(words[..=before].to_vec());
+        }
+    }
+    let path = std::env::current_exe().context("cannot find this program to start it for each part")?;
+    Ok(vec![path.into()])
 }
 
 fn finish(document: &Document, place: &Place, common: &Common) -> anyhow::Result<Status> {

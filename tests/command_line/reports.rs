@@ -49,12 +49,11 @@ fn without_time_every_part_says_so_and_the_files_are_whole() {
 #[test]
 fn parts_measure_and_reports_stand_side_by_side() {
     let folder = Folder::new("report-parts");
-    let arguments = ["report", "--parts", "ceilings,kernels", "--minutes", "0.1", "--out", "a.json", "--json"];
+    let arguments = ["report", "--parts", "ceilings", "--out", "a.json", "--json"];
     let output = succeed(&mut ditn(&folder, &arguments));
     let document = printed_json(&output.stdout);
     assert_eq!(document, json(&folder.join("a.json")));
     assert!(document["ceiling"]["gflops"].as_f64().is_some_and(|rate| rate > 0.0), "{document}");
-    assert!(document["kernels"].as_array().is_some_and(|rows| !rows.is_empty()), "{document}");
     assert!(folder.join("a.html").exists());
     // Another adapter's, by hand.
     let text = fs::read_to_string(folder.join("a.json")).expect("a report");
@@ -75,6 +74,18 @@ fn parts_measure_and_reports_stand_side_by_side() {
     refused(&mut ditn(&folder, &["report", "--out", "b"]), &["'b.json'", "Some GPU", "--out"]);
     refused(&mut ditn(&folder, &["report", "a.json", "b.json", "--out", "a.json"]), &["'a.json'", "--out"]);
     assert_eq!(fs::read_to_string(folder.join("a.json")).expect("a report"), text);
+}
+
+#[test]
+fn kernels_are_checked_as_far_as_the_time_goes() {
+    let folder = Folder::new("report-kernels");
+    succeed(&mut ditn(&folder, &["report", "--parts", "kernels", "--minutes", "0.1", "--out", "a"]));
+    let document = json(&folder.join("a.json"));
+    let rows = document["kernels"].as_array().expect("a list");
+    assert!(rows.iter().all(|row| row["pass"] == true), "{document}");
+    // On a machine that is busy with other tests the time may be over before the first.
+    let skipped = document["parts"][0]["skipped"].as_array().expect("a list");
+    assert!(!rows.is_empty() || !skipped.is_empty(), "{document}");
 }
 
 #[test]
@@ -99,18 +110,16 @@ fn stopped_it_keeps_what_there_is() {
     use std::time::{Duration, Instant};
 
     let folder = Folder::new("report-stopped");
-    let mut command = ditn(&folder, &["report", "--parts", "ceilings,kernels", "--out", "a"]);
+    let mut command = ditn(&folder, &["report", "--parts", "kernels,ceilings", "--out", "a"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program");
-    let is_under_way = || {
-        let text = fs::read_to_string(folder.join("a.json")).unwrap_or_default();
-        text.contains("\"gflops\"")
-    };
     let start = Instant::now();
-    while !is_under_way() {
-        assert!(start.elapsed() < Duration::from_secs(120), "no ceiling after two minutes");
+    while !folder.join("a.html").exists() {
+        assert!(start.elapsed() < Duration::from_secs(120), "no file after two minutes");
         assert!(child.try_wait().expect("our child").is_none(), "it ended by itself");
         std::thread::sleep(Duration::from_millis(20));
     }
+    // Into the first part, which takes longer.
+    std::thread::sleep(Duration::from_millis(500));
     let interrupt = run(Command::new("kill").args(["-INT", &child.id().to_string()]));
     assert_eq!(status(&interrupt), 0);
     assert_eq!(child.wait().expect("our child").code(), Some(130));
