@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Initial, Network, NetworkError, Optimizer, Precision};
-use crate::graph::{
-    Choices, Plan, differentiate, flatten, fuse, fuse_backward, recompute, store_activations_as_f16,
-};
+use crate::graph::{Choices, Plan, differentiate, flatten, fuse, fuse_backward, recompute, store_activations_as_f16};
 use crate::ir::{Capabilities, Graph, ShapeError, ValueId};
 use crate::ops::loss_scale::{self, ScaledSeed};
 
