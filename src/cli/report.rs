@@ -100,6 +100,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
     let parts = if parts.is_empty() { Part::ALL.to_vec() } else { parts };
     let in_order = Part::ALL.into_iter().filter(|part| parts.contains(part));
     let program = this_program()?;
+    let is_cpu = document.adapter.capabilities.is_cpu;
     let jobs = in_order.map(|part| {
         let (program, adapter) = (program.clone(), common.adapter.clone());
         let command = move |time: Duration| {
@@ -111,7 +112,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
             command.env_remove("DITN_COOPERATIVE_MATRIX");
             command
         };
-        worker::job(part, command, stop)
+        worker::job(part, is_cpu, command, stop)
     });
     let mut watcher = Watcher::new(&document, &place);
     run_parts(&mut document, jobs.collect(), stop, &mut watcher);

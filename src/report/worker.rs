@@ -19,8 +19,9 @@ use super::part::Part;
 use super::run::{Job, Work, run_part};
 use crate::gpu::AdapterChoice;
 
-/// A worker that says nothing for so long hangs. No piece takes half of it on a slow CPU.
-const SILENCE: Duration = Duration::from_secs(300);
+/// A worker that says nothing for so long hangs, on a GPU or on a CPU. CPU adapters do not hang, but compile the kernels of a
+/// network for minutes where other programs run beside them.
+const SILENCE: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(3600)];
 
 /// Time between looks at the flag that stops.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -65,9 +66,11 @@ fn write_line(out: &mut dyn Write, line: &Line) -> std::io::Result<()> {
     out.flush()
 }
 
-/// The reader's side: a job that runs `command(time)`, which must call [`work`] on its standard output.
-pub fn job<'a>(part: Part, command: impl Fn(Duration) -> Command + 'a, stop: &'a AtomicBool) -> Job<'a> {
-    let work: Work = Box::new(move |time, say| follow(command(time), stop, say));
+/// The reader's side: a job that runs `command(time)`, which must call [`work`] on its standard output. `is_cpu` says whether
+/// the adapter is one that may be silent for long.
+pub fn job<'a>(part: Part, is_cpu: bool, command: impl Fn(Duration) -> Command + 'a, stop: &'a AtomicBool) -> Job<'a> {
+    let silence = SILENCE[usize::from(is_cpu)];
+    let work: Work = Box::new(move |time, say| follow(command(time), silence, stop, say));
     Job { name: part.name().to_owned(), weight: part.weight(), work }
 }
 
@@ -82,8 +85,13 @@ impl Drop for Running {
     }
 }
 
-/// Runs a worker and hands on its events.
-fn follow(mut command: Command, stop: &AtomicBool, say: &mut dyn FnMut(Event)) -> Result<(), Failure> {
+/// Runs a worker and hands on its events; ends it once it is silent for longer than `silence`.
+fn follow(
+    mut command: Command,
+    silence: Duration,
+    stop: &AtomicBool,
+    say: &mut dyn FnMut(Event),
+) -> Result<(), Failure> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().map_err(|error| format!("cannot start a process for this part: {error}"))?;
     let mut running = Running(child);
@@ -118,8 +126,8 @@ fn follow(mut command: Command, stop: &AtomicBool, say: &mut dyn FnMut(Event)) -
             }
             Ok(Line::End(None)) => return Ok(()),
             Ok(Line::End(Some(reason))) => return Err(reason.into()),
-            Err(RecvTimeoutError::Timeout) if heard.elapsed() > SILENCE => {
-                return Err(format!("it hung for {} s{} and was ended", SILENCE.as_secs(), during(&piece)).into());
+            Err(RecvTimeoutError::Timeout) if heard.elapsed() > silence => {
+                return Err(format!("it hung for {} s{} and was ended", silence.as_secs(), during(&piece)).into());
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
@@ -156,10 +164,15 @@ mod tests {
 
     /// What a shell's script in place of a worker says, and how it ends.
     fn followed(script: &str, stop: &AtomicBool) -> (Vec<Event>, Result<(), String>) {
+        followed_for(Duration::from_secs(60), script, stop)
+    }
+
+    /// The same with another time after which it counts as hanging.
+    fn followed_for(silence: Duration, script: &str, stop: &AtomicBool) -> (Vec<Event>, Result<(), String>) {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         let mut events = Vec::new();
-        let result = follow(command, stop, &mut |event| events.push(event));
+        let result = follow(command, silence, stop, &mut |event| events.push(event));
         (events, result.map_err(|error| error.to_string()))
     }
 
@@ -188,6 +201,14 @@ mod tests {
         assert!(reason.contains("oops") && !reason.contains("jane"), "{reason}");
         let (_, silent) = followed("exit 3", &never);
         assert!(silent.as_ref().is_err_and(|reason| reason.contains("exit status: 3")), "{silent:?}");
+    }
+
+    #[test]
+    fn a_worker_that_hangs_is_ended() {
+        let script = format!("echo '{NEXT}'; sleep 60");
+        let (events, result) = followed_for(Duration::from_secs(2), &script, &AtomicBool::new(false));
+        assert_eq!(events.len(), 1);
+        assert!(result.as_ref().is_err_and(|reason| reason.contains("hung for 2 s during conv2d")), "{result:?}");
     }
 
     #[test]
