@@ -37,7 +37,9 @@ fn behind_ditn(line: &str) -> Option<Vec<String>> {
     if program == "cargo" {
         let arguments: Vec<&str> = words.collect();
         let split = arguments.iter().position(|word| *word == "--")?;
-        let runs_ditn = arguments[0] == "run" && !arguments[..split].contains(&"--example");
+        // An example or another crate is another program.
+        let others = ["--example", "--manifest-path"];
+        let runs_ditn = arguments[0] == "run" && !arguments[..split].iter().any(|word| others.contains(word));
         return runs_ditn.then(|| arguments[split + 1..].iter().map(ToString::to_string).collect());
     }
     (program == "ditn" || program.ends_with("/ditn")).then(|| words.map(String::from).collect())
