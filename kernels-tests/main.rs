@@ -34,5 +34,6 @@ mod scale;
 mod sgd;
 mod softmax_cross_entropy;
 mod targets;
+mod trusted;
 mod tune;
 mod upsample;

@@ -53,7 +53,25 @@ pub fn cases() -> Vec<OperatorCase> {
         cases.push(OperatorCase::new(kernel, &[y.clone(), x]));
         cases.push(OperatorCase::new(Conv2dBiasGradient, &[y]));
     }
+    cases.extend(of_split_sums());
     cases.extend(with_statistics());
+    cases
+}
+
+/// Many channels and few pixels: products of matrices whose sums are split, with all that follows the sums.
+fn of_split_sums() -> Vec<OperatorCase> {
+    let (x, weight, y): (Shape, Shape, Shape) = ([2, 68, 3, 5].into(), [9, 68, 3, 3].into(), [2, 9, 3, 5].into());
+    let (stride, padding, groups) = ([1, 1], [1, 1], 1);
+    let mut cases = Vec::new();
+    for (residual, relu, bias) in [(false, false, true), (true, false, false), (true, true, true)] {
+        let mut shapes = vec![x.clone(), weight.clone()];
+        shapes.extend(bias.then(|| [9].into()));
+        shapes.extend(residual.then(|| y.clone()));
+        let epilogue = Epilogue { residual, relu };
+        cases.push(OperatorCase::new(Conv2d { stride, padding, groups, bias, epilogue }, &shapes));
+    }
+    let dx = Conv2dInputGradient { stride, padding, groups, size: [3, 5], residual: true };
+    cases.push(OperatorCase::new(dx, &[x, [68, 9, 3, 3].into(), y]));
     cases
 }
 

@@ -111,3 +111,43 @@ pub(super) fn tiles(product: &Product, capabilities: &Capabilities) -> Vec<&'sta
     }
     tiles
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn product(rows: usize, columns: usize, slices: usize) -> Product {
+        Product { rows, columns, slices, least_splits: 1, most_splits: usize::MAX }
+    }
+
+    /// Workgroups of the tile that suits a product best.
+    fn workgroups(product: &Product) -> (usize, &'static Tile) {
+        let seconds = |tile: &&Tile| tile.seconds(product, tile.splits(product));
+        let best = TILES.iter().min_by(|a, b| seconds(a).total_cmp(&seconds(b))).expect("tiles");
+        (best.splits(product) * best.blocks(product.rows, product.columns), best)
+    }
+
+    #[test]
+    fn products_with_few_tiles_are_split_until_they_fill_a_gpu() {
+        // 3x3 convolutions of one picture in HRNet-W32: 128 channels of 16x16, 256 of 8x8.
+        for deep in [product(128, 256, 72), product(256, 64, 144)] {
+            assert!(workgroups(&deep).0 >= 132, "{}", workgroups(&deep).0);
+        }
+    }
+
+    #[test]
+    fn large_products_take_large_tiles_and_no_splits() {
+        let (count, tile) = workgroups(&product(128, 32 * 32 * 32, 72));
+        assert_eq!((tile.rows, tile.columns, count), (128, 128, 256));
+        // 32 rows leave none of theirs empty.
+        assert_eq!(workgroups(&product(32, 32 * 64 * 64, 18)).1.rows, 32);
+    }
+
+    #[test]
+    fn a_split_is_neither_longer_than_float32_bears_nor_more_than_memory_holds() {
+        let bounded = Product { least_splits: 8, most_splits: 16, ..product(256, 2304, 8192) };
+        for tile in &TILES {
+            assert!((8..=16).contains(&tile.splits(&bounded)));
+        }
+    }
+}
