@@ -5,6 +5,7 @@ use std::env;
 use serde::{Deserialize, Serialize};
 
 use super::GpuError;
+use super::environment::is_set;
 use crate::ir::{Capabilities, STORAGE_BUFFERS};
 
 /// Which adapter to use; the default takes the best one.
@@ -89,7 +90,7 @@ impl AdapterReport {
 
 /// Whether `DITN_COOPERATIVE_MATRIX` asks for cooperative matrices.
 fn asks_for_matrices() -> bool {
-    env::var("DITN_COOPERATIVE_MATRIX").is_ok_and(|value| value == "1")
+    is_set("DITN_COOPERATIVE_MATRIX")
 }
 
 /// Rows and columns of the cooperative matrices that kernels can use on an adapter, f16 multiplied into f32 sums: 8 or 16. None

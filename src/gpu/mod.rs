@@ -9,6 +9,7 @@ mod buffer;
 mod commands;
 mod cooperative;
 mod device;
+mod environment;
 mod error;
 mod open;
 mod pipeline;

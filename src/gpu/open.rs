@@ -1,9 +1,9 @@
 //! Opening a device: the adapter, the features and limits that kernels use, the test of what is experimental.
 
-use std::env;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
+use super::environment::is_set;
 use super::pipeline::PipelineCache;
 use super::{AdapterChoice, AdapterReport, Gpu, GpuError, adapter, cooperative, unchecked};
 
@@ -54,7 +54,7 @@ impl Gpu {
             experimental_features,
             ..Default::default()
         };
-        let unchecked = if choice.trusted_kernels_only && !keeps_checks() {
+        let unchecked = if choice.trusted_kernels_only && !is_set("DITN_ROBUST") {
             unchecked::open(&adapter, &report.name, &descriptor)?
         } else {
             None
@@ -90,9 +90,4 @@ impl Gpu {
         }
         Ok(gpu)
     }
-}
-
-/// Whether the user wants the driver's checks of buffer accesses in any case.
-fn keeps_checks() -> bool {
-    env::var_os("DITN_ROBUST").is_some_and(|value| value == "1")
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use std::{env, fs, panic, thread};
 
 use super::GpuError;
+use super::environment::is_set;
 use crate::ir::{Dispatch, F16Bindings, Kernel};
 
 type Key = (&'static str, Vec<(&'static str, u64)>, F16Bindings);
@@ -35,7 +36,7 @@ impl PipelineCache {
         let path = if supported { cache_path(adapter) } else { None };
         let data = path.as_ref().and_then(|path| fs::read(path).ok());
         let driver = supported.then(|| open_driver_cache(device, data.as_deref()));
-        let checks = env::var_os(CHECKS).is_some_and(|value| value == "1");
+        let checks = is_set(CHECKS);
         let (pipelines, modules) = (Mutex::default(), Mutex::default());
         Self { device: device.clone(), pipelines, modules, driver, path, checks, robust }
     }

@@ -147,16 +147,19 @@ fn in_splits(
     let bindings = vec![Input(0), Input(1), bias, residual, Table(0), Output(0), Scratch(0)];
     let workgroups = splits * g.out_channels.div_ceil(workgroup * outputs_a_lane);
     let name = names[usize::from(pass.statistics)];
-    let mut variant = variant(name, kernel, g, pass, &constants, bindings, workgroups);
-    if pass.statistics {
-        let extents = MomentsExtents { channels: word(g.out_channels), splits: word(splits) };
-        variant.dispatches.push(statistics_of_splits(g.out_channels, splits, Scratch(0), Table(1)));
-        variant.tables.push(words(&[extents]));
-        variant.with_scratch(vec![size_of::<Moments>() / 4 * splits * g.out_channels])
-    } else {
-        // The binding needs some buffer that is written by nobody else.
-        variant.with_scratch(vec![4])
-    }
+    // The binding of the moments needs some buffer that is written by nobody else.
+    let variant = variant(name, kernel, g, pass, &constants, bindings, workgroups).with_scratch(vec![4]);
+    if pass.statistics { with_moments(variant, g, splits) } else { variant }
+}
+
+/// `variant`, which has one table and writes the moments of so many splits of each channel as scratch tensor 0, with mean and
+/// variance behind it.
+pub(super) fn with_moments(mut variant: Variant, g: &Geometry, splits: usize) -> Variant {
+    let extents = MomentsExtents { channels: word(g.out_channels), splits: word(splits) };
+    variant.dispatches.push(statistics_of_splits(g.out_channels, splits, Scratch(0), Table(1)));
+    variant.tables.push(words(&[extents]));
+    variant.scratch[0] = size_of::<Moments>() / 4 * splits * g.out_channels;
+    variant
 }
 
 /// Tiles of so many rows and columns that cover y.

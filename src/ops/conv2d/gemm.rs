@@ -2,6 +2,7 @@
 //!
 //! The patches of x are not written out: a kernel finds each from where its pixel lies.
 
+use super::direct::with_moments;
 use super::gemm_tables::{PixelClasses, weight_table};
 use super::geometry::Geometry;
 use super::pass::{Pass, flag};
@@ -13,8 +14,6 @@ use super::splits::{ADDITIONS, summed, target};
 use super::tile::{Product, SLICE, Tile, tiles};
 use crate::ir::Argument::{Input, Output, Scratch, Table};
 use crate::ir::{Accuracy, Argument, Capabilities, Dispatch, Kernel, Variant, folded};
-use crate::ops::batch_norm::kernels::{Moments, MomentsExtents, statistics_of_splits};
-use crate::ops::table::{word, words};
 
 /// y from x, weight and perhaps bias and residual; or dx from dy and weight, where `g` is transposed.
 pub(super) fn forward(g: &Geometry, pass: &Pass, capabilities: &Capabilities) -> Vec<Variant> {
@@ -72,13 +71,7 @@ fn forward_tiled(
         variant.dispatches.push(sum_products(g, pass, splits));
         variant.scratch.push(splits * g.output().elements());
     }
-    if statistics {
-        let moments = classes.pixels().div_ceil(tile.columns);
-        variant.dispatches.push(statistics_of_splits(g.out_channels, moments, Scratch(0), Table(1)));
-        variant.tables.push(words(&[MomentsExtents { channels: word(g.out_channels), splits: word(moments) }]));
-        variant.scratch[0] = size_of::<Moments>() / 4 * moments * g.out_channels;
-    }
-    variant
+    if statistics { with_moments(variant, g, classes.pixels().div_ceil(tile.columns)) } else { variant }
 }
 
 /// y from the sums of its splits, scratch tensor 1.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use ditn::data::Skeleton;
-use ditn::graph::{Choices, Plan, Step, fuse, store_activations_as_f16};
+use ditn::graph::{Choices, Plan, Step};
 use ditn::ir::{Argument, Capabilities, DType, Dispatch, F16Bindings, ValueId};
 use ditn::models::ModelConfig;
-use ditn::nn::{Mode, Network, Precision};
+use ditn::nn::{Mode, Network};
 use ditn::ops::decode::Decode;
 use ditn::train::Config;
 use ditn::train::memory::training_plan;
@@ -50,12 +50,7 @@ pub fn plan(arguments: &PlanArguments, capabilities: &Capabilities) -> Result<Pl
             let maps = model.build(&mut net, image)?;
             let decoded = net.graph.apply_one(Decode::Quarter, &[maps.joints])?;
             let outputs: Vec<ValueId> = [Some(decoded), Some(maps.joints), maps.bones].into_iter().flatten().collect();
-            let mut graph = net.graph;
-            fuse(&mut graph, &outputs);
-            if arguments.precision == Precision::F16 {
-                store_activations_as_f16(&mut graph, &outputs, capabilities);
-            }
-            Ok(Plan::with_choices(graph, &outputs, capabilities, &Choices::default())?)
+            Ok(net.plan_stored_as(arguments.precision, &outputs, capabilities, &Choices::default())?)
         }
     }
 }
