@@ -85,3 +85,4 @@ pub mod predict;
 pub mod report;
 pub mod train;
 pub mod verify;
+pub mod web;

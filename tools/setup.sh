@@ -2,9 +2,37 @@
 # Makes sure that there is a Vulkan driver: where a Debian-like machine has none, installs lavapipe, Mesa's software
 # driver, with apt-get (through sudo unless root). Does nothing where there is a driver already, and nothing on systems
 # that bring their own interface (macOS, Windows).
+#
+# With --browsers also node, npm, Firefox and Chromium where they are missing, for the tests of the pages (web/tests).
 set -euo pipefail
 
 say() { echo "setup: $*" >&2; }
+
+# Installs "${packages[@]}".
+install_packages() {
+    local as_root=()
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || { say "installing needs root: run as root or install sudo"; exit 1; }
+        as_root=(sudo)
+    fi
+    install() {
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" >&2
+    }
+    # The list of packages may be missing or old: fetch it where installing fails, not always.
+    install || { "${as_root[@]}" apt-get update >&2 && install; }
+}
+
+if [ "${1:-}" = --browsers ] && [ "$(uname -s)" = Linux ]; then
+    packages=()
+    for program in node:nodejs npm:npm firefox-esr:firefox-esr chromium:chromium; do
+        command -v "${program%:*}" >/dev/null || packages+=("${program#*:}")
+    done
+    if [ "${#packages[@]}" -gt 0 ]; then
+        command -v apt-get >/dev/null || { say "no apt-get to install ${packages[*]} with"; exit 1; }
+        say "installing ${packages[*]} with apt-get, for the tests of the pages"
+        install_packages
+    fi
+fi
 
 if [ "$(uname -s)" != Linux ]; then
     say "$(uname -s) brings its own GPU interface; nothing to do"
@@ -80,18 +108,9 @@ if ! command -v apt-get >/dev/null; then
     exit 1
 fi
 
-as_root=()
-if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || { say "installing needs root: run as root or install sudo"; exit 1; }
-    as_root=(sudo)
-fi
 packages=(libvulkan1 mesa-vulkan-drivers)
 say "no Vulkan driver found; installing ${packages[*]} with apt-get"
-install() {
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" >&2
-}
-# The list of packages may be missing or old: fetch it where installing fails, not always.
-install || { "${as_root[@]}" apt-get update >&2 && install; }
+install_packages
 if loader_exists && driver=$(working_driver); then
     say "installed $driver"
 else

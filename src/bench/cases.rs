@@ -21,12 +21,18 @@ const LEFT_OUT: [&str; 3] = ["crop", "targets", "decode"];
 
 /// An operator at shapes that a training step has.
 pub struct KernelCase {
-    pub(super) workload: Workload,
-    pub(super) operator: &'static str,
-    pub(super) pass: &'static str,
-    pub(super) name: String,
-    pub(super) cost: Cost,
-    pub(super) count: usize,
+    /// What runs.
+    pub workload: Workload,
+    /// The operator's folder of shaders.
+    pub operator: &'static str,
+    /// forward, backward, backward_input, ...: as [`KernelTime::pass`].
+    pub pass: &'static str,
+    /// The shapes: as [`KernelTime::case`].
+    pub name: String,
+    /// What it costs.
+    pub cost: Cost,
+    /// How often the training steps have it.
+    pub count: usize,
 }
 
 impl KernelCase {
@@ -91,7 +97,7 @@ pub(super) fn step_config(size: Size, batch: usize, precision: Precision) -> Ste
 /// # Errors
 /// [`BenchError`] where a network is unknown or does not fit the adapter.
 pub fn kernel_cases(
-    gpu: &Gpu,
+    capabilities: &Capabilities,
     settings: &Settings,
     choices: &Choices,
     ceiling: &Ceiling,
@@ -102,7 +108,7 @@ pub fn kernel_cases(
     let mut cases: HashMap<String, KernelCase> = HashMap::new();
     for name in &settings.models {
         let config = step_config(settings.size, settings.batch, settings.precision);
-        let plan = training_plan(&network(name)?, &config, gpu.capabilities(), choices)?;
+        let plan = training_plan(&network(name)?, &config, capabilities, choices)?;
         collect(&plan, settings, &mut cases);
     }
     let mut cases: Vec<KernelCase> = cases.into_values().collect();

@@ -22,7 +22,7 @@ use thiserror::Error;
 use crate::data::Size;
 use crate::gpu::{AdapterReport, Gpu};
 use crate::graph::{Choices, GraphError, Workload};
-use crate::ir::{Cost, Shape};
+use crate::ir::Cost;
 use crate::nn::NetworkError;
 use crate::train::step::Precision;
 
@@ -163,7 +163,7 @@ pub fn run(gpu: &Arc<Gpu>, settings: &Settings, mut progress: impl FnMut(&str)) 
     let ceiling = ceiling(gpu, settings.samples)?;
     let choices = Choices::of(gpu).map_err(NetworkError::from)?;
     let mut kernels = Vec::new();
-    for case in kernel_cases(gpu, settings, &choices, &ceiling)? {
+    for case in kernel_cases(gpu.capabilities(), settings, &choices, &ceiling)? {
         let variants = case.variants(gpu.capabilities())?;
         let wanted = if settings.all_variants { variants.len() } else { 1 };
         for (number, variant) in variants.into_iter().enumerate().take(wanted) {
@@ -191,14 +191,7 @@ pub fn run(gpu: &Arc<Gpu>, settings: &Settings, mut progress: impl FnMut(&str)) 
 /// # Errors
 /// [`BenchError`] where the device fails.
 pub fn ceiling(gpu: &Arc<Gpu>, samples: usize) -> Result<Ceiling, BenchError> {
-    let is_cpu = gpu.capabilities().is_cpu;
-    // About 20 ms each on a CPU of a few cores, and on a large GPU.
-    let (elements, rounds) = if is_cpu { (1 << 16, 1 << 6) } else { (1 << 22, 1 << 9) };
-    let arithmetic = Workload::of_operator(Arc::new(probe::MultiplyAdds { rounds }), vec![Shape::from([elements])]);
-    // Well past any cache.
-    let words = if is_cpu { 1 << 24 } else { 1 << 27 };
-    let limit = gpu.capabilities().max_tensor_bytes() as usize / 4;
-    let copy = Workload::of_operator(Arc::new(probe::Copy), vec![Shape::from([words.min(limit) / 4 * 4])]);
+    let [arithmetic, copy] = probe::workloads(gpu.capabilities());
     let rate = |workload: &Workload| -> Result<(f64, f64), BenchError> {
         let session = measure::session(gpu, workload, 0)?;
         let seconds = seconds_a_run(gpu, &session, samples, LEAST)?;

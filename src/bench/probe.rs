@@ -1,8 +1,11 @@
 //! Roofline probes: operators that reach what an adapter can do at most, arithmetic that touches no memory and a copy that
 //! computes nothing. No network has them; the rates of all other kernels are set beside theirs.
 
+use std::sync::Arc;
+
+use crate::graph::Workload;
 use crate::ir::Argument::{Input, Output};
-use crate::ir::{Case, Cost, Dispatch, Operator, Shape, ShapeError, Variant, take};
+use crate::ir::{Capabilities, Case, Cost, Dispatch, Operator, Shape, ShapeError, Variant, take};
 use crate::ops::OperatorCase;
 use crate::ops::shaders::kernels;
 
@@ -88,6 +91,16 @@ impl Operator for Copy {
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
         Cost::new(0.0, inputs, outputs)
     }
+}
+
+/// What an adapter's two ceilings are measured by: arithmetic, then the copy.
+pub fn workloads(capabilities: &Capabilities) -> [Workload; 2] {
+    // About 20 ms each on a CPU of a few cores, and on a large GPU; the copy well past any cache.
+    let (elements, rounds, words) =
+        if capabilities.is_cpu { (1 << 16, 1 << 6, 1 << 24) } else { (1 << 22, 1 << 9, 1 << 27) };
+    let limit = capabilities.max_tensor_bytes() as usize / 4;
+    let arithmetic = Workload::of_operator(Arc::new(MultiplyAdds { rounds }), vec![Shape::from([elements])]);
+    [arithmetic, Workload::of_operator(Arc::new(Copy), vec![Shape::from([words.min(limit) / 4 * 4])])]
 }
 
 /// The cases of this file's operators.

@@ -26,6 +26,7 @@ mod summary;
 mod train;
 mod tune;
 mod verify;
+mod web;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -88,6 +89,8 @@ enum Command {
     Report(report::Arguments),
     /// Count parameters, multiply-adds and training memory of the networks, beside the paper's
     Summary(summary::Arguments),
+    /// Write a network and every kernel for browsers, with pages that run them by WebGPU
+    Web(web::Arguments),
     /// Draw a contact sheet of synthetic people with their joints
     People(people::Arguments),
 }
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(arguments, common),
         Command::Report(arguments) => report::run(arguments, common),
         Command::Summary(arguments) => summary::run(arguments, common),
+        Command::Web(arguments) => web::run(arguments, common),
         Command::People(arguments) => people::run(arguments, common),
     };
     match result {

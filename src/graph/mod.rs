@@ -1,8 +1,8 @@
 //! From a graph of operators to replayed runs: differentiate, fuse, plan, run. [`nn`](crate::nn) and whoever runs a
 //! network call it; it reads no file and no environment behind a caller's back, and only a session meets a device.
 //!
-//! [`differentiate`], [`fuse`], [`fuse_backward`], [`recompute`], [`store_activations_as_f16`] and [`flatten`] rewrite a
-//! [`Graph`](crate::ir::Graph);
+//! [`differentiate`], [`fuse`], [`fuse_backward`], [`recompute`], [`store_activations_as_f16`], [`flatten`] and
+//! [`freeze`] rewrite a [`Graph`](crate::ir::Graph);
 //! [`Plan`] orders it, chooses its kernels and finds memory for it, all without a device; a [`Session`] runs a plan on one,
 //! with the tensors of a [`Store`]. Layers and training are above it.
 
@@ -10,6 +10,7 @@ mod autodiff;
 mod choices;
 mod error;
 mod flatten;
+mod freeze;
 mod fuse;
 mod memory;
 mod mixed_precision;
@@ -25,6 +26,7 @@ pub use autodiff::differentiate;
 pub use choices::{Choices, ChoicesError, choices_path};
 pub use error::{GraphError, SessionError};
 pub use flatten::flatten;
+pub use freeze::freeze;
 pub use fuse::{fuse, fuse_backward};
 pub use memory::{Memory, Placement};
 pub use mixed_precision::store_activations_as_f16;

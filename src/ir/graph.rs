@@ -189,6 +189,12 @@ impl Graph {
         self.values[id.index()].dtype = dtype;
     }
 
+    /// Makes a computed value a parameter of this name, which nothing computes any more.
+    pub(crate) fn make_parameter(&mut self, id: ValueId, name: String) {
+        let value = &mut self.values[id.index()];
+        (value.name, value.role) = (name, Role::Parameter);
+    }
+
     /// The dtypes of a node's tensors.
     pub fn dtypes(&self, node: &Node) -> DTypes {
         let of = |ids: &[ValueId]| ids.iter().map(|&id| self.value(id).dtype).collect();

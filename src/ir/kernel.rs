@@ -63,8 +63,13 @@ impl Kernel {
         self.aliases().iter().flat_map(|alias| alias.bindings.iter().copied()).collect()
     }
 
+    /// Whether it uses subgroups, which other WGSL compilers than wgpu's want to be told (`enable subgroups;`).
+    pub fn uses_subgroups(&self) -> bool {
+        self.source.lines().any(|line| line.split("//").next().is_some_and(|code| code.contains("subgroup")))
+    }
+
     /// Whether each binding is declared `read_write`, by its number.
-    fn written(&self) -> Vec<bool> {
+    pub(crate) fn written(&self) -> Vec<bool> {
         let mut written = Vec::new();
         for (_, statement) in wgsl::statements(self.source, "binding") {
             let tokens = wgsl::tokens(statement);

@@ -159,6 +159,26 @@ impl TrainingStep {
         Ok(Self { graph, training, seeds, hyper, initial })
     }
 
+    /// What can be read after a step: [`Training::outputs`].
+    pub fn outputs(&self) -> Vec<ValueId> {
+        self.training.outputs()
+    }
+
+    /// The inputs from which the backward pass starts, with the number to upload to each, once.
+    pub fn seeds(&self) -> &[(ValueId, f32)] {
+        &self.seeds
+    }
+
+    /// The input of [`Optimizer::hyper`].
+    pub fn hyper(&self) -> ValueId {
+        self.hyper
+    }
+
+    /// How each tensor starts, by name; the others are zero.
+    pub fn initial(&self) -> &BTreeMap<String, Initial> {
+        &self.initial
+    }
+
     /// The plan of the step. Parameters, their gradients and the optimizer's state lie in [flat](flatten) values: one update
     /// for all parameters, and one of all running statistics.
     ///
@@ -166,7 +186,7 @@ impl TrainingStep {
     /// [`NetworkError::NoF16`], or [`NetworkError::Plan`] where a tensor does not fit the adapter.
     pub fn plan(&self, capabilities: &Capabilities, choices: &Choices) -> Result<Plan, NetworkError> {
         let mut graph = self.graph.clone();
-        let outputs = self.training.outputs();
+        let outputs = self.outputs();
         if self.training.precision == Precision::F16 {
             if !capabilities.shader_f16 {
                 return Err(NetworkError::NoF16);

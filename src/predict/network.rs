@@ -9,7 +9,7 @@ use super::pose::{Pose, poses_in_pictures};
 use crate::data::{Batch, Size, Skeleton};
 use crate::gpu::Gpu;
 use crate::graph::{Choices, Session, SessionError, Store, Tensor};
-use crate::ir::ValueId;
+use crate::ir::{ShapeError, ValueId};
 use crate::models::{HeatMaps, ModelConfig};
 use crate::nn::{Mode, Network, NetworkError, PictureInputs};
 use crate::ops::decode::Decode;
@@ -29,6 +29,41 @@ impl Default for DecodeOptions {
     /// As the papers are scored: with the flip test, a quarter of a pixel towards the larger neighbours.
     fn default() -> Self {
         Self { flip_test: true, decode: Decode::Quarter }
+    }
+}
+
+/// A network with running statistics between its crop and its decoding, on no device yet.
+pub(crate) struct PoseGraph {
+    pub net: Network,
+    pub pictures: PictureInputs,
+    /// `[N, J, 3]`.
+    pub decoded: ValueId,
+    pub maps: HeatMaps,
+}
+
+impl PoseGraph {
+    /// # Errors
+    /// [`ShapeError`] where the network does not fit the size.
+    pub fn new(model: &ModelConfig, size: Size, batch: usize, options: DecodeOptions) -> Result<Self, ShapeError> {
+        let mut net = Network::new(Mode::Inference);
+        let (pictures, image) = net.pictures(batch, size.extents())?;
+        let mut maps = model.build(&mut net, image)?;
+        if options.flip_test && model.skeleton.mirrors {
+            let mirrored = net.graph.apply_one(FlipHorizontal, &[image])?;
+            let mirrored = model.build(&mut net, mirrored)?.joints;
+            let merge = FlipMerge { partner: model.skeleton.flipped_joints() };
+            maps.joints = net.graph.apply_one(merge, &[maps.joints, mirrored])?;
+        }
+        let decoded = net.graph.apply_one(options.decode, &[maps.joints])?;
+        Ok(Self { net, pictures, decoded, maps })
+    }
+
+    /// What can be read after a run, with its name for other programs.
+    pub fn outputs(decoded: ValueId, maps: &HeatMaps) -> Vec<(&'static str, ValueId)> {
+        let of_some =
+            [("bone_maps", maps.bones), ("channel_gate", maps.gates.channel), ("spatial_gate", maps.gates.spatial)];
+        let of_some = of_some.into_iter().filter_map(|(name, id)| Some((name, id?)));
+        [("joints", decoded), ("heat_maps", maps.joints)].into_iter().chain(of_some).collect()
     }
 }
 
@@ -87,18 +122,8 @@ impl PoseNetwork {
         options: DecodeOptions,
         store: &mut Store,
     ) -> Result<Self, NetworkError> {
-        let mut net = Network::new(Mode::Inference);
-        let (pictures, image) = net.pictures(batch, size.extents())?;
-        let mut maps = model.build(&mut net, image)?;
-        if options.flip_test && model.skeleton.mirrors {
-            let mirrored = net.graph.apply_one(FlipHorizontal, &[image])?;
-            let mirrored = model.build(&mut net, mirrored)?.joints;
-            let merge = FlipMerge { partner: model.skeleton.flipped_joints() };
-            maps.joints = net.graph.apply_one(merge, &[maps.joints, mirrored])?;
-        }
-        let decoded = net.graph.apply_one(options.decode, &[maps.joints])?;
-        let kept = [Some(decoded), Some(maps.joints), maps.bones, maps.gates.channel, maps.gates.spatial];
-        let outputs: Vec<ValueId> = kept.into_iter().flatten().collect();
+        let PoseGraph { net, pictures, decoded, maps } = PoseGraph::new(model, size, batch, options)?;
+        let outputs: Vec<ValueId> = PoseGraph::outputs(decoded, &maps).into_iter().map(|(_, id)| id).collect();
         let plan = net.plan(&outputs, gpu.capabilities(), &Choices::of(gpu)?)?;
         let session = Session::new(gpu, plan, store)?;
         Ok(Self {

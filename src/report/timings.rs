@@ -68,7 +68,7 @@ pub(super) fn step(context: &mut Context) -> Result<(), Failure> {
             networks: false,
             samples: SAMPLES,
         };
-        let cases = kernel_cases(&gpu, &settings, &Choices::default(), &ceiling)?;
+        let cases = kernel_cases(gpu.capabilities(), &settings, &Choices::default(), &ceiling)?;
         pieces.extend(cases.into_iter().map(|case| (storage, settings.batch, case)));
     }
     context.each(

@@ -59,8 +59,10 @@ pub struct StepLoss {
 }
 
 /// One training step as a graph, with the values through which the host speaks to it.
-pub(super) struct StepGraph {
+pub struct StepGraph {
+    /// The step.
     pub step: TrainingStep,
+    /// The inputs of its pictures.
     pub pictures: PictureInputs,
     /// `[N, J, 3]`: position in heat-map pixels and weight of each joint.
     pub joints: ValueId,
@@ -68,7 +70,10 @@ pub(super) struct StepGraph {
 
 impl StepGraph {
     /// Its outputs are the loss of the joints, that of the bones where the network predicts them, and the joints found in
-    /// the maps, `[N, J, 3]`.
+    /// the maps, `[N, J, 3]`. `seed` is that of the initial values.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where the network does not fit the size.
     pub fn new(model: &ModelConfig, config: &StepConfig, seed: u64) -> Result<Self, ShapeError> {
         let mut net = Network::new(Mode::Training);
         let (pictures, image) = net.pictures(config.batch, config.size.extents())?;

@@ -16,4 +16,5 @@ mod resuming;
 mod runs;
 mod schema;
 mod video;
+mod web;
 mod weights;

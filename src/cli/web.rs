@@ -1,0 +1,108 @@
+//! `ditn web`
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::common::{Common, Status, precision_parser, print, print_json};
+use crate::nn::Precision;
+use crate::predict::{TrainedNetwork, shipped};
+use crate::web::{self, Server, Summary};
+
+const EXAMPLES: &str = "\
+Examples:
+  ditn web --serve                                           try it: opens at http://localhost:8000/
+  ditn web site                                              the network that ships with the program, for any web server
+  ditn web runs/ditn_tiny-001/best.safetensors site --serve  a network of one's own, written and served
+
+The folder needs no server of ours: copy it to any static host that has https, which browsers ask for before they give a page
+the GPU. Opened as files it does not work. Pages: Pose (joints in a picture or before the camera), Train (a small network
+learns in the page), Kernels (each kernel run against its reference, edited, timed), Benchmark (a file for `ditn bench
+--compare`), Verify (this browser's numbers against this program's).";
+
+/// Arguments of `ditn web`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// The folder to write, after the checkpoint if there is one [default: with --serve a temporary one; the network that ships
+    /// with the program]
+    #[arg(value_names = ["CHECKPOINT", "DIR"], num_args = 0..=2, required_unless_present = "serve")]
+    paths: Vec<PathBuf>,
+    /// How weights are stored: f32, or f16 in half the space and the time to load [default: f16 for the network that ships with
+    /// the program, which has 16-bit weights; else f32]
+    #[arg(long, value_parser = precision_parser())]
+    weights: Option<Precision>,
+    /// Serve the folder to this machine's browsers until Ctrl-C
+    #[arg(long)]
+    serve: bool,
+    /// Port to serve at; 0 for any free one
+    #[arg(long, default_value_t = 8000, requires = "serve")]
+    port: u16,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    folder: &'a Path,
+    #[serde(flatten)]
+    summary: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+}
+
+/// Writes a network with its pages for browsers.
+pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
+    let Arguments { paths, weights, serve, port } = arguments;
+    let (checkpoint, folder) = match paths.as_slice() {
+        [] => (None, std::env::temp_dir().join(format!("ditn-web-{}", std::process::id()))),
+        [folder] => {
+            let name = folder.display();
+            let is_file = folder.is_file();
+            anyhow::ensure!(
+                !is_file,
+                "{name} is a file; a checkpoint is followed by the folder to write: ditn web {name} DIR"
+            );
+            (None, folder.clone())
+        }
+        [checkpoint, folder, ..] => (Some(checkpoint), folder.clone()),
+    };
+    // Before the work that a taken port would waste.
+    let server = if serve {
+        let taken = || format!("cannot serve at port {port}; choose another with --port, or any with --port 0");
+        Some(Server::bind(&folder, port).with_context(taken)?)
+    } else {
+        None
+    };
+    let trained = checkpoint.map_or_else(TrainedNetwork::shipped, |path| TrainedNetwork::load(path))?;
+    let description = match checkpoint {
+        None => shipped::WORTH.to_owned(),
+        Some(path) => format!("{} of {}", trained.size, path.display()),
+    };
+    let weights = weights.unwrap_or(if checkpoint.is_none() { Precision::F16 } else { Precision::F32 });
+    let bar = if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    bar.enable_steady_tick(std::time::Duration::from_millis(100));
+    let gpu = common.gpu()?;
+    let said = |what: &str| bar.set_message(format!("{what} ..."));
+    let summary = web::export(&gpu, &trained, &description, weights, &folder, said)?;
+    bar.finish_and_clear();
+    let address = server.as_ref().map(Server::address).transpose()?;
+    if common.json {
+        print_json(&Report { folder: &folder, summary, address })?;
+    } else {
+        let Summary { files, bytes, kernel_cases } = summary;
+        let megabytes = bytes as f64 / 1e6;
+        let name = folder.display();
+        print(&format!("{files} files, {megabytes:.1} MB, {kernel_cases} cases of kernels, written to {name}\n"))?;
+        match address {
+            Some(address) => print(&format!("Open {address} in a browser; Ctrl-C ends.\n"))?,
+            None => print(&format!("Put the folder on any web server with https, or: ditn web {name} --serve\n"))?,
+        }
+    }
+    if let Some(server) = server {
+        server.run();
+    }
+    Ok(Status::Done)
+}

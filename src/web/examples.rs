@@ -1,0 +1,90 @@
+//! Synthetic people for pages that have no pictures of their own.
+
+use std::io::Cursor;
+
+use image::codecs::jpeg::JpegEncoder;
+use image::{RgbImage, imageops};
+use serde::Serialize;
+
+use super::WebError;
+use super::bundle::Bundle;
+use crate::data::augmentation::Placement;
+use crate::data::crop::Crop;
+use crate::data::skeleton::MPII;
+use crate::data::synthetic::{Split, Synthetic};
+use crate::data::{Batch, DataError, Dataset, Joint, Size, Skeleton};
+use crate::predict::TrainedNetwork;
+use crate::train::config::Config;
+
+/// People of the sheet.
+const PEOPLE: usize = 256;
+/// Their pictures in a row of it.
+const COLUMNS: usize = 16;
+/// Quality of the sheet's JPEG, of 100.
+const QUALITY: u8 = 80;
+/// The file.
+const SHEET: &str = "people.jpg";
+
+/// Synthetic people.
+pub(super) struct Examples {
+    people: Synthetic,
+}
+
+/// The people that a page trains with.
+#[derive(Serialize)]
+pub(super) struct People {
+    sheet: &'static str,
+    columns: usize,
+    count: usize,
+    /// `[count][J]`: x and y in heat-map pixels, and 1 where the joint is labelled, else 0.
+    joints: Vec<Vec<[f32; 3]>>,
+}
+
+impl Examples {
+    /// The people of the embedded configuration.
+    pub fn new(config: &Config) -> Result<Self, DataError> {
+        Ok(Self { people: Synthetic::new(config.data.synthetic, config.seed, Split::Training, PEOPLE)? })
+    }
+
+    /// A batch of the first of them, cropped to a network's input.
+    fn first(&self, people: usize, input: Size, skeleton: &Skeleton) -> Result<Batch, DataError> {
+        let mut batch = Batch::default();
+        for index in 0..people {
+            let mut person = self.people.load(0, index)?;
+            // Another skeleton has other joints.
+            if skeleton.joints.len() != person.joints.len() {
+                person.joints = vec![Joint::default(); skeleton.joints.len()];
+            }
+            let placement = Placement { crop: Crop::new(person.center, person.scale, input), flip: false };
+            batch.push(index, person, &placement, skeleton, input)?;
+        }
+        Ok(batch)
+    }
+
+    /// One person for a trained network.
+    pub fn for_inference(&self, trained: &TrainedNetwork) -> Result<Batch, DataError> {
+        self.first(1, trained.size, &trained.model.skeleton)
+    }
+
+    /// People for one training step.
+    pub fn batch(&self, config: &Config) -> Result<Batch, DataError> {
+        self.first(config.train.batch, config.train.size, &MPII)
+    }
+
+    /// Adds a picture of all people, each as the network sees them.
+    pub fn sheet(&self, bundle: &mut Bundle, config: &Config) -> Result<People, WebError> {
+        let size = config.train.size;
+        let batch = self.first(PEOPLE, size, &MPII)?;
+        let rows = PEOPLE.div_ceil(COLUMNS);
+        let mut sheet = RgbImage::new(size.width * COLUMNS as u32, size.height * rows as u32);
+        for number in 0..PEOPLE {
+            let (x, y) = ((number % COLUMNS) as u32 * size.width, (number / COLUMNS) as u32 * size.height);
+            imageops::replace(&mut sheet, &batch.view(number, size), i64::from(x), i64::from(y));
+        }
+        let mut bytes = Cursor::new(Vec::new());
+        sheet.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY))?;
+        bundle.bytes(SHEET, bytes.into_inner());
+        let joints = batch.joints.chunks(MPII.joints.len()).map(<[_]>::to_vec).collect();
+        Ok(People { sheet: SHEET, columns: COLUMNS, count: PEOPLE, joints })
+    }
+}

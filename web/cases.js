@@ -1,0 +1,243 @@
+// @ts-check
+// Runs kernels on their cases and compares them with the float64 references. Needs no page: node with Dawn does as well.
+
+import { hash, roundingError, uniform } from './numbers.js';
+import { Refusal, Session, elements, whatIsMissing } from './runtime.js';
+
+/**
+ * @typedef {import('./runtime.js').Plan} Plan
+ * @typedef {import('./tensors.js').Tensor} Tensor
+ * @typedef {{name: string, tolerance: number, normwise: boolean, kernels: string[], plan: Plan}} Variant
+ * @typedef {{operator: string, title: string, inputs: {name: string, uniform?: [number, number]}[], outputs: string[],
+ *   variants: Variant[]}} Case
+ * @typedef {{tensors: string, kernels: {name: string, summary: string, operators: string[]}[],
+ *   references: Record<string, {file: string, source: string}>, cases: Case[]}} Kernels what `kernels.json` holds
+ * @typedef {{number: number, title: string, operator: string, variant: string, kernels: string[], tolerance: number}} Which
+ * @typedef {{output: string, place: number[], found: number, expected: number, error: number}} Worst an element: its place in
+ *   the tensor, and its error in units of 2^-24 of its magnitude
+ * @typedef {Which & {outcome: 'passed' | 'failed' | 'left out', error: number, worst?: Worst, message?: string}} Outcome `error`
+ *   is that of the worst element of all outputs, Infinity where nothing could be compared; `message` says why not
+ * @typedef {(kernel: string) => Promise<string> | string} Shaders a kernel's WGSL by its name
+ * @typedef {(text: string, fraction: number) => Promise<void> | void} Turn called before each piece of work with what it is and
+ *   how much is done; it may wait, and ends the work by throwing
+ */
+
+/** Inputs of a case that are drawn: what the program drew, too. @param {number} number of the case @param {number} input */
+const seedOf = (number, input) => hash(1000 * number + input);
+
+/**
+ * The inputs of case `number` as its variants' plans take them.
+ * @param {Case} one @param {number} number @param {Plan} plan @param {Map<string, Tensor>} tensors of the cases
+ * @returns {[string, Tensor['data']][]}
+ */
+export function inputsOf(one, number, plan, tensors) {
+  const shapes = new Map(
+    plan.buffers
+      .flatMap(({ name, shape, tensors = [] }) => [...(name && shape ? [{ name, shape }] : []), ...tensors])
+      .map(({ name, shape }) => [name, shape]),
+  );
+  return one.inputs
+    .filter(({ name }) => shapes.has(name))
+    .map(({ name, uniform: range }) => {
+      const given = tensors.get(`${number}.${name}`);
+      if (!range) {
+        if (!given) throw new Error(`The bundle lacks the tensor '${number}.${name}'.`);
+        return [name, given.data];
+      }
+      const input = one.inputs.findIndex(it => it.name === name);
+      return [name, uniform(elements(/** @type {number[]} */ (shapes.get(name))), range[0], range[1], seedOf(number, input))];
+    });
+}
+
+/**
+ * Runs one variant of case `number` and compares all outputs with the reference's.
+ * @param {GPUDevice} device @param {Case} one @param {number} number @param {Variant} variant
+ * @param {Map<string, Tensor>} tensors of the cases
+ * @param {{shader: Shaders}} options
+ * @returns {Promise<Outcome>} a kernel that does not compile, or that the device refuses, is a failure with a message
+ */
+export async function runCase(device, one, number, variant, tensors, { shader }) {
+  const which = whichOf(one, number, variant);
+  try {
+    return await withSession(device, one, number, variant, tensors, shader, async session => {
+      device.pushErrorScope('validation');
+      let found, refused;
+      try {
+        session.run();
+        found = await session.read(...one.outputs);
+      } finally {
+        refused = await device.popErrorScope();
+      }
+      if (refused) throw new Error(refused.message);
+      return compare(one, which, variant, tensors, found);
+    });
+  } catch (error) {
+    return { ...which, outcome: 'failed', error: Infinity, message: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/**
+ * Seconds of a run of one variant of case `number`. In-place operators go on from their own results.
+ * @param {GPUDevice} device @param {Case} one @param {number} number @param {Variant} variant
+ * @param {Map<string, Tensor>} tensors @param {{shader: Shaders}} options
+ */
+export function timeCase(device, one, number, variant, tensors, { shader }) {
+  return withSession(device, one, number, variant, tensors, shader, session => session.time());
+}
+
+/**
+ * Runs every `every`-th case with all its variants.
+ * @param {{adapter: GPUAdapter, device: GPUDevice}} gpu @param {Kernels} kernels @param {Map<string, Tensor>} tensors
+ * @param {{shader: Shaders, every?: number, kernel?: string, turn?: Turn, onOutcome?: (outcome: Outcome) => void}} options only
+ *   variants that run `kernel` where it is given; `onOutcome` hears of each at once
+ */
+export async function runAll({ adapter, device }, kernels, tensors, { shader, every = 1, kernel, turn, onOutcome }) {
+  /** @type {Outcome[]} */
+  const outcomes = [];
+  let isLost = false;
+  device.lost.then(() => {
+    isLost = true;
+  });
+  const runs = casesOf(kernels, kernel).filter(({ number }) => number % every === 0);
+  for (const [done, { one, number, variant }] of runs.entries()) {
+    await turn?.(`${one.title}, ${variant.name}: ${done + 1} of ${runs.length}`, done / runs.length);
+    const message = whatIsMissing(adapter, variant.plan);
+    /** @type {Outcome} */
+    const outcome = message
+      ? { ...whichOf(one, number, variant), outcome: 'left out', error: 0, message }
+      : await runCase(device, one, number, variant, tensors, { shader });
+    // Promises of a lost device may end before the news of its loss.
+    if (outcome.message) await new Promise(resolve => setTimeout(resolve));
+    if (isLost)
+      throw new Refusal(`The GPU was lost in ${one.title}, ${variant.name} (${variant.kernels.join(', ')}): reload the page.`);
+    outcomes.push(outcome);
+    onOutcome?.(outcome);
+  }
+  return outcomes;
+}
+
+/**
+ * What the compiler says against a kernel's source, by line.
+ * @param {GPUDevice} device @param {Kernels} kernels @param {string} kernel @param {string} source
+ */
+export async function compileErrors(device, kernels, kernel, source) {
+  const pipelines = casesOf(kernels, kernel)
+    .flatMap(({ variant }) => variant.plan.pipelines)
+    .filter(it => it.kernel === kernel);
+  const features = [...new Set(pipelines.flatMap(it => it.features ?? []))].filter(it =>
+    device.features.has(/** @type {GPUFeatureName} */ (it)),
+  );
+  device.pushErrorScope('validation');
+  const module = device.createShaderModule({ label: kernel, code: features.map(it => `enable ${it}; `).join('') + source });
+  const [{ messages }] = await Promise.all([module.getCompilationInfo(), device.popErrorScope()]);
+  return messages.filter(({ type }) => type === 'error').map(({ lineNum, message }) => ({ line: lineNum, text: message }));
+}
+
+/**
+ * All cases with their variants, or those that run `kernel`.
+ * @param {Kernels} kernels @param {string} [kernel]
+ */
+export function casesOf(kernels, kernel) {
+  return kernels.cases.flatMap((one, number) =>
+    one.variants
+      .filter(({ kernels }) => kernel === undefined || kernels.includes(kernel))
+      .map(variant => ({ one, number, variant })),
+  );
+}
+
+/**
+ * Sums of outcomes by kernel and variant, in the order of `kernels`. A variant of several kernels counts for each.
+ * @param {Kernels} kernels @param {Outcome[]} outcomes
+ */
+export function byKernel(kernels, outcomes) {
+  return kernels.kernels.flatMap(({ name }) => {
+    const own = outcomes.filter(({ kernels }) => kernels.includes(name));
+    const variants = [...new Set(own.map(({ operator, variant }) => `${operator}, ${variant}`))];
+    return variants.map(variant => {
+      const of = own.filter(it => `${it.operator}, ${it.variant}` === variant),
+        ran = of.filter(it => it.outcome !== 'left out');
+      const worst = ran.reduce((worst, { error, tolerance }) => Math.max(worst, shareOf(error, tolerance)), 0);
+      return {
+        kernel: name,
+        variant,
+        cases: ran.length,
+        passed: ran.filter(it => it.outcome === 'passed').length,
+        leftOut: of.length - ran.length,
+        worst,
+      };
+    });
+  });
+}
+
+/** An error as a share of the tolerance: above 1 it is too large. @param {number} error @param {number} tolerance */
+export function shareOf(error, tolerance) {
+  return Number.isNaN(error) ? Infinity : error === 0 ? 0 : error / tolerance;
+}
+
+/** @param {Case} one @param {number} number @param {Variant} variant @returns {Which} */
+function whichOf({ title, operator }, number, { name, kernels, tolerance }) {
+  return { number, title, operator, variant: name, kernels, tolerance };
+}
+
+/**
+ * @template T
+ * @param {GPUDevice} device @param {Case} one @param {number} number @param {Variant} variant
+ * @param {Map<string, Tensor>} tensors @param {Shaders} shader @param {(session: Session) => Promise<T>} work
+ */
+async function withSession(device, one, number, variant, tensors, shader, work) {
+  const session = await Session.open(device, variant.plan, { shader });
+  try {
+    session.poison();
+    for (const [name, data] of inputsOf(one, number, variant.plan, tensors)) session.write(name, data);
+    return await work(session);
+  } finally {
+    session.destroy();
+  }
+}
+
+/**
+ * @param {Case} one @param {Which} which @param {Variant} variant @param {Map<string, Tensor>} tensors
+ * @param {Float32Array[]} found by output
+ * @returns {Outcome}
+ */
+function compare(one, which, { plan, tolerance, normwise }, tensors, found) {
+  /** @type {Worst | undefined} */
+  let worst;
+  let largest = 0;
+  for (const [i, output] of one.outputs.entries()) {
+    const expected = tensors.get(`${which.number}.${output}`),
+      magnitude = tensors.get(`${which.number}.${output.replace('output', 'magnitude')}`);
+    if (!expected || !magnitude) throw new Error(`The bundle lacks what the reference found for '${which.number}.${output}'.`);
+    const numbers = sameType(found[i], expected.data);
+    if (numbers.length !== expected.data.length)
+      throw new Error(`${output} has ${numbers.length} elements, and ${expected.data.length} are expected.`);
+    const { error, at } = roundingError(numbers, expected.data, magnitude.data, normwise);
+    if (worst && !(shareOf(error, tolerance) > shareOf(largest, tolerance))) continue;
+    largest = error;
+    const shape = plan.outputs.find(({ name }) => name === output)?.shape ?? expected.shape;
+    worst = {
+      output,
+      place: placeOf(Math.max(at, 0), shape),
+      found: numbers[Math.max(at, 0)],
+      expected: expected.data[Math.max(at, 0)],
+      error,
+    };
+  }
+  return { ...which, outcome: shareOf(largest, tolerance) <= 1 ? 'passed' : 'failed', error: largest, worst };
+}
+
+/** Words as what they are: floating-point numbers or whole ones. @param {Float32Array} words @param {Tensor['data']} like */
+function sameType({ buffer, byteOffset, length }, like) {
+  const Numbers = /** @type {Float32ArrayConstructor} */ (like.constructor);
+  return new Numbers(/** @type {ArrayBuffer} */ (buffer), byteOffset, length);
+}
+
+/** The indices of element number `index` of a tensor. @param {number} index @param {number[]} shape */
+export function placeOf(index, shape) {
+  const place = [];
+  for (const extent of [...shape].reverse()) {
+    place.unshift(index % extent);
+    index = Math.floor(index / extent);
+  }
+  return place;
+}

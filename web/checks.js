@@ -1,0 +1,281 @@
+// @ts-check
+// Compares an inference and a training step with what the program computed, and finds the dispatch that differs first. Needs
+// no page: node with Dawn does as well.
+
+import { distance, fingerprint, hyper, initialValues } from './numbers.js';
+import { Refusal, Session, elements } from './runtime.js';
+
+/**
+ * @typedef {import('./runtime.js').Plan} Plan
+ * @typedef {import('./tensors.js').Tensor} Tensor
+ * @typedef {import('./page.js').Training} Training
+ * @typedef {{shader: (kernel: string) => Promise<string> | string,
+ *   turn?: (text: string, fraction: number) => Promise<void> | void}} Options `turn` is called before each piece of work with
+ *   what it is and how much is done; it may wait, and ends the work by throwing
+ * @typedef {{name: string, shape: number[], largest: number, absolute: number, units: number, pixels?: number, allowed: string,
+ *   passed: boolean}} OutputCheck largest magnitude that is expected, largest difference, the same in units of the last place of
+ *   the largest magnitude, and of joints' places in heat-map pixels
+ * @typedef {{name: string, kind: 'parameter' | 'moment' | 'statistic', distance: number, turned?: number, elements: number,
+ *   passed: boolean}} TensorCheck distance relative to the expected norm; of parameters, about how many elements stepped the
+ *   other way
+ * @typedef {{number: number, label: string, kernel: string, distance: number}} DispatchCheck
+ * @typedef {{compared: number, first?: DispatchCheck, worst?: DispatchCheck, all: DispatchCheck[]}} Search `first` is the first
+ *   that differs too much, `worst` the one that differs most
+ */
+
+/** Relative difference of outputs, feature maps and running statistics that rounding does not explain. */
+export const RELATIVE = 1e-3;
+/**
+ * The same of gradients, and with them of the optimizer's moments. The gradient of a batch normalisation is what is left of
+ * numbers that nearly cancel: from one driver to the next single tensors are 1 % apart.
+ */
+export const GRADIENT = 0.05;
+/** Heat-map pixels that a joint may be off. */
+export const PIXELS = 0.01;
+/** Share of a tensor's elements that may step the other way. */
+export const TURNED = 0.02;
+/** Share of joints that a network without training may find elsewhere: its maps are flat. */
+const ELSEWHERE = 0.02;
+
+/**
+ * What a training plan gets before step 1.
+ * @param {Training} training @param {Session} session @param {Map<string, Tensor>} vectors
+ */
+function prepareTraining(training, session, vectors) {
+  for (const [name, { shape, role }] of session.places) {
+    if (role === 'input' || role === 'output') continue;
+    const initial = training.initial[name],
+      count = elements(shape);
+    session.write(name, initial ? initialValues(initial, count, name, 0) : new Float32Array(count));
+  }
+  for (const { input, value } of training.seeds) session.write(input, new Float32Array([value]));
+  session.write('hyper', hyper(training.optimizer, 1, training.learning_rate));
+  writeInputs(session, vectors);
+}
+
+/** Writes the tensors `input.NAME`. @param {Session} session @param {Map<string, Tensor>} vectors */
+function writeInputs(session, vectors) {
+  for (const [name, { data }] of vectors) if (name.startsWith('input.')) session.write(name.slice('input.'.length), data);
+}
+
+/** @param {Map<string, Tensor>} vectors @returns {(number: number) => Float32Array} */
+function fingerprintsOf(vectors) {
+  const tensor = vectors.get('fingerprints');
+  if (!tensor) throw new Refusal('The bundle has no fingerprints: write the folder again.');
+  const length = /** @type {number} */ (tensor.shape.at(-1));
+  return number => /** @type {Float32Array} */ (tensor.data.subarray(number * length, (number + 1) * length));
+}
+
+/** @param {GPUDevice} device @param {Plan} plan @param {Map<string, Tensor>} tensors @param {Options} options */
+function openSession(device, plan, tensors, { shader, turn }) {
+  return Session.open(device, plan, {
+    shader,
+    tensors,
+    onProgress: (done, all) => {
+      Promise.resolve(turn?.(`Compiling kernels: ${done} of ${all}.`, done / all)).catch(() => undefined);
+    },
+  });
+}
+
+/**
+ * Checks the outputs of a run.
+ * @param {Session} session @param {Map<string, Tensor>} vectors @param {boolean} isTrained whether the maps have peaks
+ */
+async function checkOutputs(session, vectors, isTrained) {
+  const names = [...vectors.keys()].filter(name => name.startsWith('output.')).map(name => name.slice('output.'.length));
+  const found = await session.read(...names);
+  return names.flatMap((name, i) => {
+    const expected = /** @type {Tensor} */ (vectors.get(`output.${name}`));
+    return name === 'joints' || name === 'found'
+      ? checkJoints(name, found[i], expected, isTrained)
+      : [checkOutput(name, found[i], expected)];
+  });
+}
+
+/** @param {ArrayLike<number>} found @param {ArrayLike<number>} expected */
+function differences(found, expected) {
+  let largest = 0,
+    absolute = 0;
+  for (let i = 0; i < expected.length; i++) {
+    largest = Math.max(largest, Math.abs(expected[i]));
+    absolute = Math.max(absolute, Math.abs(found[i] - expected[i])); // NaN where one is
+  }
+  return { largest, absolute, units: absolute === 0 ? 0 : absolute / 2 ** (Math.floor(Math.log2(largest)) - 23) };
+}
+
+/** @param {string} name @param {Float32Array} found @param {Tensor} expected @returns {OutputCheck} */
+function checkOutput(name, found, { shape, data }) {
+  const difference = differences(found, data);
+  return {
+    name,
+    shape,
+    ...difference,
+    allowed: `${RELATIVE} of the largest`,
+    passed: found.length === data.length && difference.absolute <= RELATIVE * difference.largest,
+  };
+}
+
+/**
+ * Joints: x, y, maximum of the map.
+ * @param {string} name @param {Float32Array} found @param {Tensor} expected @param {boolean} isTrained
+ * @returns {OutputCheck[]}
+ */
+function checkJoints(name, found, { shape, data }, isTrained) {
+  const places = (/** @type {ArrayLike<number>} */ from) => Float32Array.from(from).filter((_, i) => i % 3 < 2);
+  const maxima = (/** @type {ArrayLike<number>} */ from) => Float32Array.from(from).filter((_, i) => i % 3 === 2);
+  const [a, b] = [places(found), places(data)],
+    place = differences(a, b);
+  const off = a.map((x, i) => Math.abs(x - b[i])).filter(x => !(x <= PIXELS)).length;
+  const passed = found.length === data.length && (isTrained ? off === 0 : off <= ELSEWHERE * b.length);
+  return [
+    {
+      name: `${name}: places`,
+      shape,
+      ...place,
+      pixels: place.absolute,
+      passed,
+      allowed: isTrained ? `${PIXELS} pixels` : `${PIXELS} pixels, ${100 * ELSEWHERE} % of them more`,
+    },
+    checkOutput(`${name}: maxima`, maxima(found), { shape, data: maxima(data) }),
+  ];
+}
+
+/**
+ * Runs an inference and compares its outputs.
+ * @param {GPUDevice} device @param {Plan} plan @param {Map<string, Tensor>} weights @param {Map<string, Tensor>} vectors
+ * @param {Options} options
+ */
+export async function checkInference(device, plan, weights, vectors, options) {
+  const session = await openSession(device, plan, weights, options);
+  try {
+    await options.turn?.(`Running ${plan.name}.`, NaN);
+    session.poison();
+    writeInputs(session, vectors);
+    session.run();
+    const outputs = await checkOutputs(session, vectors, true);
+    return { plan: plan.name, target: plan.target, outputs, passed: outputs.every(({ passed }) => passed) };
+  } finally {
+    session.destroy();
+  }
+}
+
+/**
+ * Runs one training step from the initial values of seed 0, and compares losses and then all tensors.
+ * @param {GPUDevice} device @param {Plan} plan @param {Training} training @param {Map<string, Tensor>} vectors
+ * @param {Options} options
+ */
+export async function checkTraining(device, plan, training, vectors, options) {
+  const prints = fingerprintsOf(vectors);
+  const session = await openSession(device, plan, new Map(), options);
+  try {
+    await options.turn?.('Running one training step.', NaN);
+    session.poison();
+    prepareTraining(training, session, vectors);
+    session.run();
+    const outputs = await checkOutputs(session, vectors, false);
+    const names = Object.keys(training.after),
+      found = await session.read(...names);
+    /** @type {TensorCheck[]} */
+    const tensors = [];
+    for (const [i, name] of names.entries()) {
+      if (i % 32 === 0) await options.turn?.('Comparing the tensors after the step.', i / names.length);
+      tensors.push(checkTensor(name, session.place(name).role, found[i], prints(training.after[name]), training.learning_rate));
+    }
+    return {
+      plan: plan.name,
+      target: plan.target,
+      outputs,
+      tensors,
+      passed: [...outputs, ...tensors].every(({ passed }) => passed),
+    };
+  } finally {
+    session.destroy();
+  }
+}
+
+/**
+ * AdamW's first step is the learning rate times the gradient's sign: of a gradient that is mere rounding it goes either way. So
+ * of parameters some elements may have stepped the other way, which moments and statistics do not feel.
+ * @param {string} name @param {string} role @param {Float32Array} found @param {ArrayLike<number>} expected its fingerprint
+ * @param {number} rate @returns {TensorCheck}
+ */
+function checkTensor(name, role, found, expected, rate) {
+  const off = distance(fingerprint(found), expected),
+    count = found.length;
+  if (role !== 'parameter') {
+    const kind = name.startsWith('optimizer.') ? 'moment' : 'statistic';
+    return { name, kind, distance: off, elements: count, passed: off <= (kind === 'moment' ? GRADIENT : RELATIVE) };
+  }
+  const turned = ((off * expected[0]) / (2 * rate)) ** 2;
+  return {
+    name,
+    kind: 'parameter',
+    distance: off,
+    turned,
+    elements: count,
+    passed: off <= RELATIVE || turned <= Math.max(1, TURNED * count),
+  };
+}
+
+/** What the tensors that a dispatch writes may be off. @param {import('./runtime.js').Dispatch} dispatch */
+function allowedOf({ label }) {
+  return label.includes(':backward') ? GRADIENT : RELATIVE;
+}
+
+/**
+ * Runs dispatch by dispatch and compares what each wrote, until one differs too much or, where `isWhole`, to the end.
+ * @param {Session} session @param {(number: number) => ArrayLike<number>} prints @param {boolean} isWhole
+ * @param {Options['turn']} turn @returns {Promise<Search>}
+ */
+async function search(session, prints, isWhole, turn) {
+  /** @type {DispatchCheck[]} */
+  const all = [];
+  /** @type {DispatchCheck | undefined} */ let first;
+  /** @type {DispatchCheck | undefined} */ let worst;
+  const { dispatches, pipelines } = session.plan;
+  await session.step(async (dispatch, number, found) => {
+    await turn?.(`Comparing dispatch ${number + 1} of ${dispatches.length}.`, number / dispatches.length);
+    const off = Math.max(...found.map(({ print, tensor }) => distance(fingerprint(tensor), prints(print))));
+    const check = {
+      number,
+      label: dispatch.label,
+      kernel: pipelines[dispatch.pipeline].kernel,
+      distance: Number.isNaN(off) ? Infinity : off,
+    };
+    all.push(check);
+    if (!first && !(off <= allowedOf(dispatch))) first = check;
+    if (!worst || !(off <= worst.distance)) worst = check;
+    return first !== undefined && !isWhole;
+  });
+  return { compared: all.length, first, worst, all };
+}
+
+/**
+ * @param {GPUDevice} device @param {Plan} plan the one that the vectors are of @param {Map<string, Tensor>} weights
+ * @param {Map<string, Tensor>} vectors @param {Options & {isWhole?: boolean}} options
+ */
+export async function searchInference(device, plan, weights, vectors, options) {
+  const session = await openSession(device, plan, weights, options);
+  try {
+    session.poison();
+    writeInputs(session, vectors);
+    return await search(session, fingerprintsOf(vectors), options.isWhole ?? false, options.turn);
+  } finally {
+    session.destroy();
+  }
+}
+
+/**
+ * @param {GPUDevice} device @param {Plan} plan @param {Training} training @param {Map<string, Tensor>} vectors
+ * @param {Options & {isWhole?: boolean}} options
+ */
+export async function searchTraining(device, plan, training, vectors, options) {
+  const session = await openSession(device, plan, new Map(), options);
+  try {
+    session.poison();
+    prepareTraining(training, session, vectors);
+    return await search(session, fingerprintsOf(vectors), options.isWhole ?? false, options.turn);
+  } finally {
+    session.destroy();
+  }
+}
