@@ -8,6 +8,8 @@ import { within, wholeOf } from './picture.js';
 
 /** Handles: which edges each takes along, as [-1, 0 or 1 across, -1, 0 or 1 down]. */
 const HANDLES = [[-1, -1], [0, -1], [1, -1], [1, 0], [1, 1], [0, 1], [-1, 1], [-1, 0]];
+/** Pixels of the screen below which a box has handles at its corners alone. */
+const SMALL = 64;
 /** @type {Record<string, number[] | undefined>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 /** By arrow keys, as a share of the picture's longer side. */
@@ -46,6 +48,8 @@ export class BoxEditor {
     style.width = share(width, picture.width);
     style.height = share(height, picture.height);
     this.frame.classList.toggle('whole', width >= 0.98 * picture.width && height >= 0.98 * picture.height);
+    const shown = Math.min(width / picture.width * this.stage.clientWidth, height / picture.height * this.stage.clientHeight);
+    this.frame.classList.toggle('small', shown < SMALL);
     [x, y, width, height].forEach((value, i) => { this.fields[i].value = String(Math.round(10 * value) / 10); });
   }
 

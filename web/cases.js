@@ -1,7 +1,7 @@
 // @ts-check
 // Runs kernels on their cases and compares them with the float64 references. Needs no page: node with Dawn does as well.
 
-import { hash, roundingError, uniform } from './numbers.js';
+import { distance, fingerprint, hash, roundingError, uniform } from './numbers.js';
 import { Refusal, Session, elements, whatIsMissing } from './runtime.js';
 
 /**
@@ -21,6 +21,9 @@ import { Refusal, Session, elements, whatIsMissing } from './runtime.js';
  * @typedef {(text: string, fraction: number) => Promise<void> | void} Turn called before each piece of work with what it is and
  *   how much is done; it may wait, and ends the work by throwing
  */
+
+/** Elements of an output that the bundle has at most. */
+const SAMPLED = 4096;
 
 /** Inputs of a case that are drawn: what the program drew, too. @param {number} number of the case @param {number} input */
 const seedOf = (number, input) => hash(1000 * number + input);
@@ -205,25 +208,52 @@ function compare(one, which, { plan, tolerance, normwise }, tensors, found) {
   let worst;
   let largest = 0;
   for (const [i, output] of one.outputs.entries()) {
-    const expected = tensors.get(`${which.number}.${output}`),
-      magnitude = tensors.get(`${which.number}.${output.replace('output', 'magnitude')}`);
+    const tensor = (/** @type {string} */ what) => tensors.get(`${which.number}.${output.replace('output', what)}`);
+    const [expected, magnitude, print] = [tensor('output'), tensor('magnitude'), tensor('print')];
     if (!expected || !magnitude) throw new Error(`The bundle lacks what the reference found for '${which.number}.${output}'.`);
     const numbers = sameType(found[i], expected.data);
-    if (numbers.length !== expected.data.length)
-      throw new Error(`${output} has ${numbers.length} elements, and ${expected.data.length} are expected.`);
-    const { error, at } = roundingError(numbers, expected.data, magnitude.data, normwise);
-    if (worst && !(shareOf(error, tolerance) > shareOf(largest, tolerance))) continue;
-    largest = error;
+    // Of large tensors the bundle has every so many elements, and a fingerprint of all.
+    const every = print ? Math.ceil(numbers.length / SAMPLED) | 1 : 1;
+    const sampled = every === 1 ? numbers : numbers.filter((_, at) => at % every === 0);
+    if (sampled.length !== expected.data.length) {
+      throw new Error(
+        `${output} has ${numbers.length} elements, of which ${sampled.length} are not the ${expected.data.length} that are expected.`,
+      );
+    }
+    const { error, at } = roundingError(sampled, expected.data, magnitude.data, normwise);
+    const index = Math.max(at, 0);
     const shape = plan.outputs.find(({ name }) => name === output)?.shape ?? expected.shape;
-    worst = {
-      output,
-      place: placeOf(Math.max(at, 0), shape),
-      found: numbers[Math.max(at, 0)],
-      expected: expected.data[Math.max(at, 0)],
-      error,
-    };
+    if (!worst || shareOf(error, tolerance) > shareOf(largest, tolerance)) {
+      largest = error;
+      worst = { output, place: placeOf(index * every, shape), found: sampled[index], expected: expected.data[index], error };
+    }
+    const share = print ? shareOfAll(numbers, expected.data, magnitude.data, print.data, tolerance, normwise) : 0;
+    if (!(share <= 1) && shareOf(error, tolerance) <= 1) {
+      const message = `${output}: elements differ that the bundle does not have one by one, by ${share.toPrecision(3)} of what is allowed.`;
+      return { ...which, outcome: 'failed', error: share * tolerance, message };
+    }
   }
   return { ...which, outcome: shareOf(largest, tolerance) <= 1 ? 'passed' : 'failed', error: largest, worst };
+}
+
+/**
+ * The distance of a whole tensor from that of a fingerprint, as a share of what it may be where each element is off by the
+ * tolerance. A sample of the expected elements and of the magnitudes tells their norms.
+ * @param {ArrayLike<number>} found @param {ArrayLike<number>} expected @param {ArrayLike<number>} magnitudes
+ * @param {ArrayLike<number>} print @param {number} tolerance @param {boolean} normwise
+ */
+function shareOfAll(found, expected, magnitudes, print, tolerance, normwise) {
+  let norm = 0,
+    allowed = 0,
+    largest = 0;
+  for (let i = 0; i < expected.length; i++) {
+    norm += expected[i] ** 2;
+    allowed += magnitudes[i] ** 2;
+    largest = Math.max(largest, magnitudes[i]);
+  }
+  if (normwise) allowed = largest ** 2 * expected.length;
+  // A fingerprint's guess is within a factor of two, and is itself float32.
+  return distance(fingerprint(found), print) / (2 ** -24 * (2 * tolerance * Math.sqrt(allowed / norm) + 4));
 }
 
 /** Words as what they are: floating-point numbers or whole ones. @param {Float32Array} words @param {Tensor['data']} like */

@@ -15,21 +15,25 @@ import { Refusal, Session, elements } from './runtime.js';
  * @typedef {{name: string, shape: number[], largest: number, absolute: number, units: number, pixels?: number, allowed: string,
  *   passed: boolean}} OutputCheck largest magnitude that is expected, largest difference, the same in units of the last place of
  *   the largest magnitude, and of joints' places in heat-map pixels
- * @typedef {{name: string, kind: 'parameter' | 'moment' | 'statistic', distance: number, turned?: number, elements: number,
+ * @typedef {{name: string, kind: 'parameter' | 'moment' | 'statistic', distance: number, allowed: number,
+ *   turned?: number, elements: number,
  *   passed: boolean}} TensorCheck distance relative to the expected norm; of parameters, about how many elements stepped the
  *   other way
- * @typedef {{number: number, label: string, kernel: string, distance: number}} DispatchCheck
+ * @typedef {{number: number, label: string, kernel: string, distance: number,
+ *   allowed: number}} DispatchCheck
  * @typedef {{compared: number, first?: DispatchCheck, worst?: DispatchCheck, all: DispatchCheck[]}} Search `first` is the first
- *   that differs too much, `worst` the one that differs most
+ *   that differs too much, `worst` the one that differs most by what is allowed
  */
 
-/** Relative difference of outputs, feature maps and running statistics that rounding does not explain. */
+/** Relative difference of outputs that rounding does not explain. */
 export const RELATIVE = 1e-3;
+/** The least relative distance of two tensors that rounding does not explain. */
+const FLOOR = 1e-5;
 /**
- * The same of gradients, and with them of the optimizer's moments. The gradient of a batch normalisation is what is left of
- * numbers that nearly cancel: from one driver to the next single tensors are 1 % apart.
+ * More than that may be so many times what a tensor moves where all parameters change by one unit in their last place: the
+ * gradient of a batch normalisation, for one, is what is left of numbers that nearly cancel.
  */
-export const GRADIENT = 0.05;
+export const NOISE = 16;
 /** Heat-map pixels that a joint may be off. */
 export const PIXELS = 0.01;
 /** Share of a tensor's elements that may step the other way. */
@@ -58,12 +62,26 @@ function writeInputs(session, vectors) {
   for (const [name, { data }] of vectors) if (name.startsWith('input.')) session.write(name.slice('input.'.length), data);
 }
 
-/** @param {Map<string, Tensor>} vectors @returns {(number: number) => Float32Array} */
-function fingerprintsOf(vectors) {
-  const tensor = vectors.get('fingerprints');
-  if (!tensor) throw new Refusal('The bundle has no fingerprints: write the folder again.');
-  const length = /** @type {number} */ (tensor.shape.at(-1));
-  return number => /** @type {Float32Array} */ (tensor.data.subarray(number * length, (number + 1) * length));
+/**
+ * How far a tensor is from the one that the vectors hold a fingerprint of, and how far it may be.
+ * @typedef {(tensor: Float32Array, number: number) => {distance: number, allowed: number, norm: number}} Comparison
+ */
+
+/** @param {Map<string, Tensor>} vectors @returns {Comparison} */
+function comparisonWith(vectors) {
+  const prints = vectors.get('fingerprints'),
+    noise = vectors.get('noise');
+  if (!prints || !noise) throw new Refusal('The bundle has no fingerprints: write the folder again.');
+  const length = /** @type {number} */ (prints.shape.at(-1));
+  return (tensor, number) => {
+    const expected = prints.data.subarray(number * length, (number + 1) * length);
+    const off = distance(fingerprint(tensor), expected);
+    return {
+      distance: Number.isNaN(off) ? Infinity : off,
+      allowed: Math.max(FLOOR, NOISE * noise.data[number]),
+      norm: expected[0],
+    };
+  };
 }
 
 /** @param {GPUDevice} device @param {Plan} plan @param {Map<string, Tensor>} tensors @param {Options} options */
@@ -165,7 +183,7 @@ export async function checkInference(device, plan, weights, vectors, options) {
  * @param {Options} options
  */
 export async function checkTraining(device, plan, training, vectors, options) {
-  const prints = fingerprintsOf(vectors);
+  const compare = comparisonWith(vectors);
   const session = await openSession(device, plan, new Map(), options);
   try {
     await options.turn?.('Running one training step.', NaN);
@@ -179,7 +197,9 @@ export async function checkTraining(device, plan, training, vectors, options) {
     const tensors = [];
     for (const [i, name] of names.entries()) {
       if (i % 32 === 0) await options.turn?.('Comparing the tensors after the step.', i / names.length);
-      tensors.push(checkTensor(name, session.place(name).role, found[i], prints(training.after[name]), training.learning_rate));
+      const { role } = session.place(name),
+        compared = compare(found[i], training.after[name]);
+      tensors.push(checkTensor(name, role, found[i].length, compared, training.learning_rate));
     }
     return {
       plan: plan.name,
@@ -196,58 +216,46 @@ export async function checkTraining(device, plan, training, vectors, options) {
 /**
  * AdamW's first step is the learning rate times the gradient's sign: of a gradient that is mere rounding it goes either way. So
  * of parameters some elements may have stepped the other way, which moments and statistics do not feel.
- * @param {string} name @param {string} role @param {Float32Array} found @param {ArrayLike<number>} expected its fingerprint
+ * @param {string} name @param {string} role @param {number} count of its elements @param {ReturnType<Comparison>} compared
  * @param {number} rate @returns {TensorCheck}
  */
-function checkTensor(name, role, found, expected, rate) {
-  const off = distance(fingerprint(found), expected),
-    count = found.length;
+function checkTensor(name, role, count, { distance, allowed, norm }, rate) {
+  const passed = distance <= allowed;
   if (role !== 'parameter') {
-    const kind = name.startsWith('optimizer.') ? 'moment' : 'statistic';
-    return { name, kind, distance: off, elements: count, passed: off <= (kind === 'moment' ? GRADIENT : RELATIVE) };
+    return { name, kind: name.startsWith('optimizer.') ? 'moment' : 'statistic', distance, allowed, elements: count, passed };
   }
-  const turned = ((off * expected[0]) / (2 * rate)) ** 2;
-  return {
-    name,
-    kind: 'parameter',
-    distance: off,
-    turned,
-    elements: count,
-    passed: off <= RELATIVE || turned <= Math.max(1, TURNED * count),
-  };
-}
-
-/** What the tensors that a dispatch writes may be off. @param {import('./runtime.js').Dispatch} dispatch */
-function allowedOf({ label }) {
-  return label.includes(':backward') ? GRADIENT : RELATIVE;
+  const turned = ((distance * norm) / (2 * rate)) ** 2;
+  const kind = 'parameter';
+  return { name, kind, distance, allowed, turned, elements: count, passed: passed || turned <= Math.max(1, TURNED * count) };
 }
 
 /**
  * Runs dispatch by dispatch and compares what each wrote, until one differs too much or, where `isWhole`, to the end.
- * @param {Session} session @param {(number: number) => ArrayLike<number>} prints @param {boolean} isWhole
+ * @param {Session} session @param {Comparison} compare @param {boolean} isWhole
  * @param {Options['turn']} turn @returns {Promise<Search>}
  */
-async function search(session, prints, isWhole, turn) {
+async function search(session, compare, isWhole, turn) {
   /** @type {DispatchCheck[]} */
   const all = [];
-  /** @type {DispatchCheck | undefined} */ let first;
-  /** @type {DispatchCheck | undefined} */ let worst;
   const { dispatches, pipelines } = session.plan;
   await session.step(async (dispatch, number, found) => {
     await turn?.(`Comparing dispatch ${number + 1} of ${dispatches.length}.`, number / dispatches.length);
-    const off = Math.max(...found.map(({ print, tensor }) => distance(fingerprint(tensor), prints(print))));
-    const check = {
-      number,
-      label: dispatch.label,
-      kernel: pipelines[dispatch.pipeline].kernel,
-      distance: Number.isNaN(off) ? Infinity : off,
-    };
-    all.push(check);
-    if (!first && !(off <= allowedOf(dispatch))) first = check;
-    if (!worst || !(off <= worst.distance)) worst = check;
-    return first !== undefined && !isWhole;
+    const { label, pipeline } = dispatch;
+    const { distance, allowed } = found.map(({ print, tensor }) => compare(tensor, print)).reduce(worse);
+    all.push({ number, label, kernel: pipelines[pipeline].kernel, distance, allowed });
+    return distance > allowed && !isWhole;
   });
-  return { compared: all.length, first, worst, all };
+  return {
+    compared: all.length,
+    first: all.find(({ distance, allowed }) => distance > allowed),
+    worst: all.length > 0 ? all.reduce(worse) : undefined,
+    all,
+  };
+}
+
+/** The one that is farther beyond what is allowed. @template {{distance: number, allowed: number}} T @param {T} a @param {T} b */
+function worse(a, b) {
+  return b.distance / b.allowed > a.distance / a.allowed ? b : a;
 }
 
 /**
@@ -259,7 +267,7 @@ export async function searchInference(device, plan, weights, vectors, options) {
   try {
     session.poison();
     writeInputs(session, vectors);
-    return await search(session, fingerprintsOf(vectors), options.isWhole ?? false, options.turn);
+    return await search(session, comparisonWith(vectors), options.isWhole ?? false, options.turn);
   } finally {
     session.destroy();
   }
@@ -274,7 +282,7 @@ export async function searchTraining(device, plan, training, vectors, options) {
   try {
     session.poison();
     prepareTraining(training, session, vectors);
-    return await search(session, fingerprintsOf(vectors), options.isWhole ?? false, options.turn);
+    return await search(session, comparisonWith(vectors), options.isWhole ?? false, options.turn);
   } finally {
     session.destroy();
   }

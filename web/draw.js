@@ -130,7 +130,10 @@ export function strongest(maps) {
   return greatest;
 }
 
-/** Gives a canvas as many pixels as the screen shows, and its context; `scale` is pixels a CSS pixel. @param {HTMLCanvasElement} canvas */
+/**
+ * Gives a canvas as many pixels as the screen shows, and clears it; `scale` is pixels a CSS pixel.
+ * @param {HTMLCanvasElement} canvas
+ */
 export function sharp(canvas) {
   const scale = Math.min(3, globalThis.devicePixelRatio || 1);
   const width = Math.max(1, Math.round(canvas.clientWidth * scale)), height = Math.max(1, Math.round(canvas.clientHeight * scale));

@@ -29,7 +29,10 @@ export function emptyRows(names) {
   return names.map(name => element('tr', {}, element('th', { scope: 'row', textContent: name }), cell(), cell(), cell()));
 }
 
-/** @param {HTMLTableSectionElement} body with a row a joint @param {Found} found @param {number} least the score of a joint that is sure */
+/**
+ * Fills the rows.
+ * @param {HTMLTableSectionElement} body @param {Found} found @param {number} least score of a joint that is sure
+ */
 export function fillRows(body, { pose, picture }, least) {
   const joints = inFile(pose, picture);
   [...body.rows].forEach((row, joint) => {

@@ -181,7 +181,8 @@ export async function get(path, onProgress) {
     throw new Refusal(`The file '${path}' could not be fetched: is the server still there? Then reload the page.`);
   }
   if (!response.ok) {
-    throw new Refusal(`The file '${path}' could not be fetched: the server answers ${`${response.status} ${response.statusText}`.trim()}.`);
+    const answer = `${response.status} ${response.statusText}`.trim();
+    throw new Refusal(`The file '${path}' could not be fetched: the server answers ${answer}.`);
   }
   const isEncoded = (response.headers.get('Content-Encoding') ?? 'identity') !== 'identity';
   const length = response.headers.get('Content-Length'), total = isEncoded || length === null ? undefined : Number(length);

@@ -3,6 +3,7 @@
 
 import { Refusal } from './runtime.js';
 import { contextOf } from './draw.js';
+import { get } from './page.js';
 
 /**
  * @typedef {{x: number, y: number, width: number, height: number}} Box in pixels of the picture
@@ -39,7 +40,7 @@ export class Picture {
 
 /** What to do about a picture that does not decode: the visitor's, and the bundle's. */
 const UNREADABLE = 'it is damaged, or of a format that this browser does not read. Save it as JPEG or PNG, and choose it again.';
-export const DAMAGED = 'it is damaged. Reload the page, or write the folder again.';
+const DAMAGED = 'it is damaged. Reload the page, or write the folder again.';
 
 /** A file's picture, or a `Refusal`. @param {Blob} file @param {string} [name] for messages @param {string} [advice] also */
 export async function decode(file, name = 'The picture', advice = UNREADABLE) {
@@ -56,8 +57,13 @@ export async function decode(file, name = 'The picture', advice = UNREADABLE) {
   return picture;
 }
 
-/** The picture at an address, or a `Refusal`. @param {string} address @param {string} [advice] where it does not decode */
-export async function fetchPicture(address, advice) {
+/** A picture of the bundle. @param {string} path */
+export async function bundledPicture(path) {
+  return decode(new Blob([await get(path)]), `The picture '${path}'`, DAMAGED);
+}
+
+/** The picture at an address, which may be another server's, or a `Refusal`. @param {string} address */
+export async function fetchPicture(address) {
   let file;
   try {
     const response = await fetch(address);
@@ -65,9 +71,10 @@ export async function fetchPicture(address, advice) {
     file = await response.blob();
   } catch (error) {
     if (error instanceof Refusal) throw error;
-    throw new Refusal(`The picture '${address}' could not be fetched: its server may not let other pages read it. Save it, and choose the file.`);
+    const advice = 'its server may be gone, or may not let other pages read it. Save it, and choose the file.';
+    throw new Refusal(`The picture '${address}' could not be fetched: ${advice}`);
   }
-  return decode(file, `The picture '${address}'`, advice);
+  return decode(file, `The picture '${address}'`);
 }
 
 /** The picture in what was dropped or pasted, if there is one. @param {DataTransfer | null} transfer */

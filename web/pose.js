@@ -9,7 +9,7 @@ import { Camera } from './camera.js';
 import { ATTENTION, UNIT, coloursOf, drawHeat, drawSkeleton, sharp } from './draw.js';
 import { emptyRows, fillRows, inFile, mean, toJson } from './joints.js';
 import { Maps } from './maps.js';
-import { DAMAGED, Picture, decode, fetchPicture, parseBox, pictureIn, scaled, wholeOf } from './picture.js';
+import { Picture, bundledPicture, decode, fetchPicture, parseBox, pictureIn, scaled, wholeOf } from './picture.js';
 import { Predictor } from './predict.js';
 import { Refusal } from './runtime.js';
 
@@ -100,7 +100,8 @@ function prepare() {
   grids = [
     new Maps(byId('heat-maps', HTMLDivElement), joints, { what: 'Heat map', all: 'all joints', range: UNIT, aspect }, onChoice),
     new Maps(byId('bone-maps', HTMLDivElement), between, { what: 'Bone map', all: 'all bones', range: UNIT, aspect }, onChoice),
-    new Maps(byId('attention-maps', HTMLDivElement), joints, { what: 'Attention', all: 'all joints', range: ATTENTION, aspect }, onChoice),
+    new Maps(byId('attention-maps', HTMLDivElement), joints,
+      { what: 'Attention', all: 'all joints', range: ATTENTION, aspect }, onChoice),
   ];
 
   file.addEventListener('change', () => {
@@ -194,7 +195,8 @@ function show(picture, name, box = wholeOf(picture)) {
   shown = { picture, name };
   const [width, height] = [picture.width, picture.height].map(side => Math.round(side * picture.shrunk));
   const shrunk = picture.shrunk > 1 ? `, shown and read at ${picture.width} x ${picture.height}` : '';
-  byId('source', HTMLParagraphElement).textContent = `${name}: ${width} x ${height} pixels${shrunk}. Or drop a picture anywhere on this page.`;
+  byId('source', HTMLParagraphElement).textContent = `${name}: ${width} x ${height} pixels${shrunk}. `
+    + 'Or drop a picture anywhere on this page.';
   editor.set(box, picture);
   fit();
 }
@@ -203,7 +205,7 @@ function show(picture, name, box = wholeOf(picture)) {
 async function showExample() {
   const { size, people: { sheet } } = bundle.training, [height, width] = size;
   await load(async () => {
-    const whole = await fetchPicture(sheet, DAMAGED), picture = new Picture(EXAMPLE.columns * width, EXAMPLE.rows * height);
+    const whole = await bundledPicture(sheet), picture = new Picture(EXAMPLE.columns * width, EXAMPLE.rows * height);
     picture.context.drawImage(whole.canvas, 0, 0);
     return picture;
   }, 'synthetic people', { x: (EXAMPLE.column + 0.1) * width, y: (EXAMPLE.row + 0.1) * height, width: 0.8 * width, height: 0.8 * height });
@@ -402,6 +404,7 @@ function fit() {
   const aspect = shown.picture.width / shown.picture.height;
   stage.style.aspectRatio = String(aspect);
   stage.style.maxWidth = `${Math.round(TALLEST * innerHeight * aspect)}px`;
+  editor.set(editor.box);
   draw();
 }
 

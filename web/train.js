@@ -4,7 +4,7 @@
 import { byId, complain, element, getBundle, getJson, open, page, parameters, refuse, result, status } from './page.js';
 import { drawCurve, smoothed } from './curve.js';
 import { coloursOf, drawSkeleton, sharp } from './draw.js';
-import { DAMAGED, fetchPicture } from './picture.js';
+import { bundledPicture } from './picture.js';
 import { Trainer, countFound, meanPose } from './trainer.js';
 import { Refusal } from './runtime.js';
 
@@ -61,7 +61,7 @@ async function main() {
   prepare();
   /** @type {(files: string[]) => Promise<import('./runtime.js').Plan[]>} */
   const read = files => Promise.all(files.map(getJson));
-  const [picture, all] = await Promise.all([fetchPicture(people.sheet, DAMAGED), Promise.all(Object.values(training.plans).map(read))]);
+  const [picture, all] = await Promise.all([bundledPicture(people.sheet), Promise.all(Object.values(training.plans).map(read))]);
   sheet = picture;
   const rows = Math.ceil(people.count / people.columns);
   if (people.count < 2 * batch || sheet.width < people.columns * width || sheet.height < rows * height) {
@@ -92,8 +92,8 @@ function prepare() {
   seedField.value = parameters.get('seed') ?? '0';
   if (seeds.length > 1) weightField.value = String(seeds[1].value);
   else weightField.closest('label')?.remove();
-  byId('how', HTMLParagraphElement).textContent = `A step takes ${batch} of ${people.count - batch} people of ${size[1]} x ${size[0]} pixels. `
-    + `The learning rate rises over the first ${warmUp} steps, and may be changed at any time. Another loss or seed begins anew.`;
+  const of = `${batch} of ${people.count - batch} people of ${size[1]} x ${size[0]} pixels`;
+  byId('how', HTMLParagraphElement).textContent = `A step takes ${of}. The learning rate rises over the first ${warmUp} steps, and may be changed at any time. Another loss or seed begins anew.`;
   startButton.addEventListener('click', () => act(() => running ? pause() : start()));
   stepButton.addEventListener('click', () => act(async () => {
     await pause();
@@ -288,11 +288,13 @@ function fillFacts(trainer) {
 function drawCurves() {
   const { steps, losses, shares, lookedAt, heldOut } = record, lossCurve = byId('loss-curve', HTMLCanvasElement);
   const series = (trainer?.losses ?? []).map((name, loss) => ({
-    name, steps, values: losses.map(all => all[loss]), smooth: true, colour: ['--first', '--second'][loss], dash: loss === 0 ? [] : [7, 4],
+    name, steps, values: losses.map(all => all[loss]), smooth: true,
+    colour: ['--first', '--second'][loss], dash: loss === 0 ? [] : [7, 4],
   }));
   drawCurve(lossCurve, series, { y: 'loss, logarithmic', log: true });
-  lossCurve.ariaLabel = steps.length === 0 ? 'No step yet' : `Losses over ${steps.length} steps: `
-    + series.map(({ name, values }) => `${name} from ${values[0].toPrecision(3)} to ${smoothed(values).at(-1)?.toPrecision(3)}`).join(', ');
+  const falls = (/** @type {number[]} */ values) => `from ${values[0].toPrecision(3)} to ${smoothed(values).at(-1)?.toPrecision(3)}`;
+  lossCurve.ariaLabel = steps.length === 0 ? 'No step yet'
+    : `Losses over ${steps.length} steps: ${series.map(({ name, values }) => `${name} ${falls(values)}`).join(', ')}`;
   byId('bones-key', HTMLElement).hidden = series.length < 2;
   const shareCurve = byId('share-curve', HTMLCanvasElement);
   drawCurve(shareCurve, [

@@ -1,7 +1,7 @@
 // @ts-check
 // The page that compares this GPU with the program.
 
-import { GRADIENT, RELATIVE, TURNED, checkInference, checkTraining, searchInference, searchTraining } from './checks.js';
+import { checkInference, checkTraining, searchInference, searchTraining } from './checks.js';
 import { Jobs } from './job.js';
 import {
   byId,
@@ -154,10 +154,10 @@ function firstInWords(search) {
   const { first, worst, compared } = search;
   if (first) {
     const where = `number ${first.number}, '${first.label}', of the kernel ${first.kernel}`;
-    return `The first dispatch to differ is ${where}: relative distance ${short(first.distance)}.`;
+    return `The first dispatch to differ is ${where}: relative distance ${short(first.distance)}, of ${short(first.allowed)} that are allowed.`;
   }
   if (!worst) return 'The bundle has no fingerprints of its dispatches.';
-  const most = `the most is ${short(worst.distance)}, of '${worst.label}' (${worst.kernel})`;
+  const most = `the nearest to that has ${share(worst.distance / worst.allowed)} of it, '${worst.label}' (${worst.kernel})`;
   return `None of ${compared} dispatches that were compared differs by more than is allowed; ${most}.`;
 }
 
@@ -221,17 +221,16 @@ function stepTables({ plan, target, outputs, tensors }) {
     ['moment', 'Moments of AdamW'],
     ['statistic', 'Running statistics'],
   ]);
-  const allowed = { parameter: `${RELATIVE}, or ${100 * TURNED} % turned`, moment: GRADIENT, statistic: RELATIVE };
-  const groups = kinds.map(([kind, title]) => ({ kind, title, of: tensors.filter(it => it.kind === kind) }));
+  const groups = kinds.map(([kind, title]) => ({ title, of: tensors.filter(it => it.kind === kind) }));
   const summary = groups
     .filter(({ of }) => of.length > 0)
-    .map(({ kind, title, of }) => {
+    .map(({ title, of }) => {
       const good = of.filter(({ passed }) => passed).length;
       return [
         title,
         `${good} of ${of.length}`,
         short(Math.max(...of.map(({ distance }) => distance))),
-        allowed[kind],
+        share(Math.max(...of.map(({ distance, allowed }) => distance / allowed))),
         verdict(good === of.length),
       ];
     });
@@ -239,7 +238,7 @@ function stepTables({ plan, target, outputs, tensors }) {
     { title: 'Kind' },
     { title: 'Passed', number: true },
     { title: 'Largest distance', number: true },
-    { title: 'Allowed', number: true },
+    { title: 'At most, of allowed', number: true },
     { title: 'Result' },
   ];
   const columns = [
@@ -247,15 +246,17 @@ function stepTables({ plan, target, outputs, tensors }) {
     { title: 'Kind' },
     { title: 'Elements', number: true },
     { title: 'Distance', number: true },
+    { title: 'Allowed', number: true },
     { title: 'Turned', number: true },
     { title: 'Result' },
   ];
   const sorted = [...tensors].sort((a, b) => Number(a.passed) - Number(b.passed) || byDistance(a, b));
-  const rows = sorted.map(({ name, kind, elements, distance, turned, passed }) => [
+  const rows = sorted.map(({ name, kind, elements, distance, allowed, turned, passed }) => [
     name,
     kind,
     elements,
     short(distance),
+    short(allowed),
     turned === undefined ? '' : short(turned),
     verdict(passed),
   ]);
@@ -286,6 +287,7 @@ function showSearch(of, search) {
     { title: 'Number', number: true },
     { title: 'Kernel' },
     { title: 'Distance', number: true },
+    { title: 'Allowed', number: true },
   ];
   const most = [...search.all].sort(byDistance).slice(0, 12);
   const all = search.first && !most.includes(search.first) ? [search.first, ...most] : most;
@@ -296,6 +298,7 @@ function showSearch(of, search) {
       it.number,
       element('a', { href: `kernels.html#${it.kernel}`, textContent: it.kernel }),
       short(it.distance),
+      short(it.allowed),
     ]);
     if (it === search.first) row.className = 'off';
   }
@@ -324,8 +327,14 @@ function trace() {
   });
 }
 
-/** The farthest first. @param {{distance: number}} a @param {{distance: number}} b */
-const byDistance = (a, b) => Number(b.distance > a.distance) - Number(b.distance < a.distance);
+/** The farthest first, by what is allowed. @param {{distance: number, allowed: number}} a @param {{distance: number, allowed: number}} b */
+const byDistance = (a, b) => {
+  const [x, y] = [a.distance / a.allowed, b.distance / b.allowed];
+  return Number(y > x) - Number(y < x);
+};
+
+/** A share as per cent. @param {number} of */
+const share = of => (Number.isFinite(of) ? `${short(100 * of)} %` : 'infinite');
 
 /** JSON has no NaN and no infinity. @param {string} _ @param {unknown} value */
 const plain = (_, value) => (typeof value === 'number' && !Number.isFinite(value) ? String(value) : value);

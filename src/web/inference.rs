@@ -25,6 +25,9 @@ pub(super) type Print = [f32; PRINT];
 /// What `bundle.json` says of it.
 #[derive(Serialize)]
 pub(super) struct Inference {
+    /// Trained numbers of the network.
+    #[serde(skip)]
+    pub parameters: usize,
     plans: Vec<String>,
     weights: Weights,
     vectors: &'static str,
@@ -53,6 +56,7 @@ pub(super) fn add(
     let named = PoseGraph::outputs(decoded, &maps);
     let outputs: Vec<ValueId> = named.iter().map(|&(_, id)| id).collect();
     let mut graph = net.graph;
+    let trained_numbers = graph.parameters().iter().map(|&id| graph.shape(id).elements()).sum();
     fuse(&mut graph, &outputs);
     let whole = graph.clone();
     let frozen = freeze(&mut graph, &outputs);
@@ -89,7 +93,7 @@ pub(super) fn add(
     }
     let bytes = bundle.tensors(WEIGHTS, &tensors)?;
     let dtype = if weights == Precision::F16 { "f16" } else { "f32" };
-    Ok(Inference { plans, weights: Weights { file: WEIGHTS, bytes, dtype }, vectors: VECTORS })
+    Ok(Inference { parameters: trained_numbers, plans, weights: Weights { file: WEIGHTS, bytes, dtype }, vectors: VECTORS })
 }
 
 /// All parameters of the frozen graph: `frozen` computed by the graph as it was, the others from the checkpoint.

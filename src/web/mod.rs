@@ -151,14 +151,13 @@ pub fn export(
     let kernel_cases = cases::add(&mut bundle, KERNELS)?;
     progress("benchmark");
     benchmark::add(&mut bundle, BENCHMARK)?;
-    let shapes = trained.model.shapes(trained.size)?;
     let name = trained.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let network = NetworkInfo {
         name,
         description: description.to_owned(),
         size: trained.size.extents(),
         heat_map: trained.size.heat_map().extents(),
-        parameters: shapes.values().map(|shape| shape.iter().product::<usize>()).sum(),
+        parameters: inference.parameters,
         flip_test: trained.decode.flip_test,
         joints: trained.model.skeleton.joints.clone(),
         bones: trained.model.skeleton.bones.clone(),

@@ -15,7 +15,7 @@ const wanted = (process.env.DITN_BROWSERS ?? 'firefox,chromium').split(',');
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'ditn-web-'));
 /** Synthetic people in one picture; PNG, as browsers decode JPEG each in their own way. */
 const picture = path.join(scratch, 'people.png');
-const box = '20,110,150,170';
+const box = '60,40,70,110';
 let expected;
 before(() => {
   const run = (...words) => execFileSync(program, words, { stdio: ['ignore', 'pipe', 'inherit'] }).toString();
@@ -61,7 +61,7 @@ for (const [name, launch] of Object.entries(browsers)) {
     });
 
     test('kernels give what their references do', async () => {
-      const { passed, failed, left_out, seconds } = await result(browser, `${site.address}/kernels.html?run=all&every=${isSlow ? 40 : 10}`, { picture: `${name}-kernels` });
+      const { passed, failed, left_out, seconds } = await result(browser, `${site.address}/kernels.html?run=all&every=${isSlow ? 60 : 20}`, { picture: `${name}-kernels` });
       console.log(`${name}: ${passed} passed, ${failed.length} failed, ${left_out} left out in ${seconds.toFixed(1)} s`);
       assert.deepEqual(failed, []);
       assert.ok(passed > 0);

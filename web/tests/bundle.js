@@ -20,6 +20,9 @@ export const shader = kernel => bytes(`shaders/${kernel}.wgsl`).toString();
 export const shaders = () => fs.readdirSync(path.join(folder, 'shaders'), { recursive: true })
   .filter(file => file.endsWith('.wgsl')).map(file => file.replaceAll('\\', '/').slice(0, -'.wgsl'.length)).sort();
 
+/** Dawn without a driver, with WebGPU's guaranteed limits: it compiles and runs nothing. */
+const withoutDriver = create(['backend=null']);
+export const compiler = () => withoutDriver.requestAdapter();
 /** Dawn on the Vulkan driver that the environment names (VK_ICD_FILENAMES), or undefined where it takes none. */
 export const gpu = create(['backend=vulkan']);
 export const adapter = () => gpu.requestAdapter().catch(() => null);
