@@ -216,9 +216,7 @@ function compare(one, which, { plan, tolerance, normwise }, tensors, found) {
     const every = print ? Math.ceil(numbers.length / SAMPLED) | 1 : 1;
     const sampled = every === 1 ? numbers : numbers.filter((_, at) => at % every === 0);
     if (sampled.length !== expected.data.length) {
-      throw new Error(
-        `${output} has ${numbers.length} elements, of which ${sampled.length} are not the ${expected.data.length} that are expected.`,
-      );
+      throw new Error(`${output} has ${numbers.length} elements; ${sampled.length} were to be ${expected.data.length}.`);
     }
     const { error, at } = roundingError(sampled, expected.data, magnitude.data, normwise);
     const index = Math.max(at, 0);
@@ -229,7 +227,7 @@ function compare(one, which, { plan, tolerance, normwise }, tensors, found) {
     }
     const share = print ? shareOfAll(numbers, expected.data, magnitude.data, print.data, tolerance, normwise) : 0;
     if (!(share <= 1) && shareOf(error, tolerance) <= 1) {
-      const message = `${output}: elements differ that the bundle does not have one by one, by ${share.toPrecision(3)} of what is allowed.`;
+      const message = `${output}: all elements together are off by ${share.toPrecision(3)} times what is allowed.`;
       return { ...which, outcome: 'failed', error: share * tolerance, message };
     }
   }

@@ -24,8 +24,8 @@ import { Refusal, Session, elements, isSoftware, whatIsMissing } from './runtime
  * @typedef {(kernel: string) => Promise<string> | string} Shaders
  */
 
-/** Measurements a figure, of which the median counts. */
-export const SAMPLES = 5;
+/** Measurements a figure, of which the median counts: fewer on the CPU, where one takes seconds. @param {boolean} isSoftware */
+const samplesOf = isSoftware => (isSoftware ? 3 : 5);
 
 /** The probes that suit an adapter. @param {Benchmark} benchmark @param {GPUAdapter} adapter */
 export function probesFor({ ceilings }, adapter) {
@@ -53,11 +53,11 @@ export async function openFilled(device, plan, shader) {
   return session;
 }
 
-/** Seconds of a run of a plan. @param {GPUDevice} device @param {Plan} plan @param {Shaders} shader */
-async function secondsOf(device, plan, shader) {
+/** Seconds of a run of a plan. @param {GPUDevice} device @param {Plan} plan @param {Shaders} shader @param {number} samples */
+async function secondsOf(device, plan, shader, samples) {
   const session = await openFilled(device, plan, shader);
   try {
-    return await session.time({ samples: SAMPLES });
+    return await session.time({ samples });
   } finally {
     session.destroy();
   }
@@ -65,12 +65,12 @@ async function secondsOf(device, plan, shader) {
 
 /**
  * The most that the adapter does of arithmetic and of copying alone.
- * @param {GPUDevice} device @param {Probes} probes @param {Shaders} shader @returns {Promise<Ceiling>}
+ * @param {GPUDevice} device @param {Probes} probes @param {Shaders} shader @param {number} samples @returns {Promise<Ceiling>}
  */
-export async function measureCeiling(device, { arithmetic, copy }, shader) {
+export async function measureCeiling(device, { arithmetic, copy }, shader, samples) {
   return {
-    gflops: (arithmetic.flops / (await secondsOf(device, arithmetic.plan, shader))) * 1e-9,
-    gbps: (copy.bytes / (await secondsOf(device, copy.plan, shader))) * 1e-9,
+    gflops: (arithmetic.flops / (await secondsOf(device, arithmetic.plan, shader, samples))) * 1e-9,
+    gbps: (copy.bytes / (await secondsOf(device, copy.plan, shader, samples))) * 1e-9,
   };
 }
 
@@ -83,12 +83,12 @@ export function shareOf({ gflops, gbps }, { flops, bytes }, seconds) {
 }
 
 /**
- * @param {GPUDevice} device @param {KernelWork} work @param {Ceiling} ceiling @param {Shaders} shader
+ * @param {GPUDevice} device @param {KernelWork} work @param {Ceiling} ceiling @param {Shaders} shader @param {number} samples
  * @returns {Promise<KernelTime>}
  */
-export async function measureKernel(device, work, ceiling, shader) {
+export async function measureKernel(device, work, ceiling, shader, samples) {
   const { operator, pass, case: shapes, variant, count, flops, bytes, plan } = work;
-  const seconds = await secondsOf(device, plan, shader);
+  const seconds = await secondsOf(device, plan, shader, samples);
   return {
     operator,
     pass,
@@ -103,13 +103,13 @@ export async function measureKernel(device, work, ceiling, shader) {
 }
 
 /**
- * @param {GPUDevice} device @param {NetworkWork} work @param {Plan} plan @param {Shaders} shader
+ * @param {GPUDevice} device @param {NetworkWork} work @param {Plan} plan @param {Shaders} shader @param {number} samples
  * @returns {Promise<NetworkTime>}
  */
-export async function measureNetwork(device, { name, size, batch, pass, bytes, dispatches }, plan, shader) {
+export async function measureNetwork(device, { name, size, batch, pass, bytes, dispatches }, plan, shader, samples) {
   const session = await openFilled(device, plan, shader);
   try {
-    const seconds = await session.time({ samples: SAMPLES });
+    const seconds = await session.time({ samples });
     const start = performance.now();
     session.run();
     const host = (performance.now() - start) / 1e3;
@@ -163,6 +163,7 @@ export function adapterReport(adapter, device, name) {
 export async function measure({ adapter, device }, benchmark, networks, { name, shader, turn, onReport }) {
   /** @type {LeftOut[]} */
   const leftOut = [];
+  const samples = samplesOf(isSoftware(adapter));
   const all = 2 + benchmark.kernels.length + 10 * networks.length;
   let done = 0,
     isLost = false;
@@ -170,11 +171,11 @@ export async function measure({ adapter, device }, benchmark, networks, { name, 
     isLost = true;
   });
   await turn?.('Measuring the ceilings: arithmetic and copying.', 0);
-  const ceiling = await measureCeiling(device, probesFor(benchmark, adapter), shader);
+  const ceiling = await measureCeiling(device, probesFor(benchmark, adapter), shader, samples);
   /** @type {Report} */
   const report = {
     adapter: adapterReport(adapter, device, name),
-    settings: { ...benchmark.settings, samples: SAMPLES },
+    settings: { ...benchmark.settings, samples },
     ceiling,
     kernels: [],
     networks: [],
@@ -202,12 +203,12 @@ export async function measure({ adapter, device }, benchmark, networks, { name, 
   const times = (/** @type {Work} */ { flops, bytes }) => Math.max(flops / ceiling.gflops, bytes / ceiling.gbps);
   for (const work of [...benchmark.kernels].sort((a, b) => times(b) - times(a))) {
     await attempt(`${work.operator} ${work.pass} ${work.case}, ${work.variant}`, work.plan, 1, async () => {
-      report.kernels.push(await measureKernel(device, work, ceiling, shader));
+      report.kernels.push(await measureKernel(device, work, ceiling, shader, samples));
     });
   }
   for (const { work, plan } of networks) {
     await attempt(`${work.name}, ${work.pass}, batch ${work.batch}`, plan, 10, async () => {
-      report.networks.push(await measureNetwork(device, work, plan, shader));
+      report.networks.push(await measureNetwork(device, work, plan, shader, samples));
     });
   }
   return { report, leftOut };

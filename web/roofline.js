@@ -10,7 +10,7 @@
 const WIDTH = 720,
   HEIGHT = 440,
   LEFT = 62,
-  RIGHT = 16,
+  RIGHT = 28,
   TOP = 44,
   BOTTOM = 48;
 

@@ -46,7 +46,7 @@ export function whatIsMissing(adapter, plan) {
   if (feature) return `The plan '${plan.name}' needs the feature '${feature}', which this browser does not offer on this GPU.`;
   const { subgroupMinSize: least, subgroupMaxSize: most } = adapter.info;
   if (size !== undefined && !(least === size && most === size)) {
-    return `The plan '${plan.name}' needs subgroups of ${size}, and this GPU's have ${least} to ${most} invocations.`;
+    return `The plan '${plan.name}' needs subgroups of ${size}, and this GPU's have ${least === most ? most : `${least} to ${most}`} invocations.`;
   }
   for (const [limit, needed] of Object.entries(limits)) {
     const there = /** @type {any} */ (adapter.limits)[limit];
@@ -340,11 +340,13 @@ export class Session {
     await this.measure(1);
     let runs = 1;
     // Time stamps are coarse, so that a short measurement says little about how many runs it takes.
-    for (let seconds; runs < MOST_RUNS && (seconds = await this.measure(runs)) < least;) {
-      runs = Math.min(MOST_RUNS, Math.ceil(runs * Math.min(10, Math.max(1.2, 1.1 * least / seconds))));
+    let first = await this.measure(runs);
+    while (first < least && runs < MOST_RUNS) {
+      runs = Math.min(MOST_RUNS, Math.ceil(runs * Math.min(10, Math.max(1.2, 1.1 * least / first))));
+      first = await this.measure(runs);
     }
-    const seconds = [];
-    for (let i = 0; i < samples; i++) seconds.push(await this.measure(runs) / runs);
+    const seconds = [first / runs];
+    while (seconds.length < samples) seconds.push(await this.measure(runs) / runs);
     return seconds.sort((a, b) => a - b)[samples >> 1];
   }
 

@@ -154,7 +154,8 @@ function firstInWords(search) {
   const { first, worst, compared } = search;
   if (first) {
     const where = `number ${first.number}, '${first.label}', of the kernel ${first.kernel}`;
-    return `The first dispatch to differ is ${where}: relative distance ${short(first.distance)}, of ${short(first.allowed)} that are allowed.`;
+    const distance = `relative distance ${short(first.distance)}, of ${short(first.allowed)} that are allowed`;
+    return `The first dispatch to differ is ${where}: ${distance}.`;
   }
   if (!worst) return 'The bundle has no fingerprints of its dispatches.';
   const most = `the nearest to that has ${share(worst.distance / worst.allowed)} of it, '${worst.label}' (${worst.kernel})`;
@@ -327,7 +328,10 @@ function trace() {
   });
 }
 
-/** The farthest first, by what is allowed. @param {{distance: number, allowed: number}} a @param {{distance: number, allowed: number}} b */
+/**
+ * The farthest first, by what is allowed.
+ * @param {{distance: number, allowed: number}} a @param {{distance: number, allowed: number}} b
+ */
 const byDistance = (a, b) => {
   const [x, y] = [a.distance / a.allowed, b.distance / b.allowed];
   return Number(y > x) - Number(y < x);

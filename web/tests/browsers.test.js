@@ -1,5 +1,6 @@
 // The pages in browsers: a pose as `ditn predict` gives it, ten training steps, kernels, Verify, and what a page says where
-// something is missing. DITN_PROGRAM is the program; DITN_BROWSERS names one browser of the two; DITN_SCREENSHOTS keeps pictures.
+// something is missing. DITN_PROGRAM is the program; DITN_BROWSERS names one browser of the two; DITN_SCREENSHOTS keeps pictures;
+// DITN_EVERY=1 spares SwiftShader nothing.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -26,8 +27,8 @@ after(() => fs.rmSync(scratch, { recursive: true }));
 
 for (const [name, launch] of Object.entries(browsers)) {
   const skip = !wanted.includes(name) ? 'not asked for' : launch ? false : `${name} is not installed`;
-  // SwiftShader takes ten times as long.
-  const isSlow = name === 'chromium';
+  // SwiftShader takes ten times as long; what it is spared here, dawn.test.js does on it.
+  const isSlow = name === 'chromium' && process.env.DITN_EVERY !== '1', steps = isSlow ? 4 : 10;
   describe(name, { skip }, () => {
     let browser, site;
     before(async () => {
@@ -52,12 +53,12 @@ for (const [name, launch] of Object.entries(browsers)) {
       assert.ok(furthest < 1e-3, `${furthest}`);
     });
 
-    test('ten training steps lower the loss', async () => {
-      const { losses, seconds_a_step, adapter } = await result(browser, `${site.address}/train.html?steps=10&run=1`, { picture: `${name}-train` });
+    test(`${steps} training steps lower the loss`, async () => {
+      const { losses, seconds_a_step, adapter } = await result(browser, `${site.address}/train.html?steps=${steps}&run=1`, { picture: `${name}-train` });
       console.log(`${name}: ${adapter}: ${losses.map(([joints]) => joints.toFixed(4)).join(' ')}, ${seconds_a_step.toFixed(2)} s a step`);
-      assert.equal(losses.length, 10);
+      assert.equal(losses.length, steps);
       const mean = some => some.reduce((sum, [joints]) => sum + joints, 0) / some.length;
-      assert.ok(mean(losses.slice(-3)) < mean(losses.slice(0, 3)));
+      assert.ok(mean(losses.slice(-2)) < mean(losses.slice(0, 2)));
     });
 
     test('kernels give what their references do', async () => {
@@ -67,7 +68,7 @@ for (const [name, launch] of Object.entries(browsers)) {
       assert.ok(passed > 0);
     });
 
-    test('Verify is green', async () => {
+    test('Verify is green', { skip: isSlow }, async () => {
       const verified = await result(browser, `${site.address}/verify.html?run=1`, { picture: `${name}-verify` });
       assert.ok(verified.passed, JSON.stringify(verified).slice(0, 2000));
     });
