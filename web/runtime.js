@@ -124,19 +124,21 @@ export class Session {
     const session = new Session(device, plan);
     const scopes = /** @type {GPUErrorFilter[]} */ (['validation', 'out-of-memory']);
     scopes.forEach(scope => device.pushErrorScope(scope));
+    let failure;
     try {
       session.reserve(tensors);
       await session.compile(shader, onProgress);
       session.bind();
-    } finally {
-      const errors = await Promise.all(scopes.map(() => device.popErrorScope()));
-      const [memory, invalid] = errors;
-      if (memory) session.failure = new Refusal(`The GPU has not enough memory for '${plan.name}'.`);
-      else if (invalid) session.failure = new Error(invalid.message);
+    } catch (error) {
+      failure = error;
     }
-    if (session.failure) {
+    // The last scope first.
+    const [memory, invalid] = await Promise.all(scopes.map(() => device.popErrorScope()));
+    if (memory) failure = new Refusal(`The GPU has not enough memory for '${plan.name}'.`);
+    else if (invalid) failure ??= new Error(invalid.message);
+    if (failure) {
       session.destroy();
-      throw session.failure;
+      throw failure;
     }
     return session;
   }
@@ -149,7 +151,6 @@ export class Session {
     /** @type {Map<string, {buffer: number, offset: number, shape: number[], role: string}>} */ this.places = new Map();
     /** @type {GPUComputePipeline[]} */ this.pipelines = [];
     /** @type {{pipeline: GPUComputePipeline, bindings: GPUBindGroup, workgroups: number[], dispatch: Dispatch}[]} */ this.commands = [];
-    /** @type {Error | undefined} */ this.failure = undefined;
     /** Whether what runs once must run again. */
     this.isStale = true;
   }

@@ -93,7 +93,12 @@ pub(super) fn add(
     }
     let bytes = bundle.tensors(WEIGHTS, &tensors)?;
     let dtype = if weights == Precision::F16 { "f16" } else { "f32" };
-    Ok(Inference { parameters: trained_numbers, plans, weights: Weights { file: WEIGHTS, bytes, dtype }, vectors: VECTORS })
+    Ok(Inference {
+        parameters: trained_numbers,
+        plans,
+        weights: Weights { file: WEIGHTS, bytes, dtype },
+        vectors: VECTORS,
+    })
 }
 
 /// All parameters of the frozen graph: `frozen` computed by the graph as it was, the others from the checkpoint.
