@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -23,13 +23,15 @@ the GPU. Opened as files it does not work. Pages: Pose (joints in a picture or b
 learns in the page), Kernels (each kernel run against its reference, edited, timed), Benchmark (a file for `ditn bench
 --compare`), Verify (this browser's numbers against this program's).";
 
+const USAGE: &str = "ditn web [OPTIONS] [CHECKPOINT] DIR\n       ditn web [OPTIONS] --serve";
+
 /// Arguments of `ditn web`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = USAGE)]
 pub(super) struct Arguments {
     /// The folder to write, after the checkpoint if there is one [default: with --serve a temporary one; the network that ships
     /// with the program]
-    #[arg(value_names = ["CHECKPOINT", "DIR"], num_args = 0..=2, required_unless_present = "serve")]
+    #[arg(value_names = ["CHECKPOINT", "DIR"], num_args = 0..=2)]
     paths: Vec<PathBuf>,
     /// How weights are stored: f32, or f16 in half the space and the time to load [default: f16 for the network that ships with
     /// the program, which has 16-bit weights; else f32]
@@ -57,6 +59,9 @@ struct Report<'a> {
 pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let Arguments { paths, weights, serve, port } = arguments;
     let (checkpoint, folder) = match paths.as_slice() {
+        [] if !serve => {
+            bail!("name the folder to write, as in `ditn web site`, or try the pages at once: ditn web --serve")
+        }
         [] => (None, std::env::temp_dir().join(format!("ditn-web-{}", std::process::id()))),
         [folder] => {
             let name = folder.display();
