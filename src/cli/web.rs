@@ -84,7 +84,8 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
     let trained = checkpoint.map_or_else(TrainedNetwork::shipped, |path| TrainedNetwork::load(path))?;
     let description = match checkpoint {
         None => shipped::WORTH.to_owned(),
-        Some(path) => format!("{} of {}", trained.size, path.display()),
+        // Without the folders, which are nobody else's business.
+        Some(path) => format!("{}, {}", path.file_name().unwrap_or_default().to_string_lossy(), trained.size),
     };
     let weights = weights.unwrap_or(if checkpoint.is_none() { Precision::F16 } else { Precision::F32 });
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
