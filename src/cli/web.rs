@@ -10,11 +10,11 @@ use serde::Serialize;
 use super::common::{Common, Status, precision_parser, print, print_json};
 use crate::nn::Precision;
 use crate::predict::{TrainedNetwork, shipped};
-use crate::web::{self, Server, Summary};
+use crate::web::{self, Bundle, Server, Summary};
 
 const EXAMPLES: &str = "\
 Examples:
-  ditn web --serve                                           try it: opens at http://localhost:8000/
+  ditn web --serve                                           try it: open http://127.0.0.1:8000/
   ditn web site                                              the network that ships with the program, for any web server
   ditn web runs/ditn_tiny-001/best.safetensors site --serve  a network of one's own, written and served
 
@@ -29,8 +29,8 @@ const USAGE: &str = "ditn web [OPTIONS] [CHECKPOINT] DIR\n       ditn web [OPTIO
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, override_usage = USAGE)]
 pub(super) struct Arguments {
-    /// The folder to write, after the checkpoint if there is one [default: with --serve a temporary one; the network that ships
-    /// with the program]
+    /// The folder to write, after the checkpoint if there is one [default: none with --serve; the network that ships with the
+    /// program]
     #[arg(value_names = ["CHECKPOINT", "DIR"], num_args = 0..=2)]
     paths: Vec<PathBuf>,
     /// How weights are stored: f32, or f16 in half the space and the time to load [default: f16 for the network that ships with
@@ -48,7 +48,8 @@ pub(super) struct Arguments {
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
-    folder: &'a Path,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folder: Option<&'a Path>,
     #[serde(flatten)]
     summary: Summary,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,22 +63,20 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
         [] if !serve => {
             bail!("name the folder to write, as in `ditn web site`, or try the pages at once: ditn web --serve")
         }
-        [] => (None, std::env::temp_dir().join(format!("ditn-web-{}", std::process::id()))),
+        [] => (None, None),
         [folder] => {
             let name = folder.display();
-            let is_file = folder.is_file();
-            anyhow::ensure!(
-                !is_file,
-                "{name} is a file; a checkpoint is followed by the folder to write: ditn web {name} DIR"
-            );
-            (None, folder.clone())
+            let is_checkpoint = folder.is_file() || folder.extension().is_some_and(|ending| ending == "safetensors");
+            anyhow::ensure!(!is_checkpoint, "a checkpoint is followed by the folder to write: ditn web {name} DIR");
+            (None, Some(folder))
         }
-        [checkpoint, folder, ..] => (Some(checkpoint), folder.clone()),
+        [checkpoint, folder, ..] => (Some(checkpoint), Some(folder)),
     };
-    // Before the work that a taken port would waste.
+    // Before the work that would be lost.
+    folder.map_or(Ok(()), |folder| Bundle::check_folder(folder))?;
     let server = if serve {
         let taken = || format!("cannot serve at port {port}; choose another with --port, or any with --port 0");
-        Some(Server::bind(&folder, port).with_context(taken)?)
+        Some(Server::bind(port).with_context(taken)?)
     } else {
         None
     };
@@ -92,23 +91,26 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
     bar.enable_steady_tick(std::time::Duration::from_millis(100));
     let gpu = common.gpu()?;
     let said = |what: &str| bar.set_message(format!("{what} ..."));
-    let summary = web::export(&gpu, &trained, &description, weights, &folder, said)?;
+    let bundle = web::bundle(&gpu, &trained, &description, weights, said)?;
+    if let Some(folder) = folder {
+        bundle.write(folder)?;
+    }
     bar.finish_and_clear();
-    let address = server.as_ref().map(Server::address).transpose()?;
+    let (summary, address) = (bundle.summary(), server.as_ref().map(Server::address).transpose()?);
     if common.json {
-        print_json(&Report { folder: &folder, summary, address })?;
+        print_json(&Report { folder: folder.map(PathBuf::as_path), summary, address })?;
     } else {
         let Summary { files, bytes, kernel_cases } = summary;
         let megabytes = bytes as f64 / 1e6;
-        let name = folder.display();
-        print(&format!("{files} files, {megabytes:.1} MB, {kernel_cases} cases of kernels, written to {name}\n"))?;
+        let written = folder.map_or(String::new(), |folder| format!(", written to {}", folder.display()));
+        print(&format!("{files} files, {megabytes:.1} MB, {kernel_cases} cases of kernels{written}\n"))?;
         match address {
             Some(address) => print(&format!("Open {address} in a browser; Ctrl-C ends.\n"))?,
-            None => print(&format!("Put the folder on any web server with https, or: ditn web {name} --serve\n"))?,
+            None => print("Copy the folder to any web server with https; --serve shows the pages on this machine.\n")?,
         }
     }
     if let Some(server) = server {
-        server.run();
+        server.run(bundle);
     }
     Ok(Status::Done)
 }

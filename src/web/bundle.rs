@@ -8,8 +8,8 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde::Serialize;
 
-use super::WebError;
 use super::plan::PlanFile;
+use super::{Summary, WebError};
 use crate::files::write_atomically;
 use crate::ir::Kernel;
 
@@ -24,9 +24,16 @@ impl Tensors {
     }
 
     /// Float32, rounded to 16 bits.
-    pub fn halves(&mut self, name: String, shape: Vec<usize>, numbers: &[f32]) {
+    ///
+    /// # Errors
+    /// [`WebError::TooLarge`] for a number that 16 bits cannot hold.
+    pub fn halves(&mut self, name: String, shape: Vec<usize>, numbers: &[f32]) -> Result<(), WebError> {
+        if let Some(&number) = numbers.iter().find(|&&number| !f16::from_f32(number).is_finite()) {
+            return Err(WebError::TooLarge { name, number });
+        }
         let bytes = numbers.iter().flat_map(|&number| f16::from_f32(number).to_le_bytes()).collect();
         self.0.insert(name, (Dtype::F16, shape, bytes));
+        Ok(())
     }
 
     /// The 16 upper bits of numbers that are not negative, rounded up.
@@ -50,16 +57,50 @@ impl Tensors {
     }
 }
 
-/// The files of a bundle.
+/// The files of a bundle, in memory until they are [written](Bundle::write) or [served](super::Server).
 #[derive(Default)]
-pub(super) struct Bundle {
+pub struct Bundle {
     files: BTreeMap<String, Vec<u8>>,
     kernels: BTreeSet<&'static str>,
+    pub(super) kernel_cases: usize,
 }
 
 impl Bundle {
+    /// The bytes of a file.
+    pub fn file(&self, path: &str) -> Option<&[u8]> {
+        self.files.get(path).map(Vec::as_slice)
+    }
+
+    /// How much there is.
+    pub fn summary(&self) -> Summary {
+        let bytes = self.files.values().map(Vec::len).sum();
+        Summary { files: self.files.len(), bytes, kernel_cases: self.kernel_cases }
+    }
+
+    /// That a folder is new, empty or holds a bundle, be it an unfinished one.
+    ///
+    /// # Errors
+    /// [`WebError::OtherFolder`], [`WebError::File`].
+    pub fn check_folder(folder: &Path) -> Result<(), WebError> {
+        let mut entries = match std::fs::read_dir(folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|error| failed(folder, error))?,
+        };
+        let is_ours = entries.next().is_none() || [CONTENTS, FIRST].iter().any(|file| folder.join(file).is_file());
+        if is_ours { Ok(()) } else { Err(WebError::OtherFolder { path: folder.to_owned() }) }
+    }
+
+    /// A hash of all files so far, which tells bundles apart.
+    pub(super) fn id(&self) -> String {
+        let bytes = self.files.iter().flat_map(|(path, bytes)| path.bytes().chain([0]).chain(bytes.iter().copied()));
+        // FNV-1a, the same everywhere.
+        let hash =
+            bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        format!("{hash:016x}")
+    }
+
     /// A file of these bytes at a path below the folder.
-    pub fn bytes(&mut self, path: &str, bytes: Vec<u8>) {
+    pub(super) fn bytes(&mut self, path: &str, bytes: Vec<u8>) {
         self.files.insert(path.to_owned(), bytes);
     }
 
@@ -67,7 +108,7 @@ impl Bundle {
     ///
     /// # Errors
     /// [`WebError::File`] for what JSON cannot hold.
-    pub fn json(&mut self, path: &str, value: &impl Serialize) -> Result<(), WebError> {
+    pub(super) fn json(&mut self, path: &str, value: &impl Serialize) -> Result<(), WebError> {
         let bytes = serde_json::to_vec(value).map_err(|error| failed(Path::new(path), error.into()))?;
         self.bytes(path, bytes);
         Ok(())
@@ -77,14 +118,14 @@ impl Bundle {
     ///
     /// # Errors
     /// As [`Bundle::json`].
-    pub fn plan(&mut self, path: &str, plan: &PlanFile) -> Result<usize, WebError> {
+    pub(super) fn plan(&mut self, path: &str, plan: &PlanFile) -> Result<usize, WebError> {
         self.kernels(plan.kernels());
         self.json(path, plan)?;
         Ok(self.files[path].len())
     }
 
     /// The shaders of these kernels.
-    pub fn kernels(&mut self, kernels: &[&'static Kernel]) {
+    pub(super) fn kernels(&mut self, kernels: &[&'static Kernel]) {
         for kernel in kernels.iter().filter(|kernel| self.kernels.insert(kernel.name)) {
             self.files.insert(format!("shaders/{}.wgsl", kernel.name), kernel.source.as_bytes().to_vec());
         }
@@ -94,7 +135,7 @@ impl Bundle {
     ///
     /// # Errors
     /// [`WebError::File`] where they are not what their shapes say.
-    pub fn tensors(&mut self, path: &str, tensors: &Tensors) -> Result<usize, WebError> {
+    pub(super) fn tensors(&mut self, path: &str, tensors: &Tensors) -> Result<usize, WebError> {
         let problem = |error: safetensors::SafeTensorError| failed(Path::new(path), std::io::Error::other(error));
         let views = tensors.0.iter().map(|(name, (dtype, shape, bytes))| {
             Ok((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(problem)?))
@@ -106,24 +147,33 @@ impl Bundle {
         Ok(size)
     }
 
-    /// Writes all files, `bundle.json` last, so that a folder that has one is whole. Returns their number and their bytes.
+    /// Writes all files to a folder, over those of an earlier bundle. While it does, the folder has no `bundle.json`, without
+    /// which the pages refuse it; files that this bundle does not have stay.
     ///
     /// # Errors
-    /// [`WebError::File`].
-    pub fn write(&self, folder: &Path) -> Result<(usize, usize), WebError> {
-        let is_contents = |path: &&String| path.as_str() == CONTENTS;
-        for path in self.files.keys().filter(|path| !is_contents(path)).chain(self.files.keys().filter(is_contents)) {
+    /// As [`Bundle::check_folder`].
+    pub fn write(&self, folder: &Path) -> Result<(), WebError> {
+        Self::check_folder(folder)?;
+        let contents = folder.join(CONTENTS);
+        if contents.exists() {
+            std::fs::remove_file(&contents).map_err(|error| failed(&contents, error))?;
+        }
+        let rest = self.files.keys().map(String::as_str).filter(|path| ![FIRST, CONTENTS].contains(path));
+        for path in [FIRST].into_iter().chain(rest).chain([CONTENTS]) {
+            let Some(bytes) = self.files.get(path) else { continue };
             let target = folder.join(path);
             let parent = target.parent().unwrap_or(folder);
             std::fs::create_dir_all(parent).map_err(|error| failed(parent, error))?;
-            write_atomically(&target, &self.files[path]).map_err(|error| failed(&target, error))?;
+            write_atomically(&target, bytes).map_err(|error| failed(&target, error))?;
         }
-        Ok((self.files.len(), self.files.values().map(Vec::len).sum()))
+        Ok(())
     }
 }
 
 /// The file that says what is in a bundle.
 pub(super) const CONTENTS: &str = "bundle.json";
+/// The file that is written first: a folder that has it is ours.
+const FIRST: &str = "runtime.js";
 
 fn failed(path: &Path, error: std::io::Error) -> WebError {
     WebError::File { path: PathBuf::from(path), error }
@@ -132,6 +182,32 @@ fn failed(path: &Path, error: std::io::Error) -> WebError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_written_over_even_when_unfinished_but_not_another_one() {
+        let folder = std::env::temp_dir().join(format!("ditn-bundle-{}", std::process::id()));
+        let mut bundle = Bundle::default();
+        for path in ["runtime.js", "plans/a.json", CONTENTS] {
+            bundle.bytes(path, path.as_bytes().to_vec());
+        }
+        bundle.write(&folder).unwrap();
+        // As a process that was killed leaves it.
+        std::fs::remove_file(folder.join(CONTENTS)).unwrap();
+        std::fs::write(folder.join("plans/a.json"), "half").unwrap();
+        bundle.write(&folder).unwrap();
+        assert_eq!(std::fs::read_to_string(folder.join("plans/a.json")).unwrap(), "plans/a.json");
+        assert!(folder.join(CONTENTS).is_file());
+        std::fs::remove_file(folder.join(CONTENTS)).unwrap();
+        std::fs::remove_file(folder.join(FIRST)).unwrap();
+        assert!(matches!(bundle.write(&folder), Err(WebError::OtherFolder { .. })));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_number_that_16_bits_cannot_hold_is_named() {
+        let error = Tensors::default().halves("w".into(), vec![2], &[1.0, 70_000.0]).unwrap_err();
+        assert!(error.to_string().contains("70000") && error.to_string().contains("--weights f32"), "{error}");
+    }
 
     #[test]
     fn magnitudes_are_rounded_up_by_less_than_a_hundredth() {

@@ -88,3 +88,39 @@ impl Examples {
         Ok(People { sheet: SHEET, columns: COLUMNS, count: PEOPLE, joints })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::crop::heat_map_to_picture;
+    use crate::data::skeleton::LSP;
+    use crate::predict::PersonBox;
+    use crate::web::numbers::hash;
+
+    /// `web/crop.js` gives the same; `web/tests/numbers.test.js` checks the same numbers.
+    #[test]
+    fn crops_are_those_of_the_pages() {
+        let cases = [
+            ([300, 200], [40.0, 30.0, 100.0, 120.0], [128, 128]),
+            ([300, 200], [10.5, 20.25, 33.3, 150.0], [256, 192]),
+            ([97, 61], [-20.0, -10.0, 90.0, 100.0], [96, 96]),
+            ([640, 480], [500.0, 300.0, 200.0, 300.0], [256, 192]),
+            ([50, 50], [0.0, 0.0, 50.0, 50.0], [256, 256]),
+        ];
+        let sums = cases.map(|([width, height], bounds, [rows, columns])| {
+            let (input, picture) = (Size::new(rows, columns), RgbImage::new(width, height));
+            let person = PersonBox::try_from(bounds).unwrap().annotation("one".into(), &LSP);
+            let (center, scale) = (person.center, person.scale);
+            let placement = Placement { crop: Crop::new(center, scale, input), flip: false };
+            let mut batch = Batch::default();
+            batch.push_from(0, person, &picture, &placement, &LSP, input).unwrap();
+            let to_picture = heat_map_to_picture(center, scale, input);
+            let points = [[0.0, 0.0], [7.25, 3.5]].map(|point| to_picture.apply(point).map(|at| (at as f32).to_bits()));
+            let [_, width, height, _] = batch.pictures[0];
+            let lattice = batch.lattice.as_flattened().iter().map(|&word| word as u32);
+            let words = [width, height].into_iter().chain(lattice).chain(points.into_iter().flatten());
+            words.fold(0, |sum, word| hash(sum ^ word))
+        });
+        assert_eq!(sums, [4_076_070_412, 1_065_356_055, 2_922_808_935, 4_177_978_394, 3_967_547_919]);
+    }
+}

@@ -87,7 +87,7 @@ pub(super) fn add(
     let used = used_parameters(&graph);
     for (name, Tensor { shape, data }) in parameters.into_iter().filter(|(name, _)| used.contains(name)) {
         match weights {
-            Precision::F16 => tensors.halves(name, shape, &data),
+            Precision::F16 => tensors.halves(name, shape, &data)?,
             Precision::F32 => tensors.floats(name, shape, &data),
         }
     }
@@ -179,6 +179,8 @@ fn vectors(
 ) -> Result<Tensors, WebError> {
     let prints = print_numbers(&plan);
     let capabilities = Target::default_limits().capabilities;
+    let [(_, joints), ..] = named else { return Ok(Tensors::default()) };
+    let joints = *joints;
     // Everything stays readable.
     let all: Vec<ValueId> = prints.keys().copied().chain(plan.outputs.iter().copied()).collect();
     let plan = Plan::new(plan.graph, &all, &capabilities)?;
@@ -191,6 +193,7 @@ fn vectors(
     }
     session.run()?;
     let of_nudged = fingerprints(&session, &prints)?;
+    let joints_of_nudged = session.read(joints)?;
     for (name, tensor) in held {
         store.write(name, &tensor.data)?;
     }
@@ -201,6 +204,10 @@ fn vectors(
         let shape = session.plan().graph.shape(id).extents().to_vec();
         tensors.floats(format!("output.{name}"), shape, &session.read(id)?);
     }
+    let points = |numbers: &[f32]| numbers.as_chunks::<3>().0.to_vec();
+    let moved = points(&session.read(joints)?).into_iter().zip(points(&joints_of_nudged));
+    let moved: Vec<f32> = moved.map(|([x, y, _], [u, v, _])| (x - u).hypot(y - v)).collect();
+    tensors.floats("noise.joints".into(), vec![moved.len()], &moved);
     add_prints(&mut tensors, &fingerprints(&session, &prints)?, &of_nudged);
     Ok(tensors)
 }

@@ -19,7 +19,7 @@ mod serve;
 mod target;
 mod training;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -34,9 +34,10 @@ use crate::nn::checkpoint::CheckpointError;
 use crate::nn::{NetworkError, Precision};
 use crate::predict::TrainedNetwork;
 use crate::train::config::{ConfigError, embedded};
-use bundle::{Bundle, CONTENTS};
+use bundle::CONTENTS;
 use examples::Examples;
 
+pub use bundle::Bundle;
 pub use plan::{FORMAT, PlanFile};
 pub use serve::Server;
 pub use target::Target;
@@ -57,6 +58,16 @@ pub enum WebError {
     OtherFolder {
         /// The folder.
         path: PathBuf,
+    },
+    /// A weight is too large for 16 bits.
+    #[error(
+        "the weights of '{name}' have the number {number}, which 16 bits cannot hold; store them with --weights f32"
+    )]
+    TooLarge {
+        /// The tensor.
+        name: String,
+        /// The number.
+        number: f32,
     },
     /// The network does not fit WebGPU's default limits, or the device failed.
     #[error(transparent)]
@@ -90,7 +101,7 @@ pub enum WebError {
     Image(#[from] image::ImageError),
 }
 
-/// What was written.
+/// How much a bundle holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Files.
@@ -105,6 +116,8 @@ pub struct Summary {
 struct Contents {
     format: u32,
     ditn: &'static str,
+    /// Of all other files: pages ask for them by it, so that no cache gives those of another bundle.
+    id: String,
     network: NetworkInfo,
     inference: inference::Inference,
     training: training::Training,
@@ -124,22 +137,19 @@ struct NetworkInfo {
     bones: Vec<(usize, usize)>,
 }
 
-/// Writes a bundle with a network to `folder`, its weights stored as `weights`; `progress` hears what comes next. What an
-/// earlier bundle left there is replaced.
+/// Makes a bundle with a network, its weights stored as `weights`; `progress` hears what comes next.
 ///
 /// # Errors
-/// [`WebError`] where the network does not fit WebGPU's default limits, the device fails or the folder cannot be written.
-pub fn export(
+/// [`WebError`] where the network does not fit WebGPU's default limits or the device fails.
+pub fn bundle(
     gpu: &Arc<Gpu>,
     trained: &TrainedNetwork,
     description: &str,
     weights: Precision,
-    folder: &Path,
     mut progress: impl FnMut(&str),
-) -> Result<Summary, WebError> {
+) -> Result<Bundle, WebError> {
     const KERNELS: &str = "kernels.json";
     const BENCHMARK: &str = "benchmark.json";
-    check_folder(folder)?;
     let mut bundle = Bundle::default();
     let examples = Examples::new(&embedded()?)?;
     pages::add(&mut bundle);
@@ -148,7 +158,7 @@ pub fn export(
     progress("training");
     let training = training::add(&mut bundle, gpu, &examples)?;
     progress("kernels");
-    let kernel_cases = cases::add(&mut bundle, KERNELS)?;
+    bundle.kernel_cases = cases::add(&mut bundle, KERNELS)?;
     progress("benchmark");
     benchmark::add(&mut bundle, BENCHMARK)?;
     let name = trained.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -158,26 +168,14 @@ pub fn export(
         size: trained.size.extents(),
         heat_map: trained.size.heat_map().extents(),
         parameters: inference.parameters,
-        flip_test: trained.decode.flip_test,
+        flip_test: trained.decode.flip_test && trained.model.skeleton.mirrors,
         joints: trained.model.skeleton.joints.clone(),
         bones: trained.model.skeleton.bones.clone(),
     };
     let ditn = env!("CARGO_PKG_VERSION");
+    let id = bundle.id();
     let contents =
-        Contents { format: FORMAT, ditn, network, inference, training, kernels: KERNELS, benchmark: BENCHMARK };
+        Contents { format: FORMAT, ditn, id, network, inference, training, kernels: KERNELS, benchmark: BENCHMARK };
     bundle.json(CONTENTS, &contents)?;
-    progress("files");
-    let (files, bytes) = bundle.write(folder)?;
-    Ok(Summary { files, bytes, kernel_cases })
-}
-
-/// That a folder is new, empty or holds a bundle.
-fn check_folder(folder: &Path) -> Result<(), WebError> {
-    let failed = |error| WebError::File { path: folder.to_owned(), error };
-    let mut entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(failed)?,
-    };
-    let is_ours = entries.next().is_none() || folder.join(CONTENTS).is_file();
-    if is_ours { Ok(()) } else { Err(WebError::OtherFolder { path: folder.to_owned() }) }
+    Ok(bundle)
 }

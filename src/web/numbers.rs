@@ -83,7 +83,7 @@ pub fn nudged(numbers: &[f32]) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    /// What `web/numbers.js` gives for the same arguments; `web/tests/numbers.mjs` checks the same numbers.
+    /// What `web/numbers.js` gives for the same arguments; `web/tests/numbers.test.js` checks the same numbers.
     #[test]
     fn numbers_are_those_of_the_pages() {
         assert_eq!([0, 1, 0xffff_ffff].map(hash), HASHES);

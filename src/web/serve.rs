@@ -1,29 +1,30 @@
-//! A web server for a folder, for this machine alone: browsers give WebGPU to pages of localhost, and none to files.
+//! A web server for a bundle, for this machine alone: browsers give WebGPU to pages of localhost, and none to files.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::Bundle;
 
 /// Bytes of a request's head that are read; a browser's is a few hundred.
 const MOST_BYTES: u64 = 64 << 10;
 /// How long a client may take for its request.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait where the system has no connection to give.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// A server of the files in a folder.
+/// A server on this machine's loopback address.
 #[derive(Debug)]
-pub struct Server {
-    listener: TcpListener,
-    folder: PathBuf,
-}
+pub struct Server(TcpListener);
 
 impl Server {
-    /// Listens on localhost; port 0 is any free one.
+    /// Listens; port 0 is any free one.
     ///
     /// # Errors
     /// Where the port is taken.
-    pub fn bind(folder: &Path, port: u16) -> std::io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind((Ipv4Addr::LOCALHOST, port))?, folder: folder.to_owned() })
+    pub fn bind(port: u16) -> std::io::Result<Self> {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(Self)
     }
 
     /// The address to open.
@@ -31,41 +32,53 @@ impl Server {
     /// # Errors
     /// What the system says.
     pub fn address(&self) -> std::io::Result<String> {
-        Ok(format!("http://localhost:{}/", self.listener.local_addr()?.port()))
+        Ok(format!("http://{}/", self.0.local_addr()?))
     }
 
-    /// Serves until the process ends.
-    pub fn run(&self) {
-        for stream in self.listener.incoming().flatten() {
-            let folder = self.folder.clone();
+    /// Serves the files of a bundle until the process ends.
+    pub fn run(&self, bundle: Bundle) {
+        let bundle = Arc::new(bundle);
+        for stream in self.0.incoming() {
+            let Ok(stream) = stream else {
+                std::thread::sleep(PAUSE);
+                continue;
+            };
+            let bundle = Arc::clone(&bundle);
             // A client that goes away is no trouble of ours.
-            std::thread::spawn(move || answer(&stream, &folder).ok());
+            std::thread::spawn(move || answer(&stream, &bundle).ok());
         }
     }
 }
 
 /// Answers one request and closes the connection.
-fn answer(stream: &TcpStream, folder: &Path) -> std::io::Result<()> {
+fn answer(stream: &TcpStream, bundle: &Bundle) -> std::io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let mut lines = BufReader::new(stream.take(MOST_BYTES)).lines();
-    let request = lines.next().transpose()?.unwrap_or_default();
+    let mut reader = BufReader::new(stream.take(MOST_BYTES));
+    let mut request = Vec::new();
+    reader.read_until(b'\n', &mut request)?;
     // The rest of the head must be read, or closing would take our answer back.
-    for line in lines {
-        if line?.is_empty() {
-            break;
-        }
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 && line != b"\r\n" && line != b"\n" {
+        line.clear();
     }
-    let mut words = request.split(' ');
+    let request = String::from_utf8_lossy(&request);
+    let mut words = request.split_ascii_whitespace();
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    if method != "GET" && method != "HEAD" {
-        return respond(stream, "405 Method Not Allowed", "text/plain", b"only GET is served\n", true);
+    let with_body = method != "HEAD";
+    if method != "GET" && with_body {
+        return respond(
+            stream,
+            "405 Method Not Allowed\r\nAllow: GET, HEAD",
+            "text/plain",
+            b"only GET is served\n",
+            true,
+        );
     }
-    let file = path_of(target).map(|path| folder.join(path));
-    let file = file.map(|file| if file.is_dir() { file.join("index.html") } else { file });
-    match file.and_then(|file| Some((content_type(&file), std::fs::read(&file).ok()?))) {
-        Some((kind, bytes)) => respond(stream, "200 OK", kind, &bytes, method == "GET"),
-        None => respond(stream, "404 Not Found", "text/plain", b"there is no such file\n", method == "GET"),
+    let path = path_of(target).unwrap_or_default();
+    match bundle.file(&path) {
+        Some(bytes) => respond(stream, "200 OK", content_type(&path), bytes, with_body),
+        None => respond(stream, "404 Not Found", "text/plain", b"there is no such file\n", with_body),
     }
 }
 
@@ -82,33 +95,33 @@ fn respond(mut stream: &TcpStream, status: &str, kind: &str, body: &[u8], with_b
     stream.flush()
 }
 
-/// The file that a request's target names, below the folder; `None` where it leads out of it.
-fn path_of(target: &str) -> Option<PathBuf> {
+/// The file that a request's target names; `None` for what is no text.
+fn path_of(target: &str) -> Option<String> {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
         if byte == b'%' {
-            let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            let digits = tail.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
             rest = &tail[2..];
         } else {
             bytes.push(byte);
         }
     }
-    let path = PathBuf::from(String::from_utf8(bytes).ok()?.trim_start_matches('/'));
-    path.components().all(|part| matches!(part, Component::Normal(_))).then_some(path)
+    let path = String::from_utf8(bytes).ok()?;
+    let path = path.strip_prefix('/')?;
+    Some(if path.is_empty() { "index.html" } else { path }.to_owned())
 }
 
-fn content_type(file: &Path) -> &'static str {
-    match file.extension().and_then(|extension| extension.to_str()) {
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
-        Some("js" | "mjs") => "text/javascript; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
         Some("json") => "application/json",
         Some("jpg") => "image/jpeg",
-        Some("png") => "image/png",
         Some("wgsl" | "md") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     }
@@ -119,41 +132,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_stays_in_the_folder() {
-        assert_eq!(path_of("/shaders/relu/forward.wgsl?x=1"), Some("shaders/relu/forward.wgsl".into()));
-        assert_eq!(path_of("/a%20b.json"), Some("a b.json".into()));
-        assert_eq!(path_of("/"), Some(PathBuf::new()));
-        for outside in ["/../secret", "/a/../../b", "/%2e%2e/secret", "/%2", "/%zz", "/a/%2e%2e/b"] {
-            assert_eq!(path_of(outside), None, "{outside}");
+    fn a_target_names_a_file() {
+        let path = |target| path_of(target);
+        assert_eq!(path("/shaders/relu/forward.wgsl?v=1"), Some("shaders/relu/forward.wgsl".into()));
+        assert_eq!(path("/a%20b.json"), Some("a b.json".into()));
+        assert_eq!(path("/"), Some("index.html".into()));
+        for broken in ["", "x", "/%2", "/%zz", "/%+f", "/%ff"] {
+            assert_eq!(path(broken), None, "{broken}");
         }
     }
 
     #[test]
     fn files_are_served_and_nothing_else() {
-        let folder = std::env::temp_dir().join(format!("ditn-serve-{}", std::process::id()));
-        std::fs::create_dir_all(folder.join("sub")).unwrap();
-        std::fs::write(folder.join("index.html"), "start").unwrap();
-        std::fs::write(folder.join("sub/x.json"), "{}").unwrap();
-        let server = Server::bind(&folder, 0).unwrap();
-        let port = server.listener.local_addr().unwrap().port();
-        std::thread::spawn(move || server.run());
-        let ask = |request: &str| {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-            stream.write_all(format!("{request}\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
+        let mut bundle = Bundle::default();
+        bundle.bytes("index.html", b"start".to_vec());
+        bundle.bytes("sub/x.json", b"{}".to_vec());
+        let server = Server::bind(0).unwrap();
+        let address = server.0.local_addr().unwrap();
+        std::thread::spawn(move || server.run(bundle));
+        let ask = |request: &[u8]| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(&[request, b"\r\nHost: localhost\r\nCookie: \xff\r\n\r\n"].concat()).unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();
             answer
         };
-        let page = ask("GET / HTTP/1.1");
+        let page = ask(b"GET / HTTP/1.1");
         assert!(
             page.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/html") && page.ends_with("\r\n\r\nstart"),
             "{page}"
         );
-        assert!(ask("GET /sub/x.json HTTP/1.1").contains("Content-Length: 2\r\n"));
-        assert!(ask("HEAD /sub/x.json HTTP/1.1").ends_with("\r\n\r\n"));
-        assert!(ask("GET /missing HTTP/1.1").starts_with("HTTP/1.1 404"));
-        assert!(ask("GET /../index.html HTTP/1.1").starts_with("HTTP/1.1 404"));
-        assert!(ask("POST / HTTP/1.1").starts_with("HTTP/1.1 405"));
-        std::fs::remove_dir_all(folder).unwrap();
+        assert!(ask(b"GET /sub/x.json HTTP/1.1").contains("Content-Length: 2\r\n"));
+        assert!(ask(b"HEAD /sub/x.json HTTP/1.1").ends_with("\r\n\r\n"));
+        for missing in ["/missing", "/sub", "/../Cargo.toml", "/%2e%2e/Cargo.toml", "//etc/passwd"] {
+            assert!(ask(format!("GET {missing} HTTP/1.1").as_bytes()).starts_with("HTTP/1.1 404"), "{missing}");
+        }
+        assert!(ask(b"POST / HTTP/1.1").starts_with("HTTP/1.1 405"));
     }
 }

@@ -79,6 +79,7 @@ fn a_folder_of_something_else_a_file_and_a_taken_port_are_refused() {
     refused(&mut ditn(&folder, &["web", "photos"]), &["photos is not empty and holds no bundle"]);
     assert_eq!(fs::read_dir(folder.join("photos")).expect("a folder").count(), 1);
     refused(&mut ditn(&folder, &["web", "photos/a.jpg"]), &["ditn web photos/a.jpg DIR"]);
+    refused(&mut ditn(&folder, &["web", "mistyped.safetensors"]), &["ditn web mistyped.safetensors DIR"]);
     refused(&mut ditn(&folder, &["web"]), &["--serve"]);
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
@@ -99,11 +100,11 @@ impl Drop for Running {
 #[test]
 fn a_bundle_is_served_on_localhost() {
     let folder = Folder::new("web-serve");
-    let mut command = ditn(&folder, &["web", "site", "--serve", "--port", "0"]);
+    let mut command = ditn(&folder, &["web", "--serve", "--port", "0"]);
     let mut running = Running(command.stdout(Stdio::piped()).spawn().expect("the program"));
     let lines = BufReader::new(running.0.stdout.take().expect("its output")).lines();
     let address = lines.map_while(Result::ok).find_map(|line| {
-        let port = line.split("http://localhost:").nth(1)?.split('/').next()?.to_owned();
+        let port = line.split("http://127.0.0.1:").nth(1)?.split('/').next()?.to_owned();
         port.parse::<u16>().ok()
     });
     let mut stream = TcpStream::connect(("127.0.0.1", address.expect("an address"))).expect("a server");
