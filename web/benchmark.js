@@ -2,7 +2,7 @@
 // The page of the benchmark.
 
 import { Jobs } from './job.js';
-import { measure, probesFor } from './measure.js';
+import { measure } from './measure.js';
 import {
   byId,
   download,
@@ -19,7 +19,7 @@ import {
   status,
 } from './page.js';
 import { roofline } from './roofline.js';
-import { adapterName, findAdapter } from './runtime.js';
+import { adapterName } from './runtime.js';
 import { duration, short, size, table } from './table.js';
 
 /**
@@ -48,13 +48,15 @@ const jobs = new Jobs(stopButton, () => [startButton, saveButton, largeBox, ...b
 /** Bytes of GPU memory from which on a kernel is measured only where its visitor agrees. */
 const LARGE = 2 ** 27;
 
-/** What a kernel takes. @param {{plan: Plan}} kernel */
+/** Bytes of GPU memory. @param {{plan: Plan}} work */
 function bytesOf({ plan }) {
   return plan.buffers.reduce((sum, { bytes = 0 }) => sum + bytes, 0);
 }
 
 /** The networks to choose from, and the kernels that take as much memory. */
 function list() {
+  byId('probe', HTMLElement).textContent =
+    `Copying takes up to ${size(bytesOf(benchmark.ceilings.gpu.copy))} of GPU memory for a moment, less where there is less.`;
   boxes = benchmark.networks.map(({ ask }) => element('input', { type: 'checkbox', checked: !ask }));
   const items = benchmark.networks.map(({ name, size: [height, width], batch, pass, bytes, download }, i) => {
     const words = `${name}, ${height}x${width}, ${passOf(pass)}, batch ${batch}`;
@@ -107,11 +109,8 @@ function run() {
         networks.push({ work, plan: await planOf(work.plan) });
       }
       await turn('Opening the GPU.', NaN);
-      // Which probes fit depends on the adapter, and what its device must allow on the probes.
-      const probes = probesFor(benchmark, await findAdapter());
       const all = [
-        probes.arithmetic.plan,
-        probes.copy.plan,
+        ...Object.values(benchmark.ceilings).flatMap(({ arithmetic, copy }) => [arithmetic.plan, copy.plan]),
         ...kernels.map(({ plan }) => plan),
         ...networks.map(({ plan }) => plan),
       ];

@@ -8,12 +8,29 @@ import { within, wholeOf } from './picture.js';
 
 /** Handles: which edges each takes along, as [-1, 0 or 1 across, -1, 0 or 1 down]. */
 const HANDLES = [[-1, -1], [0, -1], [1, -1], [1, 0], [1, 1], [0, 1], [-1, 1], [-1, 0]];
-/** Pixels of the screen below which a box has handles at its corners alone. */
-const SMALL = 64;
+/** Whether the screen is touched, which takes larger handles. */
+const isTouched = matchMedia('(pointer: coarse)');
+/** Pixels of the screen in which a handle is hit: by a mouse, by a finger. */
+const TARGETS = [26, 40];
+/** So many times that is the side of a box below which it has handles at its corners alone. */
+const SMALL = 2.5;
+/** What a new picture's box leaves at each side of a picture that is touched, as a share. */
+const INSET = 0.08;
 /** @type {Record<string, number[] | undefined>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 /** By arrow keys, as a share of the picture's longer side. */
 const STEP = 0.01;
+
+/**
+ * Where the box of a new picture begins: around all of it, or on a screen that is touched around a little less, which can be
+ * moved at once.
+ * @param {{width: number, height: number}} picture @returns {Box}
+ */
+export function firstBox(picture) {
+  if (!isTouched.matches) return wholeOf(picture);
+  const { width, height } = picture, rest = 1 - 2 * INSET;
+  return { x: INSET * width, y: INSET * height, width: rest * width, height: rest * height };
+}
 
 /** The box. It stays in the picture, unless it was set beyond. */
 export class BoxEditor {
@@ -26,6 +43,8 @@ export class BoxEditor {
     this.stage = stage;
     this.onChange = onChange;
     this.picture = { width: 1, height: 1 };
+    /** Whether a pointer draws the box: another one meanwhile does nothing. */
+    this.isDragged = false;
     /** @type {Box} */ this.box = wholeOf(this.picture);
     this.frame = element('div', { className: 'box', tabIndex: 0, role: 'group', ariaLabel: 'Box around the person' },
       ...HANDLES.map(([x, y]) => element('span', { className: 'handle', data: { x, y } })));
@@ -48,8 +67,15 @@ export class BoxEditor {
     style.width = share(width, picture.width);
     style.height = share(height, picture.height);
     this.frame.classList.toggle('whole', width >= 0.98 * picture.width && height >= 0.98 * picture.height);
-    const shown = Math.min(width / picture.width * this.stage.clientWidth, height / picture.height * this.stage.clientHeight);
-    this.frame.classList.toggle('small', shown < SMALL);
+    const across = this.stage.clientWidth / picture.width, down = this.stage.clientHeight / picture.height;
+    const target = TARGETS[Number(isTouched.matches)];
+    style.setProperty('--target', `${target}px`);
+    this.frame.classList.toggle('small', Math.min(width * across, height * down) < SMALL * target);
+    // Handles of edges beside the picture's lie within: the picture hides what is beyond.
+    const toEdges = {
+      left: x * across, right: (picture.width - x - width) * across, top: y * down, bottom: (picture.height - y - height) * down,
+    };
+    for (const [edge, pixels] of Object.entries(toEdges)) this.frame.classList.toggle(`at-${edge}`, pixels < target / 2);
     [x, y, width, height].forEach((value, i) => { this.fields[i].value = String(Math.round(10 * value) / 10); });
   }
 
@@ -82,32 +108,42 @@ export class BoxEditor {
   /** @param {PointerEvent} event */
   #byPointer(event) {
     const { target } = event;
-    if (event.button !== 0 || !(target instanceof HTMLElement)) return;
+    if (this.isDragged || event.button !== 0 || !(target instanceof HTMLElement)) return;
     const handle = target.classList.contains('handle') ? [Number(target.dataset.x), Number(target.dataset.y)] : undefined;
     const isWhole = this.frame.classList.contains('whole'), moves = target === this.frame && !isWhole;
     // A touch beside the box scrolls the page.
     if (!handle && !moves && event.pointerType === 'touch') return;
     event.preventDefault();
     this.frame.focus({ preventScroll: true });
-    const { stage, box } = this, from = this.#place(event);
-    stage.setPointerCapture(event.pointerId);
-    const move = (/** @type {PointerEvent} */ event) => {
+    const { stage, box } = this, from = this.#place(event), { pointerId } = event, over = new AbortController();
+    /**
+     * @param {'pointermove' | 'pointerup' | 'pointercancel' | 'lostpointercapture'} type
+     * @param {(event: PointerEvent) => void} action
+     */
+    const on = (type, action) => stage.addEventListener(type, event => {
+      if (event.pointerId === pointerId) action(event);
+    }, { signal: over.signal });
+    const end = () => {
+      this.isDragged = false;
+      over.abort();
+    };
+    stage.setPointerCapture(pointerId);
+    this.isDragged = true;
+    on('pointermove', event => {
       const [x, y] = this.#place(event), across = x - from[0], down = y - from[1];
       if (handle) this.#change(resized(box, handle, across, down));
       else if (moves) this.#change({ ...box, x: box.x + across, y: box.y + down });
       else if (Math.hypot(across, down) > 0.02 * Math.hypot(this.picture.width, this.picture.height)) {
         this.#change(resized({ x: from[0], y: from[1], width: 0, height: 0 }, [1, 1], across, down));
       }
-    };
-    const end = (/** @type {PointerEvent} */ event) => {
-      if (event.type === 'pointercancel') this.#change(box);
-      stage.removeEventListener('pointermove', move);
-      stage.removeEventListener('pointerup', end);
-      stage.removeEventListener('pointercancel', end);
-    };
-    stage.addEventListener('pointermove', move);
-    stage.addEventListener('pointerup', end);
-    stage.addEventListener('pointercancel', end);
+    });
+    on('pointerup', end);
+    // A handle loses a touch to the stage.
+    on('lostpointercapture', event => { if (event.target === stage) end(); });
+    on('pointercancel', () => {
+      this.#change(box);
+      end();
+    });
   }
 
   /** Where a pointer is, in pixels of the picture and within it. @param {PointerEvent} event */

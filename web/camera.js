@@ -20,8 +20,10 @@ export class Camera {
       const name = error instanceof Error ? error.name : '';
       throw new Refusal(name === 'NotAllowedError'
         ? 'The camera is not allowed: allow it for this page in the browser, and start it again.'
-        : name === 'NotFoundError' || name === 'OverconstrainedError' ? 'There is no such camera: connect one, and start it again.'
-        : name === 'NotReadableError' ? 'The camera does not start: another program may be using it. Close that, and start it again.'
+        : name === 'NotFoundError' || name === 'OverconstrainedError'
+        ? 'There is no such camera: connect one, and start it again.'
+        : name === 'NotReadableError'
+        ? 'The camera does not start: another program may be using it. Close that, and start it again.'
         : `The camera does not start: ${error instanceof Error ? error.message : error}`);
     }
     const camera = new Camera(stream);

@@ -33,7 +33,7 @@ const seedOf = (number, input) => hash(1000 * number + input);
  * @param {Case} one @param {number} number @param {Plan} plan @param {Map<string, Tensor>} tensors of the cases
  * @returns {[string, Tensor['data']][]}
  */
-export function inputsOf(one, number, plan, tensors) {
+function inputsOf(one, number, plan, tensors) {
   const shapes = new Map(
     plan.buffers
       .flatMap(({ name, shape, tensors = [] }) => [...(name && shape ? [{ name, shape }] : []), ...tensors])
@@ -59,7 +59,7 @@ export function inputsOf(one, number, plan, tensors) {
  * @param {{shader: Shaders}} options
  * @returns {Promise<Outcome>} a kernel that does not compile, or that the device refuses, is a failure with a message
  */
-export async function runCase(device, one, number, variant, tensors, { shader }) {
+async function runCase(device, one, number, variant, tensors, { shader }) {
   const which = whichOf(one, number, variant);
   try {
     return await withSession(device, one, number, variant, tensors, shader, async session => {
@@ -120,20 +120,23 @@ export async function runAll({ adapter, device }, kernels, tensors, { shader, ev
 }
 
 /**
- * What the compiler says against a kernel's source, by line.
+ * What the compiler says against a kernel's source, by line. Nothing where the device lacks what the kernel needs: its cases are
+ * left out then.
  * @param {GPUDevice} device @param {Kernels} kernels @param {string} kernel @param {string} source
  */
 export async function compileErrors(device, kernels, kernel, source) {
-  const pipelines = casesOf(kernels, kernel)
-    .flatMap(({ variant }) => variant.plan.pipelines)
-    .filter(it => it.kernel === kernel);
-  const features = [...new Set(pipelines.flatMap(it => it.features ?? []))].filter(it =>
-    device.features.has(/** @type {GPUFeatureName} */ (it)),
-  );
+  const needs = casesOf(kernels, kernel).map(({ variant }) => featuresOf(variant.plan, kernel));
+  const features = needs.find(needed => needed.every(it => device.features.has(/** @type {GPUFeatureName} */ (it))));
+  if (!features) return [];
   device.pushErrorScope('validation');
   const module = device.createShaderModule({ label: kernel, code: features.map(it => `enable ${it}; `).join('') + source });
   const [{ messages }] = await Promise.all([module.getCompilationInfo(), device.popErrorScope()]);
   return messages.filter(({ type }) => type === 'error').map(({ lineNum, message }) => ({ line: lineNum, text: message }));
+}
+
+/** The features that a plan enables in a kernel. @param {Plan} plan @param {string} kernel */
+function featuresOf({ pipelines }, kernel) {
+  return [...new Set(pipelines.filter(it => it.kernel === kernel).flatMap(it => it.features ?? []))];
 }
 
 /**
@@ -159,7 +162,7 @@ export function byKernel(kernels, outcomes) {
     return variants.map(variant => {
       const of = own.filter(it => `${it.operator}, ${it.variant}` === variant),
         ran = of.filter(it => it.outcome !== 'left out');
-      const worst = ran.reduce((worst, { error, tolerance }) => Math.max(worst, shareOf(error, tolerance)), 0);
+      const worst = ran.reduce((worst, { error, tolerance }) => Math.max(worst, shareOfTolerance(error, tolerance)), 0);
       return {
         kernel: name,
         variant,
@@ -173,7 +176,7 @@ export function byKernel(kernels, outcomes) {
 }
 
 /** An error as a share of the tolerance: above 1 it is too large. @param {number} error @param {number} tolerance */
-export function shareOf(error, tolerance) {
+export function shareOfTolerance(error, tolerance) {
   return Number.isNaN(error) ? Infinity : error === 0 ? 0 : error / tolerance;
 }
 
@@ -211,7 +214,7 @@ function compare(one, which, { plan, tolerance, normwise }, tensors, found) {
     const tensor = (/** @type {string} */ what) => tensors.get(`${which.number}.${output.replace('output', what)}`);
     const [expected, magnitude, print] = [tensor('output'), tensor('magnitude'), tensor('print')];
     if (!expected || !magnitude) throw new Error(`The bundle lacks what the reference found for '${which.number}.${output}'.`);
-    const numbers = sameType(found[i], expected.data);
+    const numbers = found[i];
     // Of large tensors the bundle has every so many elements, and a fingerprint of all.
     const every = print ? Math.ceil(numbers.length / SAMPLED) | 1 : 1;
     const sampled = every === 1 ? numbers : numbers.filter((_, at) => at % every === 0);
@@ -221,17 +224,17 @@ function compare(one, which, { plan, tolerance, normwise }, tensors, found) {
     const { error, at } = roundingError(sampled, expected.data, magnitude.data, normwise);
     const index = Math.max(at, 0);
     const shape = plan.outputs.find(({ name }) => name === output)?.shape ?? expected.shape;
-    if (!worst || shareOf(error, tolerance) > shareOf(largest, tolerance)) {
+    if (!worst || shareOfTolerance(error, tolerance) > shareOfTolerance(largest, tolerance)) {
       largest = error;
       worst = { output, place: placeOf(index * every, shape), found: sampled[index], expected: expected.data[index], error };
     }
     const share = print ? shareOfAll(numbers, expected.data, magnitude.data, print.data, tolerance, normwise) : 0;
-    if (!(share <= 1) && shareOf(error, tolerance) <= 1) {
+    if (!(share <= 1) && shareOfTolerance(error, tolerance) <= 1) {
       const message = `${output}: all elements together are off by ${share.toPrecision(3)} times what is allowed.`;
       return { ...which, outcome: 'failed', error: share * tolerance, message };
     }
   }
-  return { ...which, outcome: shareOf(largest, tolerance) <= 1 ? 'passed' : 'failed', error: largest, worst };
+  return { ...which, outcome: shareOfTolerance(largest, tolerance) <= 1 ? 'passed' : 'failed', error: largest, worst };
 }
 
 /**
@@ -254,14 +257,8 @@ function shareOfAll(found, expected, magnitudes, print, tolerance, normwise) {
   return distance(fingerprint(found), print) / (2 ** -24 * (2 * tolerance * Math.sqrt(allowed / norm) + 4));
 }
 
-/** Words as what they are: floating-point numbers or whole ones. @param {Float32Array} words @param {Tensor['data']} like */
-function sameType({ buffer, byteOffset, length }, like) {
-  const Numbers = /** @type {Float32ArrayConstructor} */ (like.constructor);
-  return new Numbers(/** @type {ArrayBuffer} */ (buffer), byteOffset, length);
-}
-
 /** The indices of element number `index` of a tensor. @param {number} index @param {number[]} shape */
-export function placeOf(index, shape) {
+function placeOf(index, shape) {
   const place = [];
   for (const extent of [...shape].reverse()) {
     place.unshift(index % extent);

@@ -2,8 +2,9 @@
 // Compares an inference and a training step with what the program computed, and finds the dispatch that differs first. Needs
 // no page: node with Dawn does as well.
 
-import { distance, fingerprint, hyper, initialValues } from './numbers.js';
-import { Refusal, Session, elements } from './runtime.js';
+import { distance, fingerprint, hyper } from './numbers.js';
+import { initialize } from './trainer.js';
+import { Refusal, Session } from './runtime.js';
 
 /**
  * @typedef {import('./runtime.js').Plan} Plan
@@ -13,8 +14,8 @@ import { Refusal, Session, elements } from './runtime.js';
  *   turn?: (text: string, fraction: number) => Promise<void> | void}} Options `turn` is called before each piece of work with
  *   what it is and how much is done; it may wait, and ends the work by throwing
  * @typedef {{name: string, shape: number[], largest: number, absolute: number, units: number, pixels?: number, allowed: string,
- *   passed: boolean}} OutputCheck largest magnitude that is expected, largest difference, the same in units of the last place of
- *   the largest magnitude, and of joints' places in heat-map pixels
+ *   passed: boolean, undecided?: boolean}} OutputCheck largest magnitude that is expected, largest difference, the same in units
+ *   of the last place of the largest magnitude, and of joints' places in heat-map pixels; `undecided` where any place is right
  * @typedef {{name: string, kind: 'parameter' | 'moment' | 'statistic', distance: number, allowed: number,
  *   turned?: number, elements: number,
  *   passed: boolean}} TensorCheck distance relative to the expected norm; of parameters, about how many elements stepped the
@@ -26,18 +27,20 @@ import { Refusal, Session, elements } from './runtime.js';
  */
 
 /** Relative difference of outputs that rounding does not explain. */
-export const RELATIVE = 1e-3;
+const RELATIVE = 1e-3;
 /** The least relative distance of two tensors that rounding does not explain. */
 const FLOOR = 1e-5;
 /**
  * More than that may be so many times what a tensor moves where all parameters change by one unit in their last place: the
  * gradient of a batch normalisation, for one, is what is left of numbers that nearly cancel.
  */
-export const NOISE = 16;
-/** Heat-map pixels that a joint may be off. */
-export const PIXELS = 0.01;
+const NOISE = 16;
+/** Heat-map pixels that a joint may be off, if not more by `NOISE`. */
+const PIXELS = 0.01;
+/** Heat-map pixels: a joint that such a change of the parameters moves farther lies on a map without a peak. */
+const FLAT = 0.5;
 /** Share of a tensor's elements that may step the other way. */
-export const TURNED = 0.02;
+const TURNED = 0.02;
 /** Share of joints that a network without training may find elsewhere: its maps are flat. */
 const ELSEWHERE = 0.02;
 
@@ -46,12 +49,7 @@ const ELSEWHERE = 0.02;
  * @param {Training} training @param {Session} session @param {Map<string, Tensor>} vectors
  */
 function prepareTraining(training, session, vectors) {
-  for (const [name, { shape, role }] of session.places) {
-    if (role === 'input' || role === 'output') continue;
-    const initial = training.initial[name],
-      count = elements(shape);
-    session.write(name, initial ? initialValues(initial, count, name, 0) : new Float32Array(count));
-  }
+  initialize(session, training, 0);
   for (const { input, value } of training.seeds) session.write(input, new Float32Array([value]));
   session.write('hyper', hyper(training.optimizer, 1, training.learning_rate));
   writeInputs(session, vectors);
@@ -84,11 +82,14 @@ function comparisonWith(vectors) {
   };
 }
 
-/** @param {GPUDevice} device @param {Plan} plan @param {Map<string, Tensor>} tensors @param {Options} options */
-function openSession(device, plan, tensors, { shader, turn }) {
+/**
+ * @param {GPUDevice} device @param {Plan} plan @param {{tensors?: Map<string, Tensor>, complete?: boolean}} given as in
+ *   `Session.open` @param {Options} options
+ */
+function openSession(device, plan, given, { shader, turn }) {
   return Session.open(device, plan, {
     shader,
-    tensors,
+    ...given,
     onProgress: (done, all) => {
       Promise.resolve(turn?.(`Compiling kernels: ${done} of ${all}.`, done / all)).catch(() => undefined);
     },
@@ -97,16 +98,17 @@ function openSession(device, plan, tensors, { shader, turn }) {
 
 /**
  * Checks the outputs of a run.
- * @param {Session} session @param {Map<string, Tensor>} vectors @param {boolean} isTrained whether the maps have peaks
+ * @param {Session} session @param {Map<string, Tensor>} vectors
+ * @param {typeof checkPlaces} checkJoints what may be said of joints' places
  */
-async function checkOutputs(session, vectors, isTrained) {
+async function checkOutputs(session, vectors, checkJoints) {
   const names = [...vectors.keys()].filter(name => name.startsWith('output.')).map(name => name.slice('output.'.length));
   const found = await session.read(...names);
   return names.flatMap((name, i) => {
     const expected = /** @type {Tensor} */ (vectors.get(`output.${name}`));
-    return name === 'joints' || name === 'found'
-      ? checkJoints(name, found[i], expected, isTrained)
-      : [checkOutput(name, found[i], expected)];
+    if (name !== 'joints' && name !== 'found') return [checkOutput(name, found[i], expected)];
+    const noise = vectors.get(`noise.${name}`)?.data ?? [];
+    return [...checkJoints(name, found[i], expected, noise), checkMaxima(name, found[i], expected)];
   });
 }
 
@@ -134,28 +136,81 @@ function checkOutput(name, found, { shape, data }) {
 }
 
 /**
- * Joints: x, y, maximum of the map.
- * @param {string} name @param {Float32Array} found @param {Tensor} expected @param {boolean} isTrained
+ * Places of joints on maps that have peaks. Joints are x, y, maximum of the map. Where a map is flat, rounding decides where its
+ * maximum is: no place there is wrong.
+ * @param {string} name @param {Float32Array} found @param {Tensor} expected
+ * @param {ArrayLike<number>} noise heat-map pixels that each joint moves where all parameters change by one unit in their last
+ *   place; empty where nobody knows
  * @returns {OutputCheck[]}
  */
-function checkJoints(name, found, { shape, data }, isTrained) {
-  const places = (/** @type {ArrayLike<number>} */ from) => Float32Array.from(from).filter((_, i) => i % 3 < 2);
-  const maxima = (/** @type {ArrayLike<number>} */ from) => Float32Array.from(from).filter((_, i) => i % 3 === 2);
-  const [a, b] = [places(found), places(data)],
-    place = differences(a, b);
-  const off = a.map((x, i) => Math.abs(x - b[i])).filter(x => !(x <= PIXELS)).length;
-  const passed = found.length === data.length && (isTrained ? off === 0 : off <= ELSEWHERE * b.length);
+function checkPlaces(name, found, { shape, data }, noise) {
+  const joints = Array.from({ length: data.length / 3 }, (_, joint) => joint);
+  const noiseOf = (/** @type {number} */ joint) => noise[joint] ?? 0;
+  const flat = joints.filter(joint => noiseOf(joint) > FLAT),
+    decided = joints.filter(joint => !(noiseOf(joint) > FLAT));
+  const isWhole = found.length === data.length,
+    allowed = (/** @type {number} */ joint) => Math.max(PIXELS, NOISE * noiseOf(joint));
+  const most = Math.max(PIXELS, ...decided.map(allowed));
+  /** @type {OutputCheck[]} */
+  const checks = [];
+  if (decided.length > 0) {
+    checks.push({
+      name: `${name}: places`,
+      shape: flat.length > 0 ? [decided.length, 2] : shape,
+      ...placeDifferences(found, data, decided),
+      allowed: most > PIXELS ? `${PIXELS} pixels, ${most.toPrecision(2)} where rounding moves them` : `${PIXELS} pixels`,
+      passed: isWhole && decided.every(joint => distanceOf(found, data, joint) <= allowed(joint)),
+    });
+  }
+  if (flat.length > 0) {
+    checks.push({
+      name: `${name}: places of ${flat.length === 1 ? 'number' : 'numbers'} ${flat.map(joint => joint + 1).join(', ')}`,
+      shape: [flat.length, 2],
+      ...placeDifferences(found, data, flat),
+      allowed: flat.length === 1 ? 'undecided: its map is flat' : 'undecided: their maps are flat',
+      passed: isWhole && flat.every(joint => Number.isFinite(distanceOf(found, data, joint))),
+      undecided: true,
+    });
+  }
+  return checks;
+}
+
+/**
+ * Places of joints that a network without training finds: some of its maps are flat.
+ * @param {string} name @param {Float32Array} found @param {Tensor} expected @returns {OutputCheck[]}
+ */
+function checkUntrainedPlaces(name, found, { shape, data }) {
+  const joints = Array.from({ length: data.length / 3 }, (_, joint) => joint);
+  const off = joints.filter(joint => !(distanceOf(found, data, joint) <= PIXELS)).length;
   return [
     {
       name: `${name}: places`,
       shape,
-      ...place,
-      pixels: place.absolute,
-      passed,
-      allowed: isTrained ? `${PIXELS} pixels` : `${PIXELS} pixels, ${100 * ELSEWHERE} % of them more`,
+      ...placeDifferences(found, data, joints),
+      allowed: `${PIXELS} pixels, ${100 * ELSEWHERE} % of them more`,
+      passed: found.length === data.length && off <= ELSEWHERE * joints.length,
     },
-    checkOutput(`${name}: maxima`, maxima(found), { shape, data: maxima(data) }),
   ];
+}
+
+/** Pixels between a joint's two places. @param {ArrayLike<number>} a @param {ArrayLike<number>} b @param {number} joint */
+function distanceOf(a, b, joint) {
+  return Math.hypot(a[3 * joint] - b[3 * joint], a[3 * joint + 1] - b[3 * joint + 1]);
+}
+
+/** @param {ArrayLike<number>} found @param {ArrayLike<number>} expected @param {number[]} joints */
+function placeDifferences(found, expected, joints) {
+  const places = (/** @type {ArrayLike<number>} */ of) => joints.flatMap(joint => [of[3 * joint], of[3 * joint + 1]]);
+  return {
+    ...differences(places(found), places(expected)),
+    pixels: Math.max(...joints.map(joint => distanceOf(found, expected, joint))),
+  };
+}
+
+/** Maxima of the joints' maps. @param {string} name @param {Float32Array} found @param {Tensor} expected */
+function checkMaxima(name, found, { shape, data }) {
+  const maxima = (/** @type {ArrayLike<number>} */ of) => Float32Array.from(of).filter((_, i) => i % 3 === 2);
+  return checkOutput(`${name}: maxima`, maxima(found), { shape: [...shape.slice(0, -1), 1], data: maxima(data) });
 }
 
 /**
@@ -164,13 +219,13 @@ function checkJoints(name, found, { shape, data }, isTrained) {
  * @param {Options} options
  */
 export async function checkInference(device, plan, weights, vectors, options) {
-  const session = await openSession(device, plan, weights, options);
+  const session = await openSession(device, plan, { tensors: weights, complete: true }, options);
   try {
     await options.turn?.(`Running ${plan.name}.`, NaN);
     session.poison();
     writeInputs(session, vectors);
     session.run();
-    const outputs = await checkOutputs(session, vectors, true);
+    const outputs = await checkOutputs(session, vectors, checkPlaces);
     return { plan: plan.name, target: plan.target, outputs, passed: outputs.every(({ passed }) => passed) };
   } finally {
     session.destroy();
@@ -184,13 +239,13 @@ export async function checkInference(device, plan, weights, vectors, options) {
  */
 export async function checkTraining(device, plan, training, vectors, options) {
   const compare = comparisonWith(vectors);
-  const session = await openSession(device, plan, new Map(), options);
+  const session = await openSession(device, plan, {}, options);
   try {
     await options.turn?.('Running one training step.', NaN);
     session.poison();
     prepareTraining(training, session, vectors);
     session.run();
-    const outputs = await checkOutputs(session, vectors, false);
+    const outputs = await checkOutputs(session, vectors, checkUntrainedPlaces);
     const names = Object.keys(training.after),
       found = await session.read(...names);
     /** @type {TensorCheck[]} */
@@ -263,7 +318,7 @@ function worse(a, b) {
  * @param {Map<string, Tensor>} vectors @param {Options & {isWhole?: boolean}} options
  */
 export async function searchInference(device, plan, weights, vectors, options) {
-  const session = await openSession(device, plan, weights, options);
+  const session = await openSession(device, plan, { tensors: weights, complete: true }, options);
   try {
     session.poison();
     writeInputs(session, vectors);
@@ -278,7 +333,7 @@ export async function searchInference(device, plan, weights, vectors, options) {
  * @param {Options & {isWhole?: boolean}} options
  */
 export async function searchTraining(device, plan, training, vectors, options) {
-  const session = await openSession(device, plan, new Map(), options);
+  const session = await openSession(device, plan, {}, options);
   try {
     session.poison();
     prepareTraining(training, session, vectors);

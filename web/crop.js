@@ -16,13 +16,16 @@ const FAR = 2 ** 29;
 export function cropOf(box, input, heatMap, picture) {
   const [x, y, width, height] = [box.x, box.y, box.width, box.height].map(Math.fround);
   const center = [Math.fround(x + Math.fround(width / 2)), Math.fround(y + Math.fround(height / 2))];
-  const scale = [width, height].map(side => side / 200 * MARGIN), aspect = input[1] / input[0];
+  const scale = [width, height].map(side => (side / 200) * MARGIN),
+    aspect = input[1] / input[0];
   const grown = scale[0] > aspect * scale[1] ? [scale[0], scale[0] / aspect] : [scale[1] * aspect, scale[1]];
   // A box that had to be grown is rounded to float32 before the margin is added and after.
-  const rounded = (/** @type {number} */ side) => Math.fround(Math.fround(Math.fround(side / MARGIN) * Math.fround(MARGIN)) * 200);
+  const rounded = (/** @type {number} */ side) =>
+    Math.fround(Math.fround(Math.fround(side / MARGIN) * Math.fround(MARGIN)) * 200);
   const isGrown = grown[0] !== scale[0] || grown[1] !== scale[1];
   const size = isGrown ? grown.map(rounded) : scale.map(side => side * 200);
-  const toPicture = mapTo(center, size, input), fromHeatMap = mapTo(center, size, heatMap);
+  const toPicture = mapTo(center, size, input),
+    fromHeatMap = mapTo(center, size, heatMap);
   const window = windowOf(toPicture, input, picture);
   return {
     /** The pixels that it reads: left, top, width and height in the picture. */
@@ -33,13 +36,17 @@ export function cropOf(box, input, heatMap, picture) {
     inPicture: point => apply(fromHeatMap, point[0], point[1]).map(Math.fround),
     /** What the heat maps cover: corner and size in pixels of the picture. */
     area: (([left, top], [right, bottom]) => ({ x: left, y: top, width: right - left, height: bottom - top }))(
-      apply(fromHeatMap, -0.5, -0.5), apply(fromHeatMap, heatMap[1] - 0.5, heatMap[0] - 0.5)),
+      apply(fromHeatMap, -0.5, -0.5),
+      apply(fromHeatMap, heatMap[1] - 0.5, heatMap[0] - 0.5),
+    ),
   };
 }
 
 /** The map from pixels of a target of [height, width] to the picture's: [a, b, c, d, e, f] of (a x + b y + c, d x + e y + f). */
 function mapTo(/** @type {number[]} */ [x, y], /** @type {number[]} */ size, /** @type {number[]} */ [height, width]) {
-  const half = size[0] * 0.5, column = Math.fround(width / 2), row = Math.fround(height / 2);
+  const half = size[0] * 0.5,
+    column = Math.fround(width / 2),
+    row = Math.fround(height / 2);
   const inPicture = withThird([Math.fround(x), Math.fround(y)], [Math.fround(x), Math.fround(y - half)]);
   const inTarget = withThird([column, row], [column, Math.fround(row - column)]);
   return inverse(through(inPicture, inTarget));
@@ -54,11 +61,13 @@ function withThird(first, second) {
 /** The map that takes three points to three others, by elimination in OpenCV's order. @param {number[][]} from @param {number[][]} to */
 function through(from, to) {
   const rows = Array.from({ length: 6 }, () => new Float64Array(7));
-  from.forEach(([x, y], point) => [0, 1].forEach(axis => {
-    const row = rows[2 * point + axis];
-    row.set([x, y, 1], 3 * axis);
-    row[6] = to[point][axis];
-  }));
+  from.forEach(([x, y], point) =>
+    [0, 1].forEach(axis => {
+      const row = rows[2 * point + axis];
+      row.set([x, y, 1], 3 * axis);
+      row[6] = to[point][axis];
+    }),
+  );
   for (let step = 0; step < 6; step++) {
     let largest = step;
     for (let row = step + 1; row < 6; row++) if (Math.abs(rows[row][step]) > Math.abs(rows[largest][step])) largest = row;
@@ -81,7 +90,11 @@ function through(from, to) {
 function inverse(map) {
   const determinant = map[0] * map[4] - map[1] * map[3];
   if (determinant === 0 || !Number.isFinite(determinant)) throw new Error('The box has no width or height.');
-  const factor = 1 / determinant, a = map[4] * factor, b = map[1] * -factor, d = map[3] * -factor, e = map[0] * factor;
+  const factor = 1 / determinant,
+    a = map[4] * factor,
+    b = map[1] * -factor,
+    d = map[3] * -factor,
+    e = map[0] * factor;
   return [a, b, -a * map[2] - b * map[5], d, e, -d * map[2] - e * map[5]];
 }
 
@@ -92,14 +105,21 @@ function apply(map, x, y) {
 
 /** The pixels that sampling reads. @param {number[]} map @param {number[]} input @param {{width: number, height: number}} picture */
 function windowOf(map, [height, width], picture) {
-  const corners = [[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]].map(([x, y]) => apply(map, x, y));
-  const clamp = (/** @type {number} */ v, /** @type {number} */ low, /** @type {number} */ high) => Math.min(Math.max(v, low), high);
+  const corners = [
+    [0, 0],
+    [width - 1, 0],
+    [0, height - 1],
+    [width - 1, height - 1],
+  ].map(([x, y]) => apply(map, x, y));
+  const clamp = (/** @type {number} */ v, /** @type {number} */ low, /** @type {number} */ high) =>
+    Math.min(Math.max(v, low), high);
   const range = (/** @type {number} */ axis, /** @type {number} */ length) => {
     const along = corners.map(corner => corner[axis]);
     const first = clamp(Math.floor(Math.min(...along)) - 1, 0, length - 1);
     return [first, clamp(Math.floor(Math.max(...along)) + 2, first, length - 1) - first + 1];
   };
-  const [left, columns] = range(0, picture.width), [top, rows] = range(1, picture.height);
+  const [left, columns] = range(0, picture.width),
+    [top, rows] = range(1, picture.height);
   return { left, top, width: columns, height: rows };
 }
 
@@ -107,12 +127,15 @@ function windowOf(map, [height, width], picture) {
 function latticeOf([a, b, c, d, e, f], [height, width], { left, top }) {
   const lattice = new Int32Array(2 * (width + height));
   for (let x = 0; x < width; x++) lattice.set([fixed(a * x), fixed(d * x)], 2 * x);
-  for (let y = 0; y < height; y++) lattice.set([fixed(b * y + c) - 1024 * left, fixed(e * y + f) - 1024 * top], 2 * (width + y));
+  for (let y = 0; y < height; y++)
+    lattice.set([fixed(b * y + c) - 1024 * left, fixed(e * y + f) - 1024 * top], 2 * (width + y));
   return lattice;
 }
 
 function fixed(/** @type {number} */ v) {
-  const scaled = 1024 * v, low = Math.floor(scaled), rest = scaled - low;
+  const scaled = 1024 * v,
+    low = Math.floor(scaled),
+    rest = scaled - low;
   const rounded = rest < 0.5 ? low : rest > 0.5 ? low + 1 : low + (low & 1);
   return Math.min(Math.max(rounded, -FAR), FAR);
 }

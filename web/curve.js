@@ -4,12 +4,12 @@
 import { sharp } from './draw.js';
 
 /**
- * @typedef {{name: string, colour: string, dash: number[], steps: number[], values: number[], smooth: boolean}} Series `colour` is
- *   a CSS variable's name; `smooth` draws a running mean, and pale behind it the values
+ * @typedef {{name: string, colour: string, dash: number[], steps: number[], values: number[], smooth: boolean}} Series `colour`
+ *   is a CSS variable's name; `smooth` draws a running mean, and pale behind it the values
  */
 
 /** Steps over which a running mean forgets. */
-export const MEMORY = 30;
+const MEMORY = 30;
 
 /** A running mean that begins with the first value and not with 0. @param {number[]} values @param {number} [memory] */
 export function smoothed(values, memory = MEMORY) {
@@ -25,8 +25,8 @@ export function smoothed(values, memory = MEMORY) {
 /**
  * Draws series over the steps.
  * @param {HTMLCanvasElement} canvas @param {Series[]} series
- * @param {{y: string, log?: boolean, range?: number[], lines?: {name: string, value: number}[]}} options title of the y axis, whether it
- *   is logarithmic, its range where it is fixed, and level lines
+ * @param {{y: string, log?: boolean, range?: number[], lines?: {name: string, value: number}[]}} options title of the y axis,
+ *   whether it is logarithmic, its range where it is fixed, and level lines
  */
 export function drawCurve(canvas, series, { y: title, log = false, range, lines = [] }) {
   const { context, width, height, scale } = sharp(canvas), style = getComputedStyle(canvas);
@@ -37,7 +37,8 @@ export function drawCurve(canvas, series, { y: title, log = false, range, lines 
   let [low, high] = range ?? bounds(all, log);
   const scaleY = (/** @type {number} */ value) => log ? Math.log10(value) : value;
   const atX = (/** @type {number} */ step) => left + (right - left) * step / last;
-  const atY = (/** @type {number} */ value) => bottom - (bottom - top) * (scaleY(value) - scaleY(low)) / (scaleY(high) - scaleY(low));
+  const shareY = (/** @type {number} */ value) => (scaleY(value) - scaleY(low)) / (scaleY(high) - scaleY(low));
+  const atY = (/** @type {number} */ value) => bottom - (bottom - top) * shareY(value);
 
   context.font = `${12 * scale}px system-ui, sans-serif`;
   context.lineWidth = scale;
@@ -127,7 +128,8 @@ function bounds(values, log) {
 
 /** Multiples of powers of ten that give a few ticks. @param {number} low @param {number} high */
 function decades(low, high) {
-  const first = Math.floor(Math.log10(low)), powers = Array.from({ length: Math.ceil(Math.log10(high)) - first + 1 }, (_, i) => 10 ** (first + i));
+  const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high));
+  const powers = Array.from({ length: last - first + 1 }, (_, i) => 10 ** (first + i));
   const choices = [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 7]]
     .map(digits => powers.flatMap(power => digits.map(digit => digit * power)).filter(tick => tick >= low && tick <= high));
   return choices.find(ticks => ticks.length >= 3) ?? choices[choices.length - 1];

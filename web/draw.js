@@ -17,7 +17,7 @@ export const UNIT = [0, 1];
 export const ATTENTION = [1.5, 2];
 
 /** The side of the body that a joint's name tells. @param {string} joint @returns {keyof typeof COLOURS} */
-export function sideOf(joint) {
+function sideOf(joint) {
   const side = /(?:^|[\s_.-])(left|right|l|r)(?:$|[\s_.-])/i.exec(joint)?.[1].toLowerCase();
   return side === undefined ? 'middle' : side.startsWith('l') ? 'left' : 'right';
 }
@@ -41,8 +41,8 @@ export function coloursOf(joints, bones) {
  * @param {(number[] | Float32Array)[]} joints each [x, y, score] on the canvas; a score that is not above 0 leaves the joint out
  * @param {number[][]} bones pairs of joints
  * @param {{joints: string[], bones: string[]} | string} colours of each, or one for all
- * @param {{width: number, least?: number, names?: string[], outline?: boolean}} options `width` of a bone; names are written beside
- *   their joints
+ * @param {{width: number, least?: number, names?: string[], outline?: boolean}} options `width` of a bone; names are written
+ *   beside their joints
  */
 export function drawSkeleton(context, joints, bones, colours, { width, least = 0, names, outline = true }) {
   const isThere = (/** @type {number} */ joint) => joints[joint][2] > 0 && Number.isFinite(joints[joint][0] + joints[joint][1]);
@@ -108,7 +108,8 @@ let scratch = new OffscreenCanvas(1, 1);
 /**
  * Lays a map over a picture: the warmer, the less it lets through.
  * @param {Context} context @param {{x: number, y: number, width: number, height: number}} place on the canvas
- * @param {ArrayLike<number>} map row by row @param {number[]} size [height, width] of the map @param {number[]} range of its values
+ * @param {ArrayLike<number>} map row by row @param {number[]} size [height, width] of the map
+ * @param {number[]} range of its values
  */
 export function drawHeat(context, place, map, [height, width], [low, high]) {
   if (scratch.width !== width || scratch.height !== height) scratch = new OffscreenCanvas(width, height);
@@ -136,7 +137,7 @@ export function strongest(maps) {
  */
 export function sharp(canvas) {
   const scale = Math.min(3, globalThis.devicePixelRatio || 1);
-  const width = Math.max(1, Math.round(canvas.clientWidth * scale)), height = Math.max(1, Math.round(canvas.clientHeight * scale));
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight].map(side => Math.max(1, Math.round(side * scale)));
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
   const context = contextOf(canvas);

@@ -3,15 +3,27 @@
 
 import { complain, refuse, status } from './page.js';
 import { ShaderError } from './runtime.js';
+import { size } from './table.js';
 
 /** Thrown in work that its visitor stops. */
-export class Stopped extends Error {}
+class Stopped extends Error {}
 
 /** Seconds between two texts of the status, so that a screen reader can follow. */
 const PACE = 1;
 
 /** What is said where the GPU does not end what it was given: nothing takes that back. */
 const BUSY = 'Stopping, but the GPU still works on what it was given. If that does not end, reload the page.';
+
+/**
+ * What says in the status how far a download is: for `getTensors`.
+ * @param {string} what @returns {(bytes: number, total: number | undefined) => void}
+ */
+export function fetching(what) {
+  return (bytes, total) => {
+    const words = total === undefined ? size(bytes) : `${size(bytes)} of ${size(total)}`;
+    status(`Fetching ${what}: ${words}.`, total === undefined ? NaN : bytes / total);
+  };
+}
 
 export class Jobs {
   /**
@@ -35,8 +47,8 @@ export class Jobs {
   }
 
   /**
-   * Does `work`, unless other work goes on. What it throws is shown; the page goes on unless it is a fault of the page or no
-   * device can be had.
+   * Does `work`, unless other work goes on. What it throws is shown and ends the page, but for its visitor's stop and for kernels
+   * that do not compile.
    * @param {(turn: (text: string, fraction: number) => Promise<void>) => Promise<string>} work awaits `turn` before each piece;
    *   its result is the last status
    * @returns {Promise<boolean>} whether it came to its end
@@ -65,13 +77,15 @@ export class Jobs {
       return false;
     } finally {
       this.isRunning = false;
-      const hadFocus = document.activeElement === this.stop;
+      // Browsers take the focus from what is disabled or hidden.
+      const { activeElement } = document,
+        isLeft = activeElement === null || activeElement === document.body || activeElement === this.stop;
       this.stop.hidden = true;
       if (document.documentElement.dataset.state !== 'refused')
         disabled.forEach(it => {
           it.disabled = false;
         });
-      if (hadFocus && focused instanceof HTMLElement) focused.focus();
+      if (isLeft && focused instanceof HTMLElement) focused.focus({ preventScroll: true });
     }
   }
 

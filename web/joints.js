@@ -54,8 +54,8 @@ export function toJson({ pose, picture, name, box }, network) {
   return JSON.stringify({
     network: network.name,
     picture: name,
-    width: Math.round(picture.width * shrunk),
-    height: Math.round(picture.height * shrunk),
+    width: picture.file.width,
+    height: picture.file.height,
     box: [x, y, width, height].map(round),
     score: round(mean(pose.joints)),
     joints: Object.fromEntries(inFile(pose, picture).map((found, number) => [network.joints[number], joint(found)])),

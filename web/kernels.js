@@ -1,10 +1,10 @@
 // @ts-check
 // The page of the kernels: reads them, runs them on their cases, edits and times them.
 
-import { byKernel, casesOf, compileErrors, runAll, shareOf, timeCase } from './cases.js';
+import { byKernel, casesOf, compileErrors, runAll, shareOfTolerance, timeCase } from './cases.js';
 import { parseComment } from './comment.js';
 import { Editor } from './editor.js';
-import { Jobs } from './job.js';
+import { Jobs, fetching } from './job.js';
 import {
   byId,
   download,
@@ -20,8 +20,8 @@ import {
   shader,
   status,
 } from './page.js';
-import { elements } from './runtime.js';
-import { duration, exact, short, size, table, verdict } from './table.js';
+import { Refusal, elements, whatIsMissing } from './runtime.js';
+import { duration, exact, plain, short, table, verdict } from './table.js';
 
 /**
  * @typedef {import('./cases.js').Kernels} Kernels
@@ -64,12 +64,7 @@ const sourceOf = (/** @type {string} */ kernel) => edits.get(kernel) ?? shader(k
 /** Tensors of the cases, fetched once. */
 async function getCases() {
   if (tensors) return tensors;
-  tensors = await getTensors(kernels.tensors, (bytes, total) =>
-    status(
-      `Fetching the cases: ${size(bytes)}${total === undefined ? '' : ` of ${size(total)}`}`,
-      total === undefined ? NaN : bytes / total,
-    ),
-  );
+  tensors = await getTensors(kernels.tensors, fetching('the cases'));
   return tensors;
 }
 
@@ -151,14 +146,27 @@ function mark(kernel) {
   place.replaceChildren(...parts);
 }
 
-/** Shows the kernel that the address names. @param {boolean} moves whether the focus goes there */
-async function show(moves) {
-  const wanted = decodeURIComponent(location.hash.slice(1));
-  const kernel =
+/** The kernel that the address names. */
+function addressed() {
+  let wanted = location.hash.slice(1);
+  try {
+    wanted = decodeURIComponent(wanted);
+  } catch {
+    /* It names none. */
+  }
+  return (
     kernels.kernels.find(({ name }) => name === wanted) ??
     kernels.kernels.find(({ name }) => name === 'relu/forward') ??
-    kernels.kernels[0];
-  const source = await shader(kernel.name);
+    kernels.kernels[0]
+  );
+}
+
+/** Shows the kernel that the address names. @param {boolean} moves whether the focus goes there */
+async function show(moves) {
+  const kernel = addressed(),
+    source = await shader(kernel.name);
+  // The address may have changed meanwhile: then another call shows what it names.
+  if (addressed() !== kernel) return;
   shown = kernel.name;
   shipped = source;
   for (const link of byId('list', HTMLElement).querySelectorAll('a')) {
@@ -271,40 +279,54 @@ function inWords(outcomes) {
   return `${failed === 0 ? `All ${passed} passed.` : `${failed} of ${ran} failed.`}${missing}`;
 }
 
+/** In words, with a mark where any ran. @param {Outcome[]} outcomes */
+function verdictOf(outcomes) {
+  const { passed, failed } = count(outcomes);
+  return passed + failed === 0 ? inWords(outcomes) : verdict(failed === 0, inWords(outcomes));
+}
+
 /** Runs the cases of the kernel that is shown. */
 function runShown() {
-  const kernel = shown;
-  const errors = byId('errors', HTMLElement);
-  errors.replaceChildren();
+  const kernel = shown,
+    edited = edits.get(kernel);
+  byId('errors', HTMLElement).replaceChildren();
   byId('verdict', HTMLElement).replaceChildren();
   editor.mark([]);
+  // Meanwhile another kernel may be chosen, and the source changed.
+  const isShown = () => shown === kernel && edits.get(kernel) === edited;
+  const source = (/** @type {string} */ name) => (name === kernel ? edited ?? shader(name) : sourceOf(name));
   return jobs
     .run(async turn => {
       const cases = await getCases();
-      const wrong = await compileErrors(gpu.device, kernels, kernel, await sourceOf(kernel));
+      const wrong = await compileErrors(gpu.device, kernels, kernel, await source(kernel));
       if (wrong.length > 0) {
-        last.delete(kernel);
-        showOutcomes([]);
-        showErrors(wrong);
-        return '';
+        keepOutcomes([]);
+        if (isShown()) showErrors(wrong);
+        return isShown() ? '' : `${kernel} does not compile.`;
       }
       /** @type {Outcome[]} */
       const outcomes = [];
-      const keepOutcome = (/** @type {Outcome} */ outcome) => {
+      const add = (/** @type {Outcome} */ outcome) => {
         outcomes.push(outcome);
       };
       try {
-        await runAll(gpu, kernels, cases, { shader: sourceOf, kernel, turn, onOutcome: keepOutcome });
+        await runAll(gpu, kernels, cases, { shader: source, kernel, turn, onOutcome: add });
       } finally {
-        last.set(kernel, outcomes);
-        mark(kernel);
-        if (shown === kernel) showOutcomes(outcomes);
+        keepOutcomes(outcomes);
       }
-      const failed = outcomes.filter(it => it.outcome === 'failed');
-      byId('verdict', HTMLElement).replaceChildren(verdict(failed.length === 0, inWords(outcomes)));
+      if (!isShown()) return `${kernel}, as it was when it was started: ${inWords(outcomes)}`;
+      byId('verdict', HTMLElement).replaceChildren(verdictOf(outcomes));
       return '';
     })
     .then(enable);
+
+  /** Keeps and shows outcomes unless they are of a source that has changed. @param {Outcome[]} outcomes */
+  function keepOutcomes(outcomes) {
+    if (edits.get(kernel) !== edited) return;
+    last.set(kernel, outcomes);
+    mark(kernel);
+    if (shown === kernel) showOutcomes(outcomes);
+  }
 }
 
 /** @param {{line: number, text: string}[]} wrong */
@@ -324,28 +346,42 @@ function showErrors(wrong) {
 /** Times the chosen case with the shipped source and, where there is one, the edited. */
 function timeShown() {
   const kernel = shown,
+    edited = edits.get(kernel),
     { one, number, variant } = casesOf(kernels, kernel)[which.selectedIndex];
-  const place = byId('times', HTMLElement);
-  place.textContent = '';
+  const title = `${one.title}, ${variant.name}`,
+    place = byId('times', HTMLElement);
+  place.textContent = whatIsMissing(gpu.adapter, variant.plan) ?? '';
+  if (place.textContent) return;
   return jobs
     .run(async turn => {
       const cases = await getCases();
-      const measure = (/** @type {(kernel: string) => Promise<string> | string} */ source) =>
-        timeCase(gpu.device, one, number, variant, cases, { shader: source });
-      const shippedOnly = (/** @type {string} */ other) => (other === kernel ? shader(other) : sourceOf(other));
+      const measure = (/** @type {string | undefined} */ own) =>
+        timeCase(gpu.device, one, number, variant, cases, {
+          shader: name => (name === kernel ? own ?? shader(name) : sourceOf(name)),
+        });
       await turn(`Timing ${one.title}`, NaN);
       // By turns, the least of each: what else the machine does disturbs both alike.
       const times = { edited: Infinity, shipped: Infinity };
+      let refused = '';
       for (let round = 0; round < 2; round++) {
-        times.shipped = Math.min(times.shipped, await measure(shippedOnly));
-        if (edits.has(kernel)) times.edited = Math.min(times.edited, await measure(sourceOf));
+        times.shipped = Math.min(times.shipped, await measure(undefined));
+        if (edited === undefined || refused) continue;
+        try {
+          times.edited = Math.min(times.edited, await measure(edited));
+        } catch (error) {
+          if (error instanceof Refusal || !(error instanceof Error)) throw error;
+          refused = error.message;
+        }
       }
       const dispatches = variant.plan.dispatches.length,
         of = dispatches === 1 ? '' : ` for its ${dispatches} dispatches`;
-      place.textContent = edits.has(kernel)
-        ? `${one.title}, ${variant.name}: ${duration(times.edited)} edited, ${duration(times.shipped)} as shipped${of}: ` +
-          `${short(times.shipped / times.edited)} times as fast.`
-        : `${one.title}, ${variant.name}: ${duration(times.shipped)} a run${of}.`;
+      const compared = refused
+        ? `the edited source does not run. ${refused}`
+        : `${duration(times.edited)} edited, ${duration(times.shipped)} as shipped${of}: ` +
+          `${short(times.shipped / times.edited)} times as fast.`;
+      const text = `${title}: ${edited === undefined ? `${duration(times.shipped)} a run${of}.` : compared}`;
+      if (shown !== kernel) return `${kernel}: ${text}`;
+      place.textContent = text;
       return '';
     })
     .then(enable);
@@ -391,7 +427,7 @@ function showAll(outcomes, seconds) {
   const { passed, failed, leftOut } = count(outcomes);
   const edited = [...edits.keys()],
     note = edited.length > 0 ? ` With your edits of ${edited.join(', ')}.` : '';
-  byId('summary', HTMLElement).replaceChildren(verdict(failed === 0, inWords(outcomes)), ` ${short(seconds)} seconds.${note}`);
+  byId('summary', HTMLElement).replaceChildren(verdictOf(outcomes), ` ${short(seconds)} seconds.${note}`);
   const columns = [
     { title: 'Kernel' },
     { title: 'Operator, variant' },
@@ -418,12 +454,9 @@ function showAll(outcomes, seconds) {
     failed,
     left_out: leftOut,
     seconds,
-    outcomes: outcomes.map(it => ({ ...it, share: shareOf(it.error, it.tolerance) })),
+    outcomes: outcomes.map(it => ({ ...it, share: shareOfTolerance(it.error, it.tolerance) })),
   };
 }
-
-/** JSON has no NaN and no infinity. @param {string} _ @param {unknown} value */
-const plain = (_, value) => (typeof value === 'number' && !Number.isFinite(value) ? String(value) : value);
 
 async function start() {
   const bundle = await getBundle();

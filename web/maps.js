@@ -21,11 +21,13 @@ export class Maps {
     /** The number of the map that is pressed, or -1. */
     this.chosen = -1;
     this.cells = [all, ...names].map((name, number) => {
-      const canvas = element('canvas', { width: Math.round(SIDE * Math.min(1, aspect)), height: Math.round(SIDE / Math.max(1, aspect)) });
+      const width = Math.round(SIDE * Math.min(1, aspect)), height = Math.round(SIDE / Math.max(1, aspect));
+      const canvas = element('canvas', { width, height });
       canvas.setAttribute('aria-hidden', 'true');
       const value = element('span', { className: 'value' });
+      const kind = element('span', { className: 'visually-hidden', textContent: `${what}: ` });
       const button = element('button', { type: 'button', className: 'map', ariaPressed: 'false' }, canvas,
-        element('span', { className: 'name' }, element('span', { className: 'visually-hidden', textContent: `${what}: ` }), name), value);
+        element('span', { className: 'name' }, kind, name), value);
       button.addEventListener('click', () => {
         this.choose(this.chosen === number ? -1 : number);
         onChoice(this);

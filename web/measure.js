@@ -24,61 +24,73 @@ import { Refusal, Session, elements, isSoftware, whatIsMissing } from './runtime
  * @typedef {(kernel: string) => Promise<string> | string} Shaders
  */
 
+/** What the probes do. @type {Record<keyof Probes, string>} */
+const PROBES = { arithmetic: 'arithmetic', copy: 'copying' };
+
 /** Measurements a figure, of which the median counts: fewer on the CPU, where one takes seconds. @param {boolean} isSoftware */
 const samplesOf = isSoftware => (isSoftware ? 3 : 5);
 
-/** The probes that suit an adapter. @param {Benchmark} benchmark @param {GPUAdapter} adapter */
-export function probesFor({ ceilings }, adapter) {
-  return isSoftware(adapter) ? ceilings.cpu : ceilings.gpu;
+/** Random numbers that are drawn and uploaded at a time. */
+const PIECE = 2 ** 20;
+/** So many such uploads may wait: browsers keep a copy of each until the GPU has it. */
+const WAITING = 16;
+
+/** Random numbers for all inputs, parameters and state. @param {Session} session @param {Plan} plan */
+async function fill(session, plan) {
+  let seed = 0;
+  for (const { name, shape, tensors = [] } of plan.buffers) {
+    const all = [...(name && shape ? [{ name, shape }] : []), ...tensors];
+    for (const it of all) {
+      const { buffer, offset } = session.place(it.name),
+        count = elements(it.shape);
+      for (let at = 0; at < count; at += PIECE) {
+        const numbers = uniform(Math.min(PIECE, count - at), -1, 1, seed++);
+        session.device.queue.writeBuffer(session.buffers[buffer], offset + 4 * at, numbers);
+        if (seed % WAITING === 0) await session.wait();
+      }
+    }
+  }
+  // Nothing is timed while uploads go on.
+  await session.wait();
 }
 
 /**
- * A session with random numbers in all inputs, parameters and state.
- * @param {GPUDevice} device @param {Plan} plan @param {Shaders} shader
+ * Does `work` with a session full of random numbers. What the device holds against it is thrown.
+ * @template T
+ * @param {GPUDevice} device @param {Plan} plan @param {Shaders} shader @param {(session: Session) => Promise<T>} work
  */
-export async function openFilled(device, plan, shader) {
+async function withSession(device, plan, shader, work) {
   const session = await Session.open(device, plan, { shader });
   try {
-    let seed = 0;
-    for (const { name, shape, tensors = [] } of plan.buffers) {
-      const all = [...(name && shape ? [{ name, shape }] : []), ...tensors];
-      for (const it of all) session.write(it.name, uniform(elements(it.shape), -1, 1, seed++));
+    const scopes = /** @type {GPUErrorFilter[]} */ (['validation', 'out-of-memory']);
+    scopes.forEach(scope => device.pushErrorScope(scope));
+    let done, errors;
+    try {
+      await fill(session, plan);
+      done = await work(session);
+    } finally {
+      // The last scope first.
+      errors = await Promise.all(scopes.map(() => device.popErrorScope()));
     }
-    // Frees what the browser holds of the uploads before anything is timed.
-    await session.wait();
-  } catch (error) {
-    session.destroy();
-    throw error;
-  }
-  return session;
-}
-
-/** Seconds of a run of a plan. @param {GPUDevice} device @param {Plan} plan @param {Shaders} shader @param {number} samples */
-async function secondsOf(device, plan, shader, samples) {
-  const session = await openFilled(device, plan, shader);
-  try {
-    return await session.time({ samples });
+    const [memory, invalid] = errors;
+    if (memory) throw new Refusal(`The GPU has not enough memory for '${plan.name}'.`);
+    if (invalid) throw new Error(invalid.message);
+    return done;
   } finally {
     session.destroy();
   }
 }
 
-/**
- * The most that the adapter does of arithmetic and of copying alone.
- * @param {GPUDevice} device @param {Probes} probes @param {Shaders} shader @param {number} samples @returns {Promise<Ceiling>}
- */
-export async function measureCeiling(device, { arithmetic, copy }, shader, samples) {
-  return {
-    gflops: (arithmetic.flops / (await secondsOf(device, arithmetic.plan, shader, samples))) * 1e-9,
-    gbps: (copy.bytes / (await secondsOf(device, copy.plan, shader, samples))) * 1e-9,
-  };
+/** Seconds of a run of a plan. @param {GPUDevice} device @param {Plan} plan @param {Shaders} shader @param {number} samples */
+function secondsOf(device, plan, shader, samples) {
+  return withSession(device, plan, shader, session => session.time({ samples }));
 }
 
 /**
  * Share of the binding ceiling that work reaches in these seconds: `Ceiling::share`.
  * @param {Ceiling} ceiling @param {{flops: number, bytes: number}} cost @param {number} seconds
  */
-export function shareOf({ gflops, gbps }, { flops, bytes }, seconds) {
+function shareOfCeiling({ gflops, gbps }, { flops, bytes }, seconds) {
   return Math.max((flops * 1e-9) / gflops, (bytes * 1e-9) / gbps) / seconds;
 }
 
@@ -86,7 +98,7 @@ export function shareOf({ gflops, gbps }, { flops, bytes }, seconds) {
  * @param {GPUDevice} device @param {KernelWork} work @param {Ceiling} ceiling @param {Shaders} shader @param {number} samples
  * @returns {Promise<KernelTime>}
  */
-export async function measureKernel(device, work, ceiling, shader, samples) {
+async function measureKernel(device, work, ceiling, shader, samples) {
   const { operator, pass, case: shapes, variant, count, flops, bytes, plan } = work;
   const seconds = await secondsOf(device, plan, shader, samples);
   return {
@@ -97,7 +109,7 @@ export async function measureKernel(device, work, ceiling, shader, samples) {
     seconds,
     gflops: (flops / seconds) * 1e-9,
     gbps: (bytes / seconds) * 1e-9,
-    share: shareOf(ceiling, work, seconds),
+    share: shareOfCeiling(ceiling, work, seconds),
     count,
   };
 }
@@ -106,18 +118,15 @@ export async function measureKernel(device, work, ceiling, shader, samples) {
  * @param {GPUDevice} device @param {NetworkWork} work @param {Plan} plan @param {Shaders} shader @param {number} samples
  * @returns {Promise<NetworkTime>}
  */
-export async function measureNetwork(device, { name, size, batch, pass, bytes, dispatches }, plan, shader, samples) {
-  const session = await openFilled(device, plan, shader);
-  try {
+function measureNetwork(device, { name, size, batch, pass, bytes, dispatches }, plan, shader, samples) {
+  return withSession(device, plan, shader, async session => {
     const seconds = await session.time({ samples });
     const start = performance.now();
     session.run();
     const host = (performance.now() - start) / 1e3;
     await session.wait();
     return { name, size, batch, pass, seconds, peak_bytes: bytes, dispatches, host_seconds: host, slow_share: null };
-  } finally {
-    session.destroy();
-  }
+  });
 }
 
 /**
@@ -125,7 +134,7 @@ export async function measureNetwork(device, { name, size, batch, pass, bytes, d
  * @param {GPUAdapter} adapter @param {GPUDevice} device its limits are what kernels may rely on
  * @param {string} name as its owner knows it, or the browser
  */
-export function adapterReport(adapter, device, name) {
+function adapterReport(adapter, device, name) {
   const { info, features } = adapter,
     { limits } = device,
     software = isSoftware(adapter);
@@ -154,24 +163,65 @@ export function adapterReport(adapter, device, name) {
 }
 
 /**
- * Measures ceilings, kernels and networks. Kernels come by the time that they should take, the longest first.
+ * Measures ceilings, kernels and networks. Kernels come by the time that they should take, the longest first. What does not fit
+ * this GPU, or what its driver refuses, is left out. A GPU without memory for the copy that should be measured gets the smaller
+ * one that is meant for CPUs.
  * @param {{adapter: GPUAdapter, device: GPUDevice}} gpu @param {Benchmark} benchmark
  * @param {{work: NetworkWork, plan: Plan}[]} networks
- * @param {{name: string, shader: Shaders, turn?: (text: string, fraction: number) => Promise<void> | void,
- *   onReport?: (report: Report, leftOut: LeftOut[]) => void}} options `onReport` hears of what there is so far
+ * @param {{name: string, shader: Shaders, samples?: number, turn?: (text: string, fraction: number) => Promise<void> | void,
+ *   onReport?: (report: Report, leftOut: LeftOut[]) => void}} options `samples` are the measurements a figure; `turn` is called
+ *   before each piece of work and ends all by throwing; `onReport` hears of what there is so far
  */
-export async function measure({ adapter, device }, benchmark, networks, { name, shader, turn, onReport }) {
+export async function measure({ adapter, device }, benchmark, networks, options) {
+  const { name, shader, samples = samplesOf(isSoftware(adapter)), turn, onReport } = options;
   /** @type {LeftOut[]} */
   const leftOut = [];
-  const samples = samplesOf(isSoftware(adapter));
   const all = 2 + benchmark.kernels.length + 10 * networks.length;
   let done = 0,
     isLost = false;
   device.lost.then(() => {
     isLost = true;
   });
-  await turn?.('Measuring the ceilings: arithmetic and copying.', 0);
-  const ceiling = await measureCeiling(device, probesFor(benchmark, adapter), shader, samples);
+  /**
+   * Does one piece of work, or says in `leftOut` why not.
+   * @template T
+   * @param {string} what @param {Plan} plan @param {number} weight @param {() => Promise<T>} work
+   * @returns {Promise<T | undefined>}
+   */
+  const attempt = async (what, plan, weight, work) => {
+    await turn?.(`Measuring ${what}.`, done / all);
+    let why = whatIsMissing(adapter, plan),
+      found;
+    if (!why) {
+      try {
+        found = await work();
+      } catch (error) {
+        why = error instanceof Error ? error.message : String(error);
+      }
+      // Promises of a lost device may end before the news of its loss.
+      await new Promise(resolve => setTimeout(resolve));
+      if (isLost) throw new Refusal(`The GPU was lost while ${what} was measured: reload the page.`);
+    }
+    if (why) leftOut.push({ what, why });
+    done += weight;
+    return found;
+  };
+  /** Seconds of a probe, and the probe: the smaller one where the other does not fit. @param {keyof Probes} kind */
+  const probe = async kind => {
+    const sizes = isSoftware(adapter) ? [benchmark.ceilings.cpu] : [benchmark.ceilings.gpu, benchmark.ceilings.cpu];
+    for (const [i, { [kind]: of }] of sizes.entries()) {
+      const what = `the ceiling of ${PROBES[kind]}`, { plan } = of;
+      const seconds = await attempt(what, plan, i === 0 ? 1 : 0, () => secondsOf(device, plan, shader, samples));
+      if (seconds !== undefined) return { seconds, flops: of.flops, bytes: of.bytes };
+      const last = leftOut[leftOut.length - 1];
+      if (i + 1 === sizes.length) throw new Refusal(`No ceiling of ${PROBES[kind]} can be measured here. ${last.why}`);
+      last.why += ' The smaller one for CPUs was measured in its stead.';
+    }
+    throw new Error('There is no probe.');
+  };
+  const arithmetic = await probe('arithmetic'),
+    copy = await probe('copy');
+  const ceiling = { gflops: (arithmetic.flops / arithmetic.seconds) * 1e-9, gbps: (copy.bytes / copy.seconds) * 1e-9 };
   /** @type {Report} */
   const report = {
     adapter: adapterReport(adapter, device, name),
@@ -181,35 +231,18 @@ export async function measure({ adapter, device }, benchmark, networks, { name, 
     networks: [],
   };
   onReport?.(report, leftOut);
-  done += 2;
-  /** @param {string} what @param {Plan} plan @param {number} weight @param {() => Promise<void>} work */
-  const attempt = async (what, plan, weight, work) => {
-    await turn?.(`Measuring ${what}.`, done / all);
-    const why = whatIsMissing(adapter, plan);
-    if (why) leftOut.push({ what, why });
-    else {
-      try {
-        await work();
-      } catch (error) {
-        // Promises of a lost device may end before the news of its loss.
-        await new Promise(resolve => setTimeout(resolve));
-        if (isLost || !(error instanceof Refusal)) throw error;
-        leftOut.push({ what, why: error.message });
-      }
-    }
-    done += weight;
-    onReport?.(report, leftOut);
-  };
   const times = (/** @type {Work} */ { flops, bytes }) => Math.max(flops / ceiling.gflops, bytes / ceiling.gbps);
   for (const work of [...benchmark.kernels].sort((a, b) => times(b) - times(a))) {
-    await attempt(`${work.operator} ${work.pass} ${work.case}, ${work.variant}`, work.plan, 1, async () => {
-      report.kernels.push(await measureKernel(device, work, ceiling, shader, samples));
-    });
+    const what = `${work.operator} ${work.pass} ${work.case}, ${work.variant}`;
+    const found = await attempt(what, work.plan, 1, () => measureKernel(device, work, ceiling, shader, samples));
+    if (found) report.kernels.push(found);
+    onReport?.(report, leftOut);
   }
   for (const { work, plan } of networks) {
-    await attempt(`${work.name}, ${work.pass}, batch ${work.batch}`, plan, 10, async () => {
-      report.networks.push(await measureNetwork(device, work, plan, shader, samples));
-    });
+    const what = `${work.name}, ${work.pass}, batch ${work.batch}`;
+    const found = await attempt(what, plan, 10, () => measureNetwork(device, work, plan, shader, samples));
+    if (found) report.networks.push(found);
+    onReport?.(report, leftOut);
   }
   return { report, leftOut };
 }

@@ -18,7 +18,7 @@ import { parseTensors } from './tensors.js';
  *   warm_up: number, seeds: {input: string, value: number}[], initial: Record<string, Initial>,
  *   people: {sheet: string, columns: number, count: number, joints: number[][][]}, vectors: string,
  *   after: Record<string, number>}} Training
- * @typedef {{format: number, ditn: string, network: Network,
+ * @typedef {{format: number, ditn: string, id: string, network: Network,
  *   inference: {plans: string[], weights: {file: string, bytes: number, dtype: string}, vectors: string},
  *   training: Training, kernels: string, benchmark: string}} Bundle
  */
@@ -38,6 +38,10 @@ let isRefused = false;
 let isOpen = false;
 /** Milliseconds in which a lost device tells so. */
 const LOSS_IS_TOLD_IN = 300;
+/** Least milliseconds from one text of progress to the next: screen readers read each. */
+const PACE = 1000;
+/** Seconds without a byte of any file after which a download has broken off. */
+const PATIENCE = 30;
 
 /**
  * Fills the header, adds the elements for messages and catches what nobody else does. Called first by each page.
@@ -95,18 +99,48 @@ export function byId(id, kind) {
 export const parameters = new URLSearchParams(globalThis.location?.search ?? '');
 
 /**
- * Says what is being done, or what came of it.
+ * Remembers where the focus is, which some browsers take from a control that is disabled or hidden. What comes back returns it
+ * there, unless another element has it by then.
+ */
+export function holdFocus() {
+  const focused = document.activeElement;
+  return () => {
+    const { activeElement, body } = document;
+    if (focused instanceof HTMLElement && (activeElement ?? body) === body) focused.focus({ preventScroll: true });
+  };
+}
+
+/** The newest text of `status`, and when one was shown. */
+let wanted = '', shownAt = -Infinity;
+/** Shows the newest text once it is time. @type {ReturnType<typeof setTimeout> | undefined} */
+let later;
+
+/**
+ * Says what is being done, or what came of it. Of texts of progress that follow each other quickly some are left out, but never
+ * the last one.
  * @param {string} text
  * @param {number} [fraction] how much is done, from 0 to 1, or NaN where nobody knows: shown as a bar while it is given
  */
 export function status(text, fraction) {
   if (isRefused) return;
-  const line = document.getElementById('status'), bar = document.getElementById('progress');
-  if (line && line.textContent !== text) line.textContent = text;
+  wanted = text;
+  const rest = shownAt + PACE - performance.now();
+  if (fraction === undefined || rest <= 0) showStatus();
+  else later ??= setTimeout(showStatus, rest);
+  const bar = document.getElementById('progress');
   if (!(bar instanceof HTMLProgressElement)) return;
   bar.hidden = fraction === undefined;
   if (fraction === undefined || Number.isNaN(fraction)) bar.removeAttribute('value');
   else bar.value = fraction;
+}
+
+function showStatus() {
+  clearTimeout(later);
+  later = undefined;
+  const line = document.getElementById('status');
+  if (!line || line.textContent === wanted) return;
+  line.textContent = wanted;
+  shownAt = performance.now();
 }
 
 /** Shows why the page cannot go on, and ends progress. @param {unknown} error */
@@ -150,6 +184,9 @@ export function result(value) {
     .catch(error => console.warn('The result was not taken:', error));
 }
 
+/** What the files of the bundle are asked for with, so that no cache gives those of another one. */
+let version = '';
+
 /** `bundle.json`. @returns {Promise<Bundle>} */
 export async function getBundle() {
   /** @type {Bundle} */
@@ -158,14 +195,30 @@ export async function getBundle() {
     bundle = await getJson('bundle.json');
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    const advice = "These pages need the folder that 'ditn web DIR' writes, served by a web server: 'ditn web --serve' does it here.";
-    throw new Refusal(`${error.message} ${advice}`);
+    const advice = "These pages need the folder that 'ditn web DIR' writes, served by a web server:";
+    throw new Refusal(`${error.message} ${advice} 'ditn web --serve' does it here.`);
   }
   if (bundle.format !== FORMAT) {
     const both = `This bundle has format ${bundle.format}, and these pages read format ${FORMAT}`;
     throw new Refusal(`${both}: write the folder again with one version of ditn.`);
   }
+  version = bundle.id ? `?v=${bundle.id}` : '';
   return bundle;
+}
+
+/** Pieces of files that have come, of all downloads: one may have to wait for another. */
+let arrivals = 0;
+
+/** A signal of `PATIENCE` seconds without a piece. They are counted one by one, as a computer may sleep. */
+function broken() {
+  const control = new AbortController();
+  let last = arrivals, quiet = 0;
+  const timer = setInterval(() => {
+    quiet = last === arrivals ? quiet + 1 : 0;
+    last = arrivals;
+    if (quiet >= PATIENCE) control.abort();
+  }, 1000);
+  return { signal: control.signal, end: () => clearInterval(timer) };
 }
 
 /**
@@ -174,20 +227,36 @@ export async function getBundle() {
  * @returns {Promise<ArrayBuffer>}
  */
 export async function get(path, onProgress) {
+  const { signal, end } = broken();
+  try {
+    return await receive(path, signal, onProgress);
+  } finally {
+    end();
+  }
+}
+
+/**
+ * @param {string} path @param {AbortSignal} signal that it has broken off
+ * @param {((bytes: number, total: number | undefined) => void) | undefined} onProgress
+ */
+async function receive(path, signal, onProgress) {
+  const unfinished = (/** @type {number} */ bytes, /** @type {number | undefined} */ total) => new Refusal(
+    `The download of '${path}' is unfinished: ${bytes} ${total === undefined ? '' : `of ${total} `}bytes came. Reload the page.`);
   let response;
   try {
-    response = await fetch(path);
+    const isContents = path === 'bundle.json';
+    response = await fetch(isContents ? path : path + version, { signal, cache: isContents ? 'no-cache' : 'default' });
   } catch {
+    if (signal.aborted) throw unfinished(0, undefined);
     throw new Refusal(`The file '${path}' could not be fetched: is the server still there? Then reload the page.`);
   }
+  arrivals += 1;
   if (!response.ok) {
     const answer = `${response.status} ${response.statusText}`.trim();
     throw new Refusal(`The file '${path}' could not be fetched: the server answers ${answer}.`);
   }
   const isEncoded = (response.headers.get('Content-Encoding') ?? 'identity') !== 'identity';
   const length = response.headers.get('Content-Length'), total = isEncoded || length === null ? undefined : Number(length);
-  const unfinished = (/** @type {number} */ bytes) => new Refusal(
-    `The download of '${path}' is unfinished: ${bytes} ${total === undefined ? '' : `of ${total} `}bytes came. Reload the page.`);
   const parts = [];
   let bytes = 0;
   onProgress?.(0, total);
@@ -195,13 +264,14 @@ export async function get(path, onProgress) {
     const reader = response.body?.getReader();
     for (let part; reader && !(part = await reader.read()).done;) {
       parts.push(part.value);
+      arrivals += 1;
       onProgress?.(bytes += part.value.length, total);
     }
   } catch {
-    throw unfinished(bytes);
+    throw unfinished(bytes, total);
   }
   bytes = parts.reduce((sum, part) => sum + part.length, 0);
-  if (total !== undefined && bytes < total) throw unfinished(bytes);
+  if (total !== undefined && bytes < total) throw unfinished(bytes, total);
   const whole = new Uint8Array(bytes);
   parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
   return whole.buffer;
@@ -227,7 +297,8 @@ export async function getTensors(path, onProgress) {
   try {
     return parseTensors(file);
   } catch (error) {
-    throw new Refusal(`The file '${path}' cannot be read. ${error instanceof Error ? error.message : error} Write the folder again.`);
+    const why = error instanceof Error ? error.message : error;
+    throw new Refusal(`The file '${path}' cannot be read. ${why} Write the folder again.`);
   }
 }
 
@@ -247,7 +318,7 @@ export function shader(kernel) {
 
 /**
  * A device for the first of the plans that this GPU takes; the GPU's name goes to the element #adapter. A device that is lost
- * ends the page.
+ * ends the page, and so does an error that nobody caught: what the GPU computes from then on may be wrong.
  * @template {Plan} P
  * @param {P[]} plans
  * @param {{onLost?: (reason: string) => void}} [options] `onLost` hears of it before the page refuses
@@ -265,10 +336,15 @@ export async function open(plans, { onLost } = {}) {
   }
   let opened;
   try {
-    opened = await openDevice(adapter, plans, { onLost: reason => {
-      onLost?.(reason);
-      refuse(new Refusal(reason));
-    } });
+    opened = await openDevice(adapter, plans, {
+      onLost: reason => {
+        onLost?.(reason);
+        refuse(new Refusal(reason));
+      },
+      onError: message => {
+        refuse(new Refusal(`The GPU reported an error: ${message.trim().replace(/\.$/, '')}. Reload the page.`));
+      },
+    });
   } catch (error) {
     if (error instanceof Refusal) throw error;
     const why = error instanceof Error ? error.message : error;
@@ -281,7 +357,8 @@ export async function open(plans, { onLost } = {}) {
 /**
  * A session of the first of the plans that compiles: what a driver makes of subgroups may fail where its features promise them.
  * @param {GPUDevice} device @param {Plan[]} plans
- * @param {{tensors?: Map<string, Tensor>, onProgress?: (done: number, all: number) => void}} [options] as of `Session.open`
+ * @param {{tensors?: Map<string, Tensor>, complete?: boolean, onProgress?: (done: number, all: number) => void}} [options] as of
+ *   `Session.open`
  */
 export async function openSession(device, plans, options) {
   for (const [number, plan] of plans.entries()) {

@@ -12,18 +12,24 @@ import { get } from './page.js';
 
 /** Most pixels of a picture here: what Safari on phones allows a canvas. */
 const MOST_PIXELS = 4096 * 4096;
+/** Most pixels of its width and of its height, which browsers limit too. */
+const MOST_SIDE = 16384;
 /** Least side of a box in pixels. */
 const LEAST_SIDE = 4;
 
 /** A picture in memory, turned as its file says. */
 export class Picture {
-  /** @param {number} width @param {number} height @param {number} [shrunk] how much larger what it was made of is */
-  constructor(width, height, shrunk = 1) {
+  /**
+   * @param {number} width @param {number} height @param {number} [shrunk] how much larger what it was made of is
+   * @param {{width: number, height: number}} [file] and the size of that, in whole pixels
+   */
+  constructor(width, height, shrunk = 1, file = { width, height }) {
     this.canvas = document.createElement('canvas');
     this.canvas.width = width;
     this.canvas.height = height;
     this.context = contextOf(this.canvas, { willReadFrequently: true, colorSpace: 'srgb' });
     this.shrunk = shrunk;
+    this.file = file;
   }
 
   get width() { return this.canvas.width; }
@@ -32,29 +38,45 @@ export class Picture {
 
   /** The pixels of a window as the network's input `pixels` takes them: 0xAABBGGRR, row by row, opaque. @param {Window} window */
   pixels({ left, top, width, height }) {
-    const { data } = this.context.getImageData(left, top, width, height, { colorSpace: 'srgb' });
+    let data;
+    try {
+      ({ data } = this.context.getImageData(left, top, width, height, { colorSpace: 'srgb' }));
+    } catch {
+      throw new Refusal(`This browser does not give the ${width} x ${height} pixels in the box: draw a smaller one.`);
+    }
     for (let i = 3; i < data.length; i += 4) data[i] = 255;
     return new Uint32Array(data.buffer, data.byteOffset, data.length / 4);
   }
 }
 
 /** What to do about a picture that does not decode: the visitor's, and the bundle's. */
-const UNREADABLE = 'it is damaged, or of a format that this browser does not read. Save it as JPEG or PNG, and choose it again.';
+const UNREADABLE = 'it is damaged, too large, or of a format that this browser does not read. '
+  + 'Save it as JPEG or PNG, and choose it again.';
 const DAMAGED = 'it is damaged. Reload the page, or write the folder again.';
 
-/** A file's picture, or a `Refusal`. @param {Blob} file @param {string} [name] for messages @param {string} [advice] also */
-export async function decode(file, name = 'The picture', advice = UNREADABLE) {
+/** A file's picture, or a `Refusal`. @param {Blob} blob @param {string} [name] for messages @param {string} [advice] also */
+export async function decode(blob, name = 'The picture', advice = UNREADABLE) {
   let bitmap;
   try {
-    bitmap = await createImageBitmap(file);
+    bitmap = await createImageBitmap(blob);
   } catch {
     throw new Refusal(`${name} does not decode: ${advice}`);
   }
-  const shrunk = Math.max(1, Math.sqrt(bitmap.width * bitmap.height / MOST_PIXELS));
-  const picture = new Picture(Math.max(1, Math.floor(bitmap.width / shrunk)), Math.max(1, Math.floor(bitmap.height / shrunk)), shrunk);
-  picture.context.drawImage(bitmap, 0, 0, picture.width, picture.height);
-  bitmap.close();
-  return picture;
+  const file = { width: bitmap.width, height: bitmap.height }, sides = [file.width, file.height];
+  const shrunk = Math.max(1, Math.sqrt(sides[0] * sides[1] / MOST_PIXELS), Math.max(...sides) / MOST_SIDE);
+  const [width, height] = sides.map(side => Math.max(1, Math.floor(side / shrunk)));
+  try {
+    const picture = new Picture(width, height, shrunk, file);
+    picture.context.drawImage(bitmap, 0, 0, file.width / shrunk, file.height / shrunk);
+    // Some browsers tell only here that they had no memory for the canvas.
+    picture.pixels({ left: 0, top: 0, width: 1, height: 1 });
+    return picture;
+  } catch {
+    const size = `${width} x ${height} pixels`;
+    throw new Refusal(`${name} is too large for this browser, even at ${size}: make it smaller, and choose it again.`);
+  } finally {
+    bitmap.close();
+  }
 }
 
 /** A picture of the bundle. @param {string} path */

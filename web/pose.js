@@ -2,11 +2,11 @@
 // The page that finds joints in a picture or before the camera.
 
 import {
-  byId, complain, download, element, getBundle, getJson, getTensors, open, page, parameters, refuse, result, status,
+  byId, complain, download, element, getBundle, getJson, getTensors, holdFocus, open, page, parameters, refuse, result, status,
 } from './page.js';
-import { BoxEditor } from './box.js';
+import { BoxEditor, firstBox } from './box.js';
 import { Camera } from './camera.js';
-import { ATTENTION, UNIT, coloursOf, drawHeat, drawSkeleton, sharp } from './draw.js';
+import { ATTENTION, COLOURS, UNIT, coloursOf, drawHeat, drawSkeleton, sharp } from './draw.js';
 import { emptyRows, fillRows, inFile, mean, toJson } from './joints.js';
 import { Maps } from './maps.js';
 import { Picture, bundledPicture, decode, fetchPicture, parseBox, pictureIn, scaled, wholeOf } from './picture.js';
@@ -44,7 +44,7 @@ const editor = new BoxEditor(stage, ['box-left', 'box-top', 'box-width', 'box-he
 /** @type {import('./joints.js').Found | undefined} */ let last;
 /** @type {Maps[]} */ let grids = [];
 /** @type {number[]} */ const times = [];
-let isWanted = false, isWorking = false, adapter = '', lastFrame = NaN, isFirst = true;
+let isWanted = false, isWorking = false, hasFailed = false, adapter = '', lastFrame = NaN, isFirst = true;
 /** Milliseconds from the page's beginning to its first pose. */
 let opened = NaN;
 /** Of pictures that were asked for, the newest: slower ones that were asked for before are dropped. */
@@ -79,7 +79,8 @@ async function main() {
     ['Network', `${network.name}: ${network.description}`],
     ['Input', `${network.size[1]} x ${network.size[0]} pixels${network.flip_test ? ', the crop and its mirror image' : ''}`],
     ['Plan', `${plan.name}, for ${gpus}: ${plan.dispatches.length} dispatches, ${plan.pipelines.length} pipelines`],
-    ['Weights', `${network.parameters.toLocaleString('en')} parameters, ${(size / 1e6).toFixed(1)} MB as ${inference.weights.dtype}`],
+    ['Weights', `${network.parameters.toLocaleString('en')} parameters, `
+      + `${(size / 1e6).toFixed(1)} MB as ${inference.weights.dtype}`],
     ['GPU', adapter],
   ]);
   byId('time', HTMLButtonElement).disabled = false;
@@ -92,6 +93,7 @@ async function main() {
 function prepare() {
   const { joints, bones, heat_map: heatMap } = bundle.network;
   tableBody().replaceChildren(...emptyRows(joints));
+  for (const [side, colour] of Object.entries(COLOURS)) document.documentElement.style.setProperty(`--skeleton-${side}`, colour);
   const aspect = heatMap[1] / heatMap[0], between = bones.map(([a, b]) => `${joints[a]} to ${joints[b]}`);
   const onChoice = (/** @type {Maps} */ chosen) => {
     grids.filter(other => other !== chosen).forEach(other => other.choose(-1));
@@ -171,29 +173,32 @@ function tableBody() {
 }
 
 /**
- * Shows a picture and finds its joints.
+ * Shows a picture and finds its joints. The promise is of whether it is shown: it may not decode, or a newer one was asked for.
  * @param {() => Promise<Picture>} read @param {string} name @param {Box} [box] in pixels of the file's picture
  */
 async function load(read, name, box) {
   const number = ++asked;
   try {
     const picture = await read();
-    if (number !== asked) return;
+    if (number !== asked) return false;
     stopCamera('');
     complain('');
     show(picture, name, box && scaled(box, 1 / picture.shrunk));
     request();
+    return true;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
+    if (number !== asked) return false;
     complain(error.message);
     if (parameters.has('picture') && isFirst) result({ error: error.message });
+    return false;
   }
 }
 
 /** @param {Picture} picture @param {string} name @param {Box} [box] */
-function show(picture, name, box = wholeOf(picture)) {
+function show(picture, name, box = firstBox(picture)) {
   shown = { picture, name };
-  const [width, height] = [picture.width, picture.height].map(side => Math.round(side * picture.shrunk));
+  const { width, height } = picture.file;
   const shrunk = picture.shrunk > 1 ? `, shown and read at ${picture.width} x ${picture.height}` : '';
   byId('source', HTMLParagraphElement).textContent = `${name}: ${width} x ${height} pixels${shrunk}. `
     + 'Or drop a picture anywhere on this page.';
@@ -203,13 +208,14 @@ function show(picture, name, box = wholeOf(picture)) {
 
 /** A few of the synthetic people that the bundle has for training. */
 async function showExample() {
-  const { size, people: { sheet } } = bundle.training, [height, width] = size;
-  await load(async () => {
+  const { size, people: { sheet } } = bundle.training, [height, width] = size, { column, row } = EXAMPLE;
+  const box = { x: (column + 0.1) * width, y: (row + 0.1) * height, width: 0.8 * width, height: 0.8 * height };
+  const isShown = await load(async () => {
     const whole = await bundledPicture(sheet), picture = new Picture(EXAMPLE.columns * width, EXAMPLE.rows * height);
     picture.context.drawImage(whole.canvas, 0, 0);
     return picture;
-  }, 'synthetic people', { x: (EXAMPLE.column + 0.1) * width, y: (EXAMPLE.row + 0.1) * height, width: 0.8 * width, height: 0.8 * height });
-  byId('source', HTMLParagraphElement).append(' A network that was trained on photographs does better on those.');
+  }, 'synthetic people', box);
+  if (isShown) byId('source', HTMLParagraphElement).append(' A network that was trained on photographs does better on those.');
 }
 
 async function clipboard() {
@@ -226,8 +232,8 @@ async function clipboard() {
 
 /** @param {string} [device] */
 async function startCamera(device) {
+  const restoreFocus = holdFocus(), number = ++asked;
   cameraButton.disabled = true;
-  const number = ++asked;
   try {
     const started = await Camera.open(device);
     if (document.hidden || number !== asked) return started.stop();
@@ -235,15 +241,15 @@ async function startCamera(device) {
     camera = started;
     started.ended.then(() => { if (camera === started) stopCamera('The camera has stopped. Start it again.'); });
     cameraButton.textContent = 'Stop camera';
-    cameraButton.setAttribute('aria-pressed', 'true');
     switchButton.hidden = (await Camera.list()).length < 2;
     status('The camera is on. Nothing leaves this page.');
     request();
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    complain(error.message);
+    if (number === asked) complain(error.message);
   } finally {
     cameraButton.disabled = false;
+    restoreFocus();
   }
 }
 
@@ -254,7 +260,6 @@ function stopCamera(message) {
   camera = undefined;
   stopped.stop();
   cameraButton.textContent = 'Start camera';
-  cameraButton.setAttribute('aria-pressed', 'false');
   switchButton.hidden = true;
   if (message) status(message);
 }
@@ -296,9 +301,13 @@ async function find(predictor, picture, name) {
     pose = await predictor.find(picture, box);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
+    if (picture !== shown?.picture) return;
+    hasFailed = true;
     return complain(error.message);
   }
   if (picture !== shown?.picture) return;
+  if (hasFailed) complain('');
+  hasFailed = false;
   last = { pose, picture, name, box };
   fillTable();
   drawMaps();
@@ -364,7 +373,7 @@ function fillTimes(milliseconds) {
 
 async function timeNetwork() {
   if (!predictor) return;
-  const button = byId('time', HTMLButtonElement);
+  const button = byId('time', HTMLButtonElement), restoreFocus = holdFocus();
   button.disabled = true;
   stopCamera('');
   try {
@@ -377,6 +386,7 @@ async function timeNetwork() {
   } finally {
     isWorking = false;
     button.disabled = false;
+    restoreFocus();
   }
   if (isWanted) request();
 }
@@ -436,7 +446,8 @@ function draw() {
     least: least.valueAsNumber,
     names: names.checked ? bundle.network.joints : undefined,
   });
-  view.ariaLabel = `The picture with the skeleton over it: mean confidence ${mean(pose.joints).toFixed(2)}. The table lists the joints.`;
+  view.ariaLabel = `The picture with the skeleton over it: mean confidence ${mean(pose.joints).toFixed(2)}. `
+    + 'The table lists the joints.';
 }
 
 /** @param {string[][]} facts */

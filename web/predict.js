@@ -17,13 +17,13 @@ import { cropOf } from './crop.js';
 /** Finds one person's joints at a time. */
 export class Predictor {
   /**
-   * With the first of `plans` that compiles.
+   * With the first of `plans` that compiles. All its parameters must be among `tensors`.
    * @param {GPUDevice} device @param {import('./runtime.js').Plan[]} plans
    * @param {{network: Network, tensors: Map<string, import('./tensors.js').Tensor>,
    *   onProgress?: (done: number, all: number) => void}} options
    */
   static async open(device, plans, { network, tensors, onProgress }) {
-    return new Predictor(await openSession(device, plans, { tensors, onProgress }), network);
+    return new Predictor(await openSession(device, plans, { tensors, complete: true, onProgress }), network);
   }
 
   /** @param {import('./runtime.js').Session} session @param {Network} network */

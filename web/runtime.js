@@ -50,7 +50,8 @@ export function whatIsMissing(adapter, plan) {
   }
   for (const [limit, needed] of Object.entries(limits)) {
     const there = /** @type {any} */ (adapter.limits)[limit];
-    if (!(there >= needed)) return `The plan '${plan.name}' needs the limit ${limit} to be ${needed}, and this browser allows ${there} on this GPU.`;
+    if (!(there >= needed))
+      return `The plan '${plan.name}' needs the limit ${limit} to be ${needed}, and this browser allows ${there} on this GPU.`;
   }
 }
 
@@ -72,13 +73,17 @@ export function isSoftware(adapter) {
  */
 export async function findAdapter(gpu = globalThis.navigator?.gpu) {
   if (!gpu) {
-    const how = globalThis.isSecureContext === false
-      ? 'Browsers offer it only on https:// and on localhost: open the page there.'
-      : 'Current Chrome and Edge have it, Safari from 26 and Firefox from 141 on (elsewhere behind dom.webgpu.enabled).';
+    const how =
+      globalThis.isSecureContext === false
+        ? 'Browsers offer it only on https:// and on localhost: open the page there.'
+        : 'Current Chrome and Edge have it, Safari from 26 and Firefox from 141 on (elsewhere behind dom.webgpu.enabled).';
     throw new Refusal(`This browser has no WebGPU here. ${how}`);
   }
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-  if (!adapter) throw new Refusal('The browser has WebGPU, but found no GPU that it lets pages use: its driver may be too old or blocked (chrome://gpu, about:support).');
+  if (!adapter)
+    throw new Refusal(
+      'The browser has WebGPU, but found no GPU that it lets pages use: its driver may be too old or blocked (chrome://gpu, about:support).',
+    );
   return adapter;
 }
 
@@ -87,26 +92,37 @@ export async function findAdapter(gpu = globalThis.navigator?.gpu) {
  * @template {Plan} P
  * @param {GPUAdapter} adapter a fresh one: it gives one device
  * @param {P[]} plans
- * @param {{onLost?: (reason: string) => void}} [options]
+ * @param {{onLost?: (reason: string) => void, onError?: (message: string) => void}} [options] `onError` hears what the GPU
+ *   reports outside of all checks, such as memory that is used up
  */
-export async function openDevice(adapter, plans, { onLost } = {}) {
+export async function openDevice(adapter, plans, { onLost, onError } = {}) {
   const reasons = plans.map(plan => whatIsMissing(adapter, plan));
   const taken = plans.filter((_, number) => reasons[number] === undefined);
   if (plans.length > 0 && taken.length === 0) throw new Refusal(/** @type {string} */ (reasons.at(-1)));
   /** @type {Record<string, number>} */
   const requiredLimits = {};
   for (const plan of taken) {
-    for (const [limit, needed] of Object.entries(plan.requires.limits)) requiredLimits[limit] = Math.max(requiredLimits[limit] ?? 0, needed);
+    for (const [limit, needed] of Object.entries(plan.requires.limits))
+      requiredLimits[limit] = Math.max(requiredLimits[limit] ?? 0, needed);
   }
   // Pictures are larger than the plan's crops.
   for (const limit of ['maxBufferSize', 'maxStorageBufferBindingSize']) {
-    if (limit in requiredLimits) requiredLimits[limit] = Math.max(requiredLimits[limit], Math.min(/** @type {any} */ (adapter.limits)[limit], 2 ** 28));
+    if (limit in requiredLimits)
+      requiredLimits[limit] = Math.max(requiredLimits[limit], Math.min(/** @type {any} */ (adapter.limits)[limit], 2 ** 28));
   }
-  const wanted = /** @type {GPUFeatureName[]} */ (['timestamp-query', 'subgroups', ...taken.flatMap(({ requires }) => requires.features)]);
+  const wanted = /** @type {GPUFeatureName[]} */ ([
+    'timestamp-query',
+    'subgroups',
+    ...taken.flatMap(({ requires }) => requires.features),
+  ]);
   const requiredFeatures = [...new Set(wanted)].filter(it => adapter.features.has(it));
   const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
+  device.addEventListener('uncapturederror', ({ error }) => onError?.(error.message));
   device.lost.then(({ reason, message }) => {
-    if (reason !== 'destroyed') onLost?.(`The GPU was lost${message ? ` (${message})` : ''}: reload the page. Work that takes seconds at a time can be stopped by the system.`);
+    if (reason !== 'destroyed')
+      onLost?.(
+        `The GPU was lost${message ? ` (${message})` : ''}: reload the page. Work that takes seconds at a time can be stopped by the system.`,
+      );
   });
   return { device, plan: taken[0], plans: taken };
 }
@@ -116,11 +132,15 @@ export class Session {
   /**
    * @param {GPUDevice} device
    * @param {Plan} plan
-   * @param {{shader: (kernel: string) => Promise<string> | string, tensors?: Map<string, Tensor>,
+   * @param {{shader: (kernel: string) => Promise<string> | string, tensors?: Map<string, Tensor>, complete?: boolean,
    *   onProgress?: (done: number, all: number) => void}} options `shader` gives a kernel's WGSL, `tensors` the parameters and
-   *   state, zero where they are missing; `onProgress` hears how many pipelines are compiled
+   *   state, zero where they are missing unless they are to be `complete`; `onProgress` hears how many pipelines are compiled
    */
-  static async open(device, plan, { shader, tensors = new Map(), onProgress }) {
+  static async open(device, plan, { shader, tensors = new Map(), complete = false, onProgress }) {
+    const needed = complete ? plan.buffers.flatMap(({ tensors = [] }) => tensors) : [];
+    const missing = needed.find(({ name }) => !tensors.has(name));
+    if (missing)
+      throw new Refusal(`The weights lack the tensor '${missing.name}': they are of another bundle. Write the folder again.`);
     const session = new Session(device, plan);
     const scopes = /** @type {GPUErrorFilter[]} */ (['validation', 'out-of-memory']);
     scopes.forEach(scope => device.pushErrorScope(scope));
@@ -150,7 +170,8 @@ export class Session {
     /** @type {GPUBuffer[]} */ this.buffers = [];
     /** @type {Map<string, {buffer: number, offset: number, shape: number[], role: string}>} */ this.places = new Map();
     /** @type {GPUComputePipeline[]} */ this.pipelines = [];
-    /** @type {{pipeline: GPUComputePipeline, bindings: GPUBindGroup, workgroups: number[], dispatch: Dispatch}[]} */ this.commands = [];
+    /** @type {{pipeline: GPUComputePipeline, bindings: GPUBindGroup, workgroups: number[], dispatch: Dispatch}[]} */ this.commands =
+      [];
     /** Whether what runs once must run again. */
     this.isStale = true;
   }
@@ -164,7 +185,8 @@ export class Session {
   /** @param {Map<string, Tensor>} tensors */
   reserve(tensors) {
     this.plan.buffers.forEach((planned, number) => {
-      const { kind, name, shape, words } = planned, bytes = words ? 4 * words.length : planned.bytes ?? 0;
+      const { kind, name, shape, words } = planned,
+        bytes = words ? 4 * words.length : (planned.bytes ?? 0);
       this.buffers.push(this.buffer(bytes, name ?? `${kind} ${number}`));
       if (words) this.device.queue.writeBuffer(this.buffers[number], 0, new Uint32Array(words));
       if (name && shape) this.places.set(name, { buffer: number, offset: 0, shape, role: kind });
@@ -174,34 +196,50 @@ export class Session {
         if (tensor) this.write(name, tensor.data);
       }
     });
-    for (const { name, buffer, offset, shape } of this.plan.outputs) this.places.set(name, { buffer, offset, shape, role: 'output' });
+    for (const { name, buffer, offset, shape } of this.plan.outputs)
+      this.places.set(name, { buffer, offset, shape, role: 'output' });
   }
 
   /** @param {(kernel: string) => Promise<string> | string} shader @param {((done: number, all: number) => void) | undefined} onProgress */
   async compile(shader, onProgress) {
-    const { pipelines } = this.plan, kernels = [...new Set(pipelines.map(({ kernel }) => kernel))];
+    const { pipelines } = this.plan,
+      kernels = [...new Set(pipelines.map(({ kernel }) => kernel))];
     const sources = await Promise.all(kernels.map(shader));
-    const modules = new Map(await Promise.all(kernels.map(async (kernel, number) => {
-      const features = [...new Set(pipelines.filter(it => it.kernel === kernel).flatMap(it => it.features ?? []))];
-      // The program's own compiler refuses the line that browsers demand.
-      const code = features.map(feature => `enable ${feature}; `).join('') + sources[number];
-      const module = this.device.createShaderModule({ label: kernel, code });
-      const { messages } = await module.getCompilationInfo();
-      const errors = messages.filter(({ type }) => type === 'error');
-      if (errors.length > 0) throw new ShaderError(kernel, errors.map(({ lineNum, linePos, message }) => ({ line: lineNum, column: linePos, text: message })));
-      return /** @type {[string, GPUShaderModule]} */ ([kernel, module]);
-    })));
+    const modules = new Map(
+      await Promise.all(
+        kernels.map(async (kernel, number) => {
+          const features = [...new Set(pipelines.filter(it => it.kernel === kernel).flatMap(it => it.features ?? []))];
+          // The program's own compiler refuses the line that browsers demand.
+          const code = features.map(feature => `enable ${feature}; `).join('') + sources[number];
+          const module = this.device.createShaderModule({ label: kernel, code });
+          const { messages } = await module.getCompilationInfo();
+          const errors = messages.filter(({ type }) => type === 'error');
+          if (errors.length > 0)
+            throw new ShaderError(
+              kernel,
+              errors.map(({ lineNum, linePos, message }) => ({ line: lineNum, column: linePos, text: message })),
+            );
+          return /** @type {[string, GPUShaderModule]} */ ([kernel, module]);
+        }),
+      ),
+    );
     let done = 0;
-    this.pipelines = await Promise.all(pipelines.map(async ({ kernel, constants }) => {
-      const module = /** @type {GPUShaderModule} */ (modules.get(kernel));
-      try {
-        return await this.device.createComputePipelineAsync({ label: kernel, layout: 'auto', compute: { module, entryPoint: 'main', constants } });
-      } catch (error) {
-        throw new Error(`${kernel} does not become a pipeline: ${error instanceof Error ? error.message : error}`);
-      } finally {
-        onProgress?.(++done, pipelines.length);
-      }
-    }));
+    this.pipelines = await Promise.all(
+      pipelines.map(async ({ kernel, constants }) => {
+        const module = /** @type {GPUShaderModule} */ (modules.get(kernel));
+        try {
+          return await this.device.createComputePipelineAsync({
+            label: kernel,
+            layout: 'auto',
+            compute: { module, entryPoint: 'main', constants },
+          });
+        } catch (error) {
+          throw new Error(`${kernel} does not become a pipeline: ${error instanceof Error ? error.message : error}`);
+        } finally {
+          onProgress?.(++done, pipelines.length);
+        }
+      }),
+    );
   }
 
   bind() {
@@ -237,7 +275,9 @@ export class Session {
     const { buffer, offset, shape, role } = this.place(name);
     if (role === 'input' && data.byteLength > this.buffers[buffer].size) {
       if (data.byteLength > this.device.limits.maxStorageBufferBindingSize) {
-        throw new Refusal(`The picture is too large for this GPU: ${Math.ceil(data.byteLength / 2 ** 20)} MiB, of ${this.device.limits.maxStorageBufferBindingSize >> 20} that it binds at a time.`);
+        throw new Refusal(
+          `The picture is too large for this GPU: ${Math.ceil(data.byteLength / 2 ** 20)} MiB, of ${this.device.limits.maxStorageBufferBindingSize >> 20} that it binds at a time.`,
+        );
       }
       this.buffers[buffer].destroy();
       this.buffers[buffer] = this.buffer(2 ** Math.ceil(Math.log2(data.byteLength)), name);
@@ -259,7 +299,11 @@ export class Session {
   /** Submits `runs` runs and returns at once. @param {number} [runs] */
   run(runs = 1) {
     const encoder = this.device.createCommandEncoder();
-    if (this.isStale) this.record(encoder, this.commands.filter(({ dispatch }) => dispatch.once));
+    if (this.isStale)
+      this.record(
+        encoder,
+        this.commands.filter(({ dispatch }) => dispatch.once),
+      );
     this.isStale = false;
     const always = this.commands.filter(({ dispatch }) => !dispatch.once);
     for (let i = 0; i < runs; i++) this.record(encoder, always);
@@ -287,10 +331,12 @@ export class Session {
    * @param {string[]} names
    */
   async read(...names) {
-    return this.copy(names.map(name => {
-      const { buffer, offset, shape } = this.place(name);
-      return [buffer, offset, 4 * elements(shape)];
-    }));
+    return this.copy(
+      names.map(name => {
+        const { buffer, offset, shape } = this.place(name);
+        return [buffer, offset, 4 * elements(shape)];
+      }),
+    );
   }
 
   /** @param {number[][]} stretches of buffers: number, first byte, bytes @returns {Promise<Float32Array[]>} */
@@ -300,11 +346,16 @@ export class Session {
     let total = 0;
     for (const [, , bytes] of stretches) {
       starts.push(total);
-      total += bytes + 7 & ~7;
+      total += (bytes + 7) & ~7;
     }
-    const staging = this.device.createBuffer({ size: Math.max(8, total), usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    const staging = this.device.createBuffer({
+      size: Math.max(8, total),
+      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    });
     const encoder = this.device.createCommandEncoder();
-    stretches.forEach(([buffer, offset, bytes], i) => encoder.copyBufferToBuffer(this.buffers[buffer], offset, staging, starts[i], bytes));
+    stretches.forEach(([buffer, offset, bytes], i) =>
+      encoder.copyBufferToBuffer(this.buffers[buffer], offset, staging, starts[i], bytes),
+    );
     this.device.queue.submit([encoder.finish()]);
     await staging.mapAsync(GPUMapMode.READ);
     const all = staging.getMappedRange().slice(0);
@@ -322,10 +373,18 @@ export class Session {
       const encoder = this.device.createCommandEncoder();
       this.record(encoder, [command]);
       this.device.queue.submit([encoder.finish()]);
-      const { dispatch } = command, prints = dispatch.prints ?? [];
+      const { dispatch } = command,
+        prints = dispatch.prints ?? [];
       if (prints.length === 0) continue;
       const tensors = await this.copy(prints.map(([binding]) => dispatch.bindings[binding]));
-      if (await check(dispatch, number, prints.map(([, print], i) => ({ print, tensor: tensors[i] })))) return;
+      if (
+        await check(
+          dispatch,
+          number,
+          prints.map(([, print], i) => ({ print, tensor: tensors[i] })),
+        )
+      )
+        return;
     }
     this.isStale = false;
   }
@@ -343,11 +402,11 @@ export class Session {
     // Time stamps are coarse, so that a short measurement says little about how many runs it takes.
     let first = await this.measure(runs);
     while (first < least && runs < MOST_RUNS) {
-      runs = Math.min(MOST_RUNS, Math.ceil(runs * Math.min(10, Math.max(1.2, 1.1 * least / first))));
+      runs = Math.min(MOST_RUNS, Math.ceil(runs * Math.min(10, Math.max(1.2, (1.1 * least) / first))));
       first = await this.measure(runs);
     }
     const seconds = [first / runs];
-    while (seconds.length < samples) seconds.push(await this.measure(runs) / runs);
+    while (seconds.length < samples) seconds.push((await this.measure(runs)) / runs);
     return seconds.sort((a, b) => a - b)[samples >> 1];
   }
 
@@ -358,9 +417,11 @@ export class Session {
       await this.wait();
     }
     const { device } = this;
-    const always = this.commands.filter(({ dispatch }) => !dispatch.once), all = Array(runs).fill(always).flat();
+    const always = this.commands.filter(({ dispatch }) => !dispatch.once),
+      all = Array(runs).fill(always).flat();
     if (!device.features.has('timestamp-query')) {
-      const start = performance.now(), encoder = device.createCommandEncoder();
+      const start = performance.now(),
+        encoder = device.createCommandEncoder();
       this.record(encoder, all);
       device.queue.submit([encoder.finish()]);
       await this.wait();

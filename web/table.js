@@ -76,3 +76,6 @@ export function duration(seconds) {
 export function size(bytes) {
   return bytes < 2 ** 20 ? `${Math.ceil(bytes / 2 ** 10)} KiB` : `${short(bytes / 2 ** 20)} MiB`;
 }
+
+/** For `JSON.stringify`: JSON has no NaN and no infinity. @param {string} _ @param {unknown} value */
+export const plain = (_, value) => (typeof value === 'number' && !Number.isFinite(value) ? String(value) : value);

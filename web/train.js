@@ -1,7 +1,9 @@
 // @ts-check
 // The page on which a small network learns.
 
-import { byId, complain, element, getBundle, getJson, open, page, parameters, refuse, result, status } from './page.js';
+import {
+  byId, complain, element, getBundle, getJson, holdFocus, open, page, parameters, refuse, result, status,
+} from './page.js';
 import { drawCurve, smoothed } from './curve.js';
 import { coloursOf, drawSkeleton, sharp } from './draw.js';
 import { bundledPicture } from './picture.js';
@@ -38,9 +40,9 @@ let shouldStop = false, isBusy = true, adapter = '', drawnAt = 0;
 let baseline = 0;
 
 /**
- * What has been recorded since the last reset: by step the losses, the share of joints found in percent and the seconds; and by
- * look at the people that are held out the step and the share.
- * @typedef {{steps: number[], losses: number[][], shares: number[], seconds: number[], lookedAt: number[], heldOut: number[]}} History
+ * @typedef {{steps: number[], losses: number[][], shares: number[], seconds: number[], lookedAt: number[],
+ *   heldOut: number[]}} History what has been recorded since the last reset: by step the losses, the share of joints found in
+ *   percent and the seconds; and by look at the people that are held out the step and the share
  */
 
 /** @type {History} */
@@ -79,6 +81,7 @@ async function main() {
   plans = new Map(Object.keys(training.plans).map((loss, i) => [loss, all[i].filter(plan => opened.plans.includes(plan))]));
   if (!lossField.value) throw new Error('The bundle has no plan of training.');
   await useLoss();
+  setBusy(false);
   if (parameters.get('run') === '1') await report(Math.max(1, Number(parameters.get('steps')) || 100));
 }
 
@@ -92,32 +95,46 @@ function prepare() {
   seedField.value = parameters.get('seed') ?? '0';
   if (seeds.length > 1) weightField.value = String(seeds[1].value);
   else weightField.closest('label')?.remove();
-  const of = `${batch} of ${people.count - batch} people of ${size[1]} x ${size[0]} pixels`;
-  byId('how', HTMLParagraphElement).textContent = `A step takes ${of}. The learning rate rises over the first ${warmUp} steps, and may be changed at any time. Another loss or seed begins anew.`;
-  startButton.addEventListener('click', () => act(() => running ? pause() : start()));
-  stepButton.addEventListener('click', () => act(async () => {
-    await pause();
-    await start(1);
-  }));
+  byId('how', HTMLParagraphElement).textContent =
+    `A step takes ${batch} of ${people.count - batch} people of ${size[1]} x ${size[0]} pixels. `
+    + `The learning rate rises over the first ${warmUp} steps, and may be changed at any time. Another loss or seed begins anew.`;
+  startButton.addEventListener('click', () => {
+    if (!isBusy) (running ? pause() : start()).catch(refuse);
+  });
+  stepButton.addEventListener('click', () => act(() => start(1)));
   resetButton.addEventListener('click', () => act(reset));
   lossField.addEventListener('change', () => act(useLoss));
   seedField.addEventListener('change', () => act(reset));
   weightField.addEventListener('change', weigh);
-  rateField.addEventListener('change', () => complain(rateOf() === undefined ? 'The learning rate must be a number from 0 up.' : ''));
+  rateField.addEventListener('change', () => {
+    complain(rateOf() === undefined ? 'The learning rate must be a number from 0 up.' : '');
+  });
   new ResizeObserver(() => drawAll()).observe(document.body);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawAll);
 }
 
-/** Runs an action of a button, unless another is still in progress. @param {() => Promise<void> | void} action */
-function act(action) {
+/**
+ * Does what a control asks for once the step in progress has ended. Until it is done no control takes anything else.
+ * @param {() => Promise<void>} action
+ */
+async function act(action) {
   if (isBusy) return;
-  Promise.resolve(action()).catch(refuse);
+  const restoreFocus = holdFocus();
+  setBusy(true);
+  try {
+    await pause();
+    await action();
+    setBusy(false);
+    restoreFocus();
+  } catch (error) {
+    refuse(error);
+  }
 }
 
 /** @param {boolean} busy */
 function setBusy(busy) {
   isBusy = busy;
-  for (const control of [startButton, stepButton, resetButton, lossField]) control.disabled = busy;
+  for (const control of [startButton, stepButton, resetButton, lossField, seedField]) control.disabled = busy;
 }
 
 /** The learning rate after the warm-up, or undefined where the field holds no such number. */
@@ -128,8 +145,6 @@ function rateOf() {
 
 /** Opens the plan of the chosen loss, and begins anew. */
 async function useLoss() {
-  await pause();
-  setBusy(true);
   const loss = lossField.value;
   let next = trainers.get(loss);
   if (!next) {
@@ -150,10 +165,9 @@ function weigh() {
   complain(weight >= 0 ? '' : 'The weight of the bones must be a number from 0 up.');
 }
 
+/** Begins anew. */
 async function reset() {
-  await pause();
   if (!trainer) return;
-  setBusy(true);
   const seed = seedField.valueAsNumber;
   complain(seed >= 0 && seed < 2 ** 32 ? '' : 'The seed must be a whole number from 0 to 4294967295: 0 was taken.');
   trainer.reset(seed >= 0 && seed < 2 ** 32 ? Math.floor(seed) : 0);
@@ -162,13 +176,13 @@ async function reset() {
   await look(trainer);
   startButton.textContent = 'Start';
   drawAll();
-  setBusy(false);
   status('Ready: the weights are random.');
 }
 
 /** Stops after the step in progress. */
 async function pause() {
   shouldStop = true;
+  if (running) status('Stopping after this step');
   await running;
 }
 
@@ -177,7 +191,7 @@ async function start(steps = Infinity) {
   if (!trainer || running) return;
   shouldStop = false;
   running = train(trainer, steps);
-  startButton.textContent = 'Pause';
+  if (!isBusy) startButton.textContent = 'Pause';
   try {
     await running;
   } finally {
@@ -292,7 +306,8 @@ function drawCurves() {
     colour: ['--first', '--second'][loss], dash: loss === 0 ? [] : [7, 4],
   }));
   drawCurve(lossCurve, series, { y: 'loss, logarithmic', log: true });
-  const falls = (/** @type {number[]} */ values) => `from ${values[0].toPrecision(3)} to ${smoothed(values).at(-1)?.toPrecision(3)}`;
+  const round = (/** @type {number | undefined} */ value) => value?.toPrecision(3);
+  const falls = (/** @type {number[]} */ values) => `from ${round(values[0])} to ${round(smoothed(values).at(-1))}`;
   lossCurve.ariaLabel = steps.length === 0 ? 'No step yet'
     : `Losses over ${steps.length} steps: ${series.map(({ name, values }) => `${name} ${falls(values)}`).join(', ')}`;
   byId('bones-key', HTMLElement).hidden = series.length < 2;
@@ -307,7 +322,7 @@ function drawCurves() {
 
 /** @param {string} id @param {Outcome | undefined} outcome */
 function drawPeople(id, outcome) {
-  const place = byId(id, HTMLDivElement), { size: [height, width], heat_map: heatMap, joints, bones, people, batch } = training;
+  const { size: [height, width], heat_map: heatMap, joints, bones, people, batch } = training, place = byId(id, HTMLDivElement);
   while (place.children.length < batch) {
     const canvas = element('canvas', { role: 'img', ariaLabel: 'Nobody yet' });
     canvas.style.setProperty('--aspect', String(width / height));

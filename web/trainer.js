@@ -7,12 +7,27 @@ import { elements } from './runtime.js';
 
 /**
  * @typedef {import('./page.js').Training} Training
- * @typedef {{people: number[], losses: number[], found: Float32Array[]}} Outcome numbers of the batch's people, the losses of joints
- *   and of bones where there are some, and for each person the joints that the network found, [x, y, score] each in heat-map pixels
+ * @typedef {import('./runtime.js').Session} Session
+ * @typedef {{people: number[], losses: number[], found: Float32Array[]}} Outcome numbers of the batch's people, the losses of
+ *   joints and of bones where there are some, and for each person the joints that the network found, [x, y, score] each in
+ *   heat-map pixels
  */
 
 /** What AdamW reads for a step that leaves parameters and moments as they are. */
 const NO_STEP = new Float32Array([1, 0, 1, 0, 1, 1e-8, 0, 0]);
+
+/**
+ * Gives parameters and state the values that training begins with. Needs no page.
+ * @param {Session} session of a training plan @param {Training} training
+ * @param {number} seed a whole number from 0 to 2^32 - 1
+ */
+export function initialize(session, training, seed) {
+  for (const { tensors = [] } of session.plan.buffers) {
+    for (const { name, shape } of tensors) {
+      session.write(name, initialValues(training.initial[name] ?? { constant: 0 }, elements(shape), name, seed));
+    }
+  }
+}
 
 /** A network in training. The people at the end of the sheet are held out: a batch of them. */
 export class Trainer {
@@ -26,7 +41,7 @@ export class Trainer {
     return new Trainer(await openSession(device, plans, { onProgress }), training, pixels);
   }
 
-  /** @param {import('./runtime.js').Session} session @param {Training} training @param {Uint32Array} pixels */
+  /** @param {Session} session @param {Training} training @param {Uint32Array} pixels */
   constructor(session, training, pixels) {
     const { batch, size: [height, width], people } = training;
     this.session = session;
@@ -47,12 +62,7 @@ export class Trainer {
   reset(seed) {
     this.seed = seed;
     this.steps = 0;
-    for (const { tensors = [] } of this.session.plan.buffers) {
-      for (const { name, shape } of tensors) {
-        const initial = this.training.initial[name] ?? { constant: 0 };
-        this.session.write(name, initialValues(initial, elements(shape), name, seed));
-      }
-    }
+    initialize(this.session, this.training, seed);
     this.order = [];
     this.pass = 0;
   }
@@ -97,18 +107,23 @@ export class Trainer {
     session.run();
     const [found, ...losses] = await session.read('found', ...this.losses);
     const stride = 3 * joints.length;
-    return { people, losses: losses.map(loss => loss[0]), found: people.map((_, i) => found.subarray(i * stride, (i + 1) * stride)) };
+    const ofPeople = people.map((_, i) => found.subarray(i * stride, (i + 1) * stride));
+    return { people, losses: losses.map(loss => loss[0]), found: ofPeople };
   }
 }
 
 /** Pixels as they are, for each picture of a batch. @param {number} batch @param {number} width @param {number} height */
 function identity(batch, width, height) {
-  const columns = Array.from({ length: width }, (_, x) => [1024 * x, 0]), rows = Array.from({ length: height }, (_, y) => [0, 1024 * y]);
+  const columns = Array.from({ length: width }, (_, x) => [1024 * x, 0]);
+  const rows = Array.from({ length: height }, (_, y) => [0, 1024 * y]);
   return Int32Array.from(Array(batch).fill([...columns, ...rows].flat()).flat());
 }
 
-/** The numbers from 0 up to `count` in an order that the seed gives (Fisher and Yates). @param {number} count @param {number} seed */
-export function shuffled(count, seed) {
+/**
+ * The numbers from 0 up to `count` in an order that the seed gives (Fisher and Yates).
+ * @param {number} count @param {number} seed
+ */
+function shuffled(count, seed) {
   const numbers = Array.from({ length: count }, (_, i) => i);
   for (let i = count - 1; i > 0; i--) {
     const j = hash(seed + i | 0) % (i + 1);
@@ -118,7 +133,7 @@ export function shuffled(count, seed) {
 }
 
 /** What a joint may be off by, as a share of the longer side of the box around the person's joints. */
-export const NEAR = 0.1;
+const NEAR = 0.1;
 
 /**
  * How many of a person's labelled joints are found, and how many there are.
@@ -131,8 +146,8 @@ export function countFound(truth, found) {
     return Math.max(...along) - Math.min(...along);
   };
   const reach = NEAR * Math.max(side(0), side(1));
-  const near = labelled.filter(({ joint: [x, y], number }) => Math.hypot(found[3 * number] - x, found[3 * number + 1] - y) <= reach);
-  return { found: near.length, all: labelled.length };
+  const off = labelled.map(({ joint: [x, y], number }) => Math.hypot(found[3 * number] - x, found[3 * number + 1] - y));
+  return { found: off.filter(distance => distance <= reach).length, all: labelled.length };
 }
 
 /** The mean place of each joint, as a network might answer that looks at no picture. @param {number[][][]} people */

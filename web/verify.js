@@ -2,7 +2,7 @@
 // The page that compares this GPU with the program.
 
 import { checkInference, checkTraining, searchInference, searchTraining } from './checks.js';
-import { Jobs } from './job.js';
+import { Jobs, fetching } from './job.js';
 import {
   byId,
   download,
@@ -19,7 +19,7 @@ import {
   status,
 } from './page.js';
 import { whatIsMissing } from './runtime.js';
-import { short, size, table, verdict } from './table.js';
+import { plain, short, table, verdict } from './table.js';
 
 /**
  * @typedef {import('./checks.js').OutputCheck} OutputCheck
@@ -55,12 +55,7 @@ const files = new Map();
 function fetched(path, what) {
   let file = files.get(path);
   if (!file) {
-    file = getTensors(path, (bytes, total) =>
-      status(
-        `Fetching ${what}: ${size(bytes)}${total === undefined ? '' : ` of ${size(total)}`}.`,
-        total === undefined ? NaN : bytes / total,
-      ),
-    );
+    file = getTensors(path, fetching(what));
     files.set(path, file);
     file.catch(() => files.delete(path));
   }
@@ -182,14 +177,14 @@ function outputTable(caption, outputs) {
   return table(
     caption,
     columns,
-    outputs.map(({ name, shape, largest, absolute, units, pixels, allowed, passed }) => [
+    outputs.map(({ name, shape, largest, absolute, units, pixels, allowed, passed, undecided }) => [
       name,
       `[${shape.join(', ')}]`,
       short(largest),
       pixels === undefined ? short(absolute) : `${short(pixels)} pixels`,
       short(units),
       allowed,
-      verdict(passed),
+      undecided && passed ? 'undecided' : verdict(passed),
     ]),
   ).element;
 }
@@ -339,9 +334,6 @@ const byDistance = (a, b) => {
 
 /** A share as per cent. @param {number} of */
 const share = of => (Number.isFinite(of) ? `${short(100 * of)} %` : 'infinite');
-
-/** JSON has no NaN and no infinity. @param {string} _ @param {unknown} value */
-const plain = (_, value) => (typeof value === 'number' && !Number.isFinite(value) ? String(value) : value);
 
 async function start() {
   bundle = await getBundle();

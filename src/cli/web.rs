@@ -33,8 +33,8 @@ pub(super) struct Arguments {
     /// program]
     #[arg(value_names = ["CHECKPOINT", "DIR"], num_args = 0..=2)]
     paths: Vec<PathBuf>,
-    /// How weights are stored: f32, or f16 in half the space and the time to load [default: f16 for the network that ships with
-    /// the program, which has 16-bit weights; else f32]
+    /// How weights are stored: f32, with batch normalisation folded into them, or f16 in half the space and the time to load
+    /// [default: f16 for the network that ships with the program, whose weights are of 16 bits; else f32]
     #[arg(long, value_parser = precision_parser())]
     weights: Option<Precision>,
     /// Serve the folder to this machine's browsers until Ctrl-C

@@ -12,6 +12,7 @@ use crate::bench::{Ceiling, KernelCase, NetworkRun, Settings, inference_plan, ke
 use crate::data::Size;
 use crate::data::skeleton::MPII;
 use crate::graph::{Choices, Plan, Workload};
+use crate::ir::Capabilities;
 use crate::nn::Precision;
 use crate::train::config::embedded;
 use crate::train::memory::training_plan;
@@ -105,7 +106,9 @@ pub(super) fn add(bundle: &mut Bundle, path: &str) -> Result<(), WebError> {
     for case in kernel_cases(&target.capabilities, &settings, &Choices::default(), &EXPECTED)? {
         kernels.push(kernel(bundle, &target, case)?);
     }
-    let ceilings = Ceilings { gpu: probes(bundle, &target)?, cpu: probes(bundle, &Target::subgroups_of_8())? };
+    let cpu = Target::subgroups_of_8().capabilities;
+    let ceilings =
+        Ceilings { gpu: probes(bundle, &target, &target.capabilities)?, cpu: probes(bundle, &target, &cpu)? };
     let run = |name: &str, train: bool, batch: usize| NetworkRun {
         name: name.to_owned(),
         size: SIZE,
@@ -147,8 +150,9 @@ fn plan_of(
     Ok((plan, file))
 }
 
-fn probes(bundle: &mut Bundle, target: &Target) -> Result<Probes, WebError> {
-    let [arithmetic, copy] = probe::workloads(&target.capabilities);
+/// The probes in the sizes that suit an adapter like that.
+fn probes(bundle: &mut Bundle, target: &Target, adapter: &Capabilities) -> Result<Probes, WebError> {
+    let [arithmetic, copy] = probe::workloads(adapter);
     let mut probe = |name: &str, workload: &Workload| -> Result<Probe, WebError> {
         let (plan, file) = plan_of(bundle, target, name, workload)?;
         Ok(Probe { flops: plan.cost().flops, bytes: plan.cost().bytes, plan: file })

@@ -58,14 +58,15 @@ pub(super) fn add(
     let mut graph = net.graph;
     let trained_numbers = graph.parameters().iter().map(|&id| graph.shape(id).elements()).sum();
     fuse(&mut graph, &outputs);
-    let whole = graph.clone();
-    let frozen = freeze(&mut graph, &outputs);
-    let mut parameters = computed(gpu, whole, &frozen, &graph, &state)?;
-    if weights == Precision::F16 {
-        for number in parameters.values_mut().flat_map(|tensor| &mut tensor.data) {
-            *number = half::f16::from_f32(*number).to_f32();
+    // Weights of 16 bits stay as they are, for the first run to fold: rounded afterwards they would be another network's.
+    let parameters = match weights {
+        Precision::F32 => {
+            let whole = graph.clone();
+            let frozen = freeze(&mut graph, &outputs);
+            computed(gpu, whole, &frozen, &graph, &state)?
         }
-    }
+        Precision::F16 => rounded(state),
+    };
 
     let mut plans = Vec::new();
     let names: Vec<(String, ValueId)> = named.iter().map(|&(name, id)| (name.to_owned(), id)).collect();
@@ -101,14 +102,15 @@ pub(super) fn add(
     })
 }
 
+/// The tensors, rounded to 16 bits.
+fn rounded(mut state: State) -> State {
+    let round = |number: &mut f32| *number = half::f16::from_f32(*number).to_f32();
+    state.values_mut().flat_map(|tensor| &mut tensor.data).for_each(round);
+    state
+}
+
 /// All parameters of the frozen graph: `frozen` computed by the graph as it was, the others from the checkpoint.
-fn computed(
-    gpu: &Arc<Gpu>,
-    whole: Graph,
-    frozen: &[ValueId],
-    graph: &Graph,
-    state: &State,
-) -> Result<BTreeMap<String, Tensor>, WebError> {
+fn computed(gpu: &Arc<Gpu>, whole: Graph, frozen: &[ValueId], graph: &Graph, state: &State) -> Result<State, WebError> {
     let mut parameters = state.clone();
     let mut store = Store::new(gpu);
     let session = Session::new(gpu, Plan::new(whole, frozen, gpu.capabilities())?, &mut store)?;

@@ -2,7 +2,7 @@
 //! writes it; `web/README.md` says what is in it.
 //!
 //! A plan leaves the program as a list of dispatches ([`PlanFile`]) whose memory [`Plan::dispatches`](crate::graph::Plan)
-//! resolves, as for a [`Session`](crate::graph::Session). Weights are computed as far as they depend on nothing else
+//! resolves, as for a [`Session`](crate::graph::Session). Weights of float32 are computed as far as they depend on nothing else
 //! ([`freeze`](crate::graph::freeze)). Numbers to compare with are computed on a device of this machine with the kernels that
 //! the pages run.
 

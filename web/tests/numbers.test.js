@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { distance, fingerprint, hash, hyper, initialValues, roundingError, uniform } from '../numbers.js';
+import { cropOf } from '../crop.js';
 import { halfToFloat, parseTensors } from '../tensors.js';
 
 const crc = numbers => new Uint32Array(Float32Array.from(numbers).buffer).reduce((sum, word) => hash((sum ^ word) >>> 0), 0);
@@ -38,6 +39,23 @@ test('the first step of AdamW goes by the whole rate', () => {
   near(decay, 0.95);
   near(size * m / (Math.sqrt(v) / root), 0.5);
   near(beta2 + v, 1);
+});
+
+test('crops are those of the program', () => {
+  const cases = [
+    [[300, 200], [40, 30, 100, 120], [128, 128]],
+    [[300, 200], [10.5, 20.25, 33.3, 150], [256, 192]],
+    [[97, 61], [-20, -10, 90, 100], [96, 96]],
+    [[640, 480], [500, 300, 200, 300], [256, 192]],
+    [[50, 50], [0, 0, 50, 50], [256, 256]],
+  ];
+  const sums = cases.map(([[width, height], [x, y, w, h], input]) => {
+    const crop = cropOf({ x, y, width: w, height: h }, input, input.map(side => side / 4), { width, height });
+    const points = [[0, 0], [7.25, 3.5]].flatMap(point => crop.inPicture(point));
+    const words = [crop.window.width, crop.window.height, ...crop.lattice, ...new Int32Array(Float32Array.from(points).buffer)];
+    return words.reduce((sum, word) => hash((sum ^ word) >>> 0), 0);
+  });
+  assert.deepEqual(sums, [4076070412, 1065356055, 2922808935, 4177978394, 3967547919]);
 });
 
 test('halves and broken files of tensors', () => {
