@@ -80,7 +80,8 @@ pub(super) fn add(
         bundle.plan(&file, &PlanFile::new(&title, &target, &plan, &names, &prints))?;
         plans.push(file);
         if is_last {
-            let vectors = vectors(gpu, plan, &named, &pictures, &parameters, &examples.for_inference(trained)?)?;
+            let batch = examples.for_inference(trained)?;
+            let vectors = vectors(gpu, plan, &named, decoded, &pictures, &parameters, &batch)?;
             bundle.tensors(VECTORS, &vectors)?;
         }
     }
@@ -114,12 +115,7 @@ fn computed(gpu: &Arc<Gpu>, whole: Graph, frozen: &[ValueId], graph: &Graph, sta
     let mut parameters = state.clone();
     let mut store = Store::new(gpu);
     let session = Session::new(gpu, Plan::new(whole, frozen, gpu.capabilities())?, &mut store)?;
-    // The store has what the network reads of it alone.
-    for (name, tensor) in state {
-        if store.elements(name).is_ok() {
-            store.write(name, &tensor.data)?;
-        }
-    }
+    store.load(state)?;
     session.run()?;
     for &id in frozen {
         let value = graph.value(id);
@@ -175,30 +171,26 @@ fn vectors(
     gpu: &Arc<Gpu>,
     plan: Plan,
     named: &[(&'static str, ValueId)],
+    joints: ValueId,
     pictures: &PictureInputs,
     parameters: &BTreeMap<String, Tensor>,
     batch: &Batch,
 ) -> Result<Tensors, WebError> {
     let prints = print_numbers(&plan);
     let capabilities = Target::default_limits().capabilities;
-    let [(_, joints), ..] = named else { return Ok(Tensors::default()) };
-    let joints = *joints;
     // Everything stays readable.
     let all: Vec<ValueId> = prints.keys().copied().chain(plan.outputs.iter().copied()).collect();
     let plan = Plan::new(plan.graph, &all, &capabilities)?;
     let mut store = Store::new(gpu);
     let mut session = Session::new(gpu, plan, &mut store)?;
     upload(&mut session, pictures, batch)?;
-    let held: Vec<_> = parameters.iter().filter(|(name, _)| store.elements(name).is_ok()).collect();
-    for (name, tensor) in &held {
-        store.write(name, &nudged(&tensor.data))?;
-    }
+    let mut other = parameters.clone();
+    other.values_mut().for_each(|tensor| tensor.data = nudged(&tensor.data));
+    store.load(&other)?;
     session.run()?;
     let of_nudged = fingerprints(&session, &prints)?;
     let joints_of_nudged = session.read(joints)?;
-    for (name, tensor) in held {
-        store.write(name, &tensor.data)?;
-    }
+    store.load(parameters)?;
     session.run()?;
     let mut tensors = Tensors::default();
     add_batch(&mut tensors, batch);
