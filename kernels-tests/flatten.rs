@@ -58,7 +58,7 @@ fn step(optimizer: Optimizer, is_scaled: bool) -> Step {
     let mut graph = net.graph;
     let scale = is_scaled.then(|| graph.state(LOSS_SCALE, [3]));
     let Gradients { pairs, seeds } =
-        Gradients::append(&mut graph, &[(loss, 1.0)], &[], scale).expect("every operator has a gradient");
+        Gradients::append(&mut graph, &[(loss, 1.0)], &[], scale, None).expect("every operator has a gradient");
     let hyper = optimizer.append(&mut graph, &pairs, scale).expect("the shapes fit");
     let mut random = ChaCha8Rng::seed_from_u64(3);
     let mut inputs = vec![

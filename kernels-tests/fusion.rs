@@ -114,7 +114,7 @@ fn training() -> (Pattern, [ValueId; 2]) {
     let [y, mean, variance] = graph.apply(norm, &[y, gamma, beta]).expect("the shapes fit")[..] else {
         panic!("three outputs")
     };
-    let update = RunningStatistics { momentum: 0.1, count: 192 };
+    let update = RunningStatistics { momentum: 0.1, count: 192, batches: 1 };
     graph.apply(update, &[running[0], running[1], mean, variance]).expect("the shapes fit");
     let y = graph.apply_one(Add, &[y, x]).expect("the shapes are equal");
     let output = graph.apply_one(Relu, &[y]).expect("relu takes any shape");

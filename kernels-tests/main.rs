@@ -4,6 +4,7 @@
 mod common;
 mod harness;
 
+mod accumulate;
 mod adamw;
 mod add;
 mod avg_pool;
@@ -24,6 +25,7 @@ mod loss;
 mod loss_scale;
 mod magnitudes;
 mod max_pool;
+mod over_ranks;
 mod portability;
 mod recompute;
 mod reflection;

@@ -48,6 +48,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`ranks`] | the processes that train one network together, by MPI |
 //! | [`ir`] | the vocabulary: shapes, dtypes, graphs, operators, kernels and their dispatches, as data |
 //! | [`gpu`] | the only module that names wgpu: adapters, buffers, pipelines, submission |
 //! | [`ops`] | the operators, a file each: shape rule, gradient rule, float64 reference, cost, choice of kernels |
@@ -82,6 +83,7 @@ pub mod onnx;
 pub mod ops;
 pub mod plot;
 pub mod predict;
+pub mod ranks;
 pub mod report;
 pub mod train;
 pub mod verify;

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc;
 
-use super::{Gpu, GpuError};
+use super::{Gpu, GpuError, Readback};
 
 /// Bytes of guard words on each side of a guarded buffer: the alignment that every adapter accepts for a binding.
 const GUARD_BYTES: u64 = 256;
@@ -102,7 +101,7 @@ impl Buffer {
 /// A stretch of a buffer: what a dispatch binds and the host writes and reads.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
-    buffer: &'a Buffer,
+    pub(super) buffer: &'a Buffer,
     /// Bytes of the buffer's data before it.
     first: u64,
     bytes: u64,
@@ -169,7 +168,12 @@ impl Gpu {
         Readback::start(self, view)?.wait()
     }
 
-    fn create_buffer(&self, name: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
+    pub(super) fn create_buffer(
+        &self,
+        name: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, GpuError> {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(name),
@@ -182,64 +186,5 @@ impl Gpu {
         }
         self.held_bytes.fetch_add(raw.size(), Ordering::Relaxed);
         Ok(raw)
-    }
-}
-
-/// A copy of a buffer on its way to the host; the GPU goes on meanwhile.
-pub struct Readback {
-    gpu: Arc<Gpu>,
-    staging: wgpu::Buffer,
-    mapped: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
-    submission: wgpu::SubmissionIndex,
-}
-
-impl Readback {
-    /// Asks for the contents that `view` has after everything submitted so far.
-    ///
-    /// # Errors
-    /// [`GpuError::OutOfMemory`], [`GpuError::DeviceLost`].
-    pub fn start(gpu: &Arc<Gpu>, view: View) -> Result<Self, GpuError> {
-        Self::start_range(gpu, view.buffer, view.offset(), view.bytes)
-    }
-
-    fn start_range(gpu: &Arc<Gpu>, buffer: &Buffer, offset: u64, bytes: u64) -> Result<Self, GpuError> {
-        gpu.check_lost()?;
-        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let staging = gpu.create_buffer(buffer.name(), bytes, usage)?;
-        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(&buffer.raw, offset, &staging, 0, bytes);
-        let submission = gpu.queue.submit([encoder.finish()]);
-        let (sender, mapped) = mpsc::channel();
-        staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
-            // The receiver is gone only where nobody wants the result any more.
-            let _ = sender.send(result);
-        });
-        Ok(Self { gpu: Arc::clone(gpu), staging, mapped, submission })
-    }
-
-    /// Waits for the copy (not for what was submitted after it) and returns its words.
-    ///
-    /// # Errors
-    /// [`GpuError::DeviceLost`].
-    pub fn wait<T: bytemuck::Pod>(self) -> Result<Vec<T>, GpuError> {
-        let result = loop {
-            match self.mapped.try_recv() {
-                Ok(result) => break result,
-                Err(mpsc::TryRecvError::Empty) => self.gpu.wait_for(&self.submission)?,
-                Err(mpsc::TryRecvError::Disconnected) => {
-                    return Err(GpuError::DeviceLost("a read-back was dropped by the driver".to_string()));
-                }
-            }
-        };
-        result.map_err(|error| GpuError::DeviceLost(error.to_string()))?;
-        let view =
-            self.staging.slice(..).get_mapped_range().map_err(|error| GpuError::DeviceLost(error.to_string()))?;
-        Ok(bytemuck::pod_collect_to_vec(&view))
-    }
-}
-
-impl Drop for Readback {
-    fn drop(&mut self) {
-        self.gpu.held_bytes.fetch_sub(self.staging.size(), Ordering::Relaxed);
     }
 }

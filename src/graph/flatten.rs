@@ -5,6 +5,7 @@
 //! | AdamW of each parameter | one AdamW | parameters, gradients, first and second moments |
 //! | SGD of each parameter | one SGD | parameters, gradients, momenta |
 //! | running statistics of each layer | one of all layers | running means and variances, the batch's means and variances |
+//! | sum of each gradient, mean and variance over micro-batches | one of all | the sums, what is added to them |
 //! | the loss scale's test of each gradient | a test of the flat gradients | gradients |
 //!
 //! Each tensor becomes a [part](crate::ir::Part) of a flat value and keeps its name and shape: other nodes, files and the
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use super::fuse::as_type;
 use crate::ir::{ALIGNMENT, Argument, Capabilities, Case, DType, Graph, Node, Operator, Role, ShapeError, ValueId};
+use crate::ops::accumulate::{Accumulate, Quantity};
 use crate::ops::adamw::AdamW;
 use crate::ops::batch_norm::{FlatRunningStatistics, RunningStatistics};
 use crate::ops::loss_scale::NonFinite;
@@ -35,8 +37,16 @@ use crate::ops::sgd::Sgd;
 /// # Errors
 /// None for a graph whose nodes were accepted; [`ShapeError`] otherwise.
 pub fn flatten(graph: &mut Graph, capabilities: &Capabilities) -> Result<(), ShapeError> {
+    flatten_in_chunks(graph, capabilities, u64::MAX)
+}
+
+/// As [`flatten`], in chunks of which no flat value has more than `most` bytes.
+///
+/// # Errors
+/// As [`flatten`].
+pub fn flatten_in_chunks(graph: &mut Graph, capabilities: &Capabilities, most: u64) -> Result<(), ShapeError> {
     let nodes = graph.nodes().to_vec();
-    let chunks = chunks(graph, &nodes, capabilities.max_tensor_bytes());
+    let chunks = chunks(graph, &nodes, most.min(capabilities.max_tensor_bytes()));
     if chunks.is_empty() {
         return Ok(());
     }
@@ -66,6 +76,12 @@ fn columns(node: &Node) -> &'static [&'static str] {
         &["parameters", "gradients", "momenta"]
     } else if as_type::<RunningStatistics>(node).is_some() {
         &["running means", "running variances", "means", "variances"]
+    } else if let Some(sum) = as_type::<Accumulate>(node) {
+        match sum.of {
+            Quantity::Gradients => &["sums of gradients", "gradients"],
+            Quantity::Means => &["sums of means", "means"],
+            Quantity::Variances => &["sums of variances", "variances"],
+        }
     } else {
         &[]
     }
@@ -108,7 +124,7 @@ fn chunks(graph: &Graph, nodes: &[Node], limit: u64) -> Vec<Chunk> {
     };
     let bytes = |words: usize| 4 * words as u64;
     let mut chunks: Vec<Chunk> = Vec::new();
-    let mut open: HashMap<(&str, &[ValueId]), usize> = HashMap::new();
+    let mut open: HashMap<(&[&str], &[ValueId]), usize> = HashMap::new();
     for (place, node) in nodes.iter().enumerate() {
         let columns = columns(node);
         if columns.is_empty() || !node.operator.overwrites().iter().all(|&number| is_alone(&node.inputs[number])) {
@@ -118,7 +134,7 @@ fn chunks(graph: &Graph, nodes: &[Node], limit: u64) -> Vec<Chunk> {
         if bytes(words) > limit {
             continue;
         }
-        let kind = (node.operator.name(), &node.inputs[columns.len()..]);
+        let kind = (columns, &node.inputs[columns.len()..]);
         let fits = |&chunk: &usize| bytes(chunks[chunk].words + words) <= limit;
         match open.get(&kind).copied().filter(fits) {
             Some(chunk) => {
@@ -145,8 +161,9 @@ fn homes(graph: &Graph, nodes: &[Node], chunks: &[Chunk], capabilities: &Capabil
         for node in chunk.nodes.iter().map(|&place| &nodes[place]) {
             for (column, &id) in node.inputs[..chunk.columns.len()].iter().enumerate() {
                 let value = graph.value(id);
-                let is_computed = value.role == Role::Computed && value.dtype == DType::F32 && value.part.is_none();
-                let can_be_a_part = is_computed || node.operator.overwrites().contains(&column);
+                let is_movable = matches!(value.role, Role::Computed | Role::State);
+                let is_movable = is_movable && value.dtype == DType::F32 && value.part.is_none();
+                let can_be_a_part = is_movable || node.operator.overwrites().contains(&column);
                 if can_be_a_part && homes.insert(id, (number, column)).is_some() {
                     twice.insert(id);
                 }

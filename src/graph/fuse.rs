@@ -57,7 +57,7 @@ pub fn fuse_backward(graph: &mut Graph, forward: usize, keep: &[ValueId]) {
 }
 
 /// The operator as the type `T`, if it is one.
-pub(super) fn as_type<T: Operator>(node: &Node) -> Option<&T> {
+pub fn as_type<T: Operator>(node: &Node) -> Option<&T> {
     let operator: &dyn Any = node.operator.as_ref();
     operator.downcast_ref()
 }
@@ -187,7 +187,7 @@ impl Rewriter {
         let statistics = norm.outputs.split_off(1);
         node.operator = Arc::new(Conv2dStatistics { convolution });
         node.outputs.extend(&statistics);
-        norm.operator = Arc::new(BatchNormWithStatistics { eps, epilogue });
+        norm.operator = Arc::new(BatchNormWithStatistics { eps, epilogue, synchronised: false });
         norm.inputs.splice(3..3, statistics);
         self.nodes[index] = Some(node);
         self.nodes[last] = Some(norm);

@@ -47,7 +47,7 @@ fn normalisation(node: &Node) -> Option<(BatchNormInference, Vec<ValueId>)> {
         inputs.splice(3..3, node.outputs[1..].iter().copied());
         return Some((BatchNormInference { eps, epilogue }, inputs));
     }
-    let &BatchNormWithStatistics { eps, epilogue } = as_type(node)?;
+    let &BatchNormWithStatistics { eps, epilogue, .. } = as_type(node)?;
     Some((BatchNormInference { eps, epilogue }, node.inputs.clone()))
 }
 

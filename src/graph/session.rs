@@ -19,6 +19,8 @@ pub struct Session {
     kept: HashMap<ValueId, Place>,
     /// The tables of each step's variant.
     tables: Vec<Vec<Buffer>>,
+    /// The steps behind which a run can pause, in order.
+    pauses: Vec<usize>,
     commands: Bound,
     /// Whether a run changes parameters or state.
     overwrites: bool,
@@ -32,8 +34,8 @@ pub struct Session {
 struct Bound {
     /// Those that depend on parameters and state alone, run where these have changed.
     once: Commands,
-    /// The others, of every run.
-    always: Commands,
+    /// The others, of every run: a part up to each pause, and the last.
+    always: Vec<Commands>,
 }
 
 impl Session {
@@ -43,7 +45,23 @@ impl Session {
     /// # Errors
     /// [`SessionError::OtherShape`] where the store has a name with another shape; [`GpuError`]s.
     pub fn new(gpu: &Arc<Gpu>, plan: Plan, store: &mut Store) -> Result<Self, SessionError> {
-        Self::with_buffers(gpu, plan, store, Buffer::new)
+        Self::with_buffers(gpu, plan, store, Vec::new(), Buffer::new)
+    }
+
+    /// As [`Session::new`], to be [run in parts](Session::run_part): each ends behind a step of the plan that `is_pause` tells,
+    /// the last at the end.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn in_parts(
+        gpu: &Arc<Gpu>,
+        plan: Plan,
+        store: &mut Store,
+        is_pause: impl Fn(&Step) -> bool,
+    ) -> Result<Self, SessionError> {
+        let steps = plan.steps.iter().enumerate();
+        let pauses = steps.filter(|(_, step)| is_pause(step)).map(|(number, _)| number).collect();
+        Self::with_buffers(gpu, plan, store, pauses, Buffer::new)
     }
 
     /// As [`Session::new`] with guard words around every slot, for tests.
@@ -51,13 +69,14 @@ impl Session {
     /// # Errors
     /// As [`Session::new`].
     pub fn guarded(gpu: &Arc<Gpu>, plan: Plan, store: &mut Store) -> Result<Self, SessionError> {
-        Self::with_buffers(gpu, plan, store, Buffer::guarded)
+        Self::with_buffers(gpu, plan, store, Vec::new(), Buffer::guarded)
     }
 
     fn with_buffers(
         gpu: &Arc<Gpu>,
         plan: Plan,
         store: &mut Store,
+        pauses: Vec<usize>,
         reserve: fn(&Arc<Gpu>, &str, usize) -> Result<Buffer, GpuError>,
     ) -> Result<Self, SessionError> {
         let slots = plan
@@ -94,7 +113,9 @@ impl Session {
             .collect::<Result<Vec<Vec<_>>, _>>()?;
         let (changes, seen) = (Arc::clone(store.changes()), AtomicU64::new(u64::MAX));
         let (commands, overwrites) = (Bound::default(), plan.overwrites());
-        let mut session = Self { gpu: Arc::clone(gpu), plan, slots, kept, tables, commands, overwrites, changes, seen };
+        let gpu_of_session = Arc::clone(gpu);
+        let mut session =
+            Self { gpu: gpu_of_session, plan, slots, kept, tables, pauses, commands, overwrites, changes, seen };
         gpu.compile(session.plan.steps.iter().flat_map(Step::dispatches))?;
         session.commands = session.bind()?;
         Ok(session)
@@ -103,6 +124,7 @@ impl Session {
     /// Binds every dispatch of the plan.
     fn bind(&self) -> Result<Bound, SessionError> {
         let mut bound = Bound::default();
+        bound.always.resize_with(self.pauses.len() + 1, Commands::default);
         for resolved in self.plan.dispatches() {
             let kept = |binding: usize| match resolved.bindings[binding].source {
                 Source::Kept(value) => Some(Arc::as_ptr(&self.kept[&value].buffer)),
@@ -112,7 +134,8 @@ impl Session {
                 return Err(SessionError::ReadsAndWrites(resolved.label));
             }
             let views = resolved.bindings.iter().map(|binding| self.bound(binding)).collect::<Result<Vec<_>, _>>()?;
-            let commands = if resolved.once { &mut bound.once } else { &mut bound.always };
+            let part = self.pauses.partition_point(|&pause| pause < resolved.step);
+            let commands = if resolved.once { &mut bound.once } else { &mut bound.always[part] };
             commands.push(&self.gpu, (resolved.dispatch, resolved.f16), &views, &resolved.label)?;
         }
         Ok(bound)
@@ -144,7 +167,12 @@ impl Session {
 
     /// Number of dispatches of a run, without those that run again only where parameters have changed.
     pub fn dispatches(&self) -> usize {
-        self.commands.always.len()
+        self.commands.always.iter().map(Commands::len).sum()
+    }
+
+    /// The steps of the plan behind which its parts but the last end, in order.
+    pub fn pauses(&self) -> impl Iterator<Item = &Step> {
+        self.pauses.iter().map(|&number| &self.plan.steps[number])
     }
 
     /// Uploads an input before the next run, in the words that it is stored in; fewer words than the input has leave the
@@ -194,15 +222,29 @@ impl Session {
     /// # Errors
     /// [`GpuError::DeviceLost`].
     pub fn run(&self) -> Result<(), SessionError> {
+        (0..self.commands.always.len()).try_for_each(|part| self.run_part(part))
+    }
+
+    /// Submits one part of a run, of as many as there are [pauses](Session::pauses) and one; returns at once. A run takes all of
+    /// them, in order.
+    ///
+    /// # Errors
+    /// [`GpuError::DeviceLost`].
+    pub fn run_part(&self, part: usize) -> Result<(), SessionError> {
         let changes = self.changes.load(Ordering::Relaxed);
-        if self.seen.swap(changes, Ordering::Relaxed) != changes {
+        if part == 0 && self.seen.swap(changes, Ordering::Relaxed) != changes {
             self.commands.once.submit(&self.gpu)?;
         }
-        self.commands.always.submit(&self.gpu)?;
-        if self.overwrites {
+        self.commands.always[part].submit(&self.gpu)?;
+        if part == self.pauses.len() && self.overwrites {
             self.changes.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// The memory of any value: of a computed one only until the run goes on over the next part.
+    pub(crate) fn memory(&self, value: ValueId) -> Result<View<'_>, SessionError> {
+        Ok(self.view(value)?)
     }
 
     /// Waits for submitted runs and returns an output, a parameter, state or a flat value, row-major.
@@ -265,7 +307,11 @@ impl Session {
     /// # Errors
     /// [`GpuError::DeviceLost`].
     pub fn profile(&self) -> Result<Vec<(String, f64)>, SessionError> {
-        Ok(self.commands.always.profile(&self.gpu)?)
+        let mut times = Vec::with_capacity(self.dispatches());
+        for part in &self.commands.always {
+            times.extend(part.profile(&self.gpu)?);
+        }
+        Ok(times)
     }
 }
 

@@ -9,6 +9,10 @@ use crate::ir::Shape;
 
 use super::SessionError;
 
+/// How names of state begin that connects the sessions of a step and means nothing between steps: no part of what is read and
+/// loaded as a whole.
+pub const TEMPORARY: &str = "temporary.";
+
 /// A tensor on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
@@ -148,12 +152,18 @@ impl Store {
         Ok(entry.0.elements())
     }
 
+    /// The names of all that stays: not of what is [temporary](TEMPORARY).
+    fn lasting(&self) -> impl Iterator<Item = (&String, &Shape)> {
+        let all = self.tensors.iter().map(|(name, (shape, _))| (name, shape));
+        all.filter(|(name, _)| !name.starts_with(TEMPORARY))
+    }
+
     /// Overwrites every tensor of the store with that of the same name; what the store does not hold is ignored.
     ///
     /// # Errors
     /// [`SessionError::Missing`] or [`SessionError::OtherShape`] where `state` does not fit; then nothing is changed.
     pub fn load(&self, state: &BTreeMap<String, Tensor>) -> Result<(), SessionError> {
-        for (name, (shape, _)) in &self.tensors {
+        for (name, shape) in self.lasting() {
             let tensor = state.get(name).ok_or_else(|| SessionError::Missing(name.clone()))?;
             if tensor.shape != shape.extents() {
                 return Err(SessionError::OtherShape {
@@ -163,7 +173,7 @@ impl Store {
                 });
             }
         }
-        for name in self.tensors.keys() {
+        for (name, _) in self.lasting() {
             self.write(name, &state[name].data)?;
         }
         Ok(())
@@ -199,6 +209,6 @@ impl Store {
     /// # Errors
     /// As [`Store::read`].
     pub fn read_all(&self) -> Result<BTreeMap<String, Tensor>, SessionError> {
-        self.tensors.keys().map(|name| Ok((name.clone(), self.read(name)?))).collect()
+        self.lasting().map(|(name, _)| Ok((name.clone(), self.read(name)?))).collect()
     }
 }

@@ -28,6 +28,14 @@ pub enum NetworkError {
         /// Pictures that came.
         given: usize,
     },
+    /// A step for another number of ranks than there are.
+    #[error("a step spread over {expected} ranks came to {given}")]
+    Ranks {
+        /// Ranks that the step is spread over.
+        expected: usize,
+        /// Ranks that there are.
+        given: usize,
+    },
     /// Precision f16 on an adapter that does not have it.
     #[error("the adapter has no 16-bit floats in shaders; use precision \"f32\"")]
     NoF16,

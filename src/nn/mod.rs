@@ -7,16 +7,18 @@
 //! with the first.
 //!
 //! [`Training`] says what is minimised and how; [`TrainingStep`] is the step as a graph, without a device; a [`Trainer`]
-//! runs it on one. [`WeightFile`] reads tensors that others have saved, [`Matching`] says which of them are the network's.
+//! runs it on one, or with other ranks on several; a [`Spread`] says how the pictures of a step are divided. [`WeightFile`] reads tensors that others have saved, [`Matching`] says which of them are the network's.
 
 pub mod checkpoint;
 mod error;
+mod exchange;
 mod file_kind;
 mod file_names;
 mod initial;
 mod input;
 pub mod layers;
 mod matching;
+mod micro_batches;
 mod network;
 mod optimizer;
 mod precision;
@@ -29,11 +31,13 @@ mod weight_error;
 mod weight_file;
 
 pub use error::NetworkError;
+pub use exchange::Communication;
 pub use file_names::{OPTIMIZER, Shapes, says_average};
 pub use initial::{Initial, WeightInit};
 pub use input::PictureInputs;
 pub use layers::{BatchNormLayer, Conv2dLayer, LinearLayer, Pool2d};
 pub use matching::{Matching, OtherShape, WeightCopy};
+pub use micro_batches::{BUCKET_BYTES, Spread, buckets};
 pub use network::{Mode, Network};
 pub use optimizer::Optimizer;
 pub use precision::Precision;

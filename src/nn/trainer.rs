@@ -1,16 +1,20 @@
 //! A network in training on a device.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::exchange::{Communication, Exchange};
+use super::micro_batches::{Spread, Update};
 use super::training::LOSS_SCALE;
 use super::{Network, NetworkError, Precision, Training, TrainingStep};
 use crate::gpu::{Gpu, Readback};
 use crate::graph::{Choices, Plan, Session, SessionError, Store, Tensor};
 use crate::ir::ValueId;
 use crate::ops::loss_scale;
+use crate::ranks::{Alone, Communicator};
 
 /// The tensor of a checkpoint that counts the optimizer's steps.
 const STEP: &str = "optimizer.step";
@@ -41,6 +45,19 @@ pub struct Trainer {
     training: Training,
     hyper: ValueId,
     steps: u64,
+    /// What a step of several micro-batches has besides.
+    split: Option<Split>,
+}
+
+/// How a step of several micro-batches goes on behind each of them.
+struct Split {
+    update: Session,
+    /// The input that is 0 for the first micro-batch of a step and 1 for the others.
+    others: ValueId,
+    /// Micro-batches of the step under way that have been submitted.
+    submitted: usize,
+    /// `None` where there is one rank.
+    exchange: Option<Exchange>,
 }
 
 /// The state of dynamic loss scaling.
@@ -52,9 +69,9 @@ pub struct LossScale {
     pub skipped_steps: u64,
 }
 
-/// A submitted step, whose outputs are on their way to the host.
+/// A submitted step or micro-batch, whose outputs are on their way to the host.
 pub struct PendingStep {
-    /// Number of the step, from 0.
+    /// Number of the step, from 0, or of that which the micro-batch is a part of.
     pub step: u64,
     outputs: Vec<Readback>,
 }
@@ -85,10 +102,41 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::new`].
     pub fn with_choices(gpu: &Arc<Gpu>, step: TrainingStep, choices: &Choices) -> Result<Self, NetworkError> {
-        let plan = step.plan(gpu.capabilities(), choices)?;
+        let alone: Rc<dyn Communicator> = Rc::new(Alone);
+        Self::with_ranks(gpu, step, choices, &alone)
+    }
+
+    /// As [`Trainer::with_choices`], of one of several ranks that train one network together. All have the same step, which is
+    /// [spread](Training::spread) over as many ranks as `ranks` has, the same initial values, and submit the same number of
+    /// micro-batches, each with its own inputs.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`]; [`NetworkError::Ranks`] where the step is for another number of ranks.
+    pub fn with_ranks(
+        gpu: &Arc<Gpu>,
+        step: TrainingStep,
+        choices: &Choices,
+        ranks: &Rc<dyn Communicator>,
+    ) -> Result<Self, NetworkError> {
+        let (expected, given) = (step.training.spread.ranks, ranks.size());
+        if expected != given {
+            return Err(NetworkError::Ranks { expected, given });
+        }
         let mut store = Store::new(gpu);
-        let session = Session::new(gpu, plan, &mut store)?;
-        let TrainingStep { training, seeds, hyper, initial, .. } = step;
+        // The update first: it says where the tensors lie together.
+        let update = step.update_plan(gpu.capabilities(), choices)?;
+        let update = update.map(|plan| Session::new(gpu, plan, &mut store)).transpose()?;
+        let plan = step.plan(gpu.capabilities(), choices)?;
+        let session = Session::in_parts(gpu, plan, &mut store, |step| given > 1 && Exchange::is_pause(step))?;
+        let hyper = step.hyper();
+        let TrainingStep { training, seeds, initial, update: of_graph, .. } = step;
+        let split = match update.zip(of_graph) {
+            None => None,
+            Some((update, Update { others, .. })) => {
+                let exchange = (given > 1).then(|| Exchange::new(gpu, ranks, &session)).transpose()?;
+                Some(Split { update, others, submitted: 0, exchange })
+            }
+        };
         for (name, initial) in initial {
             let elements = store.elements(&name)?;
             store.write(&name, &initial.draw(training.seed, &name, elements))?;
@@ -99,7 +147,7 @@ impl Trainer {
         for (seed, weight) in seeds {
             session.write(seed, &[weight])?;
         }
-        Ok(Self { gpu: Arc::clone(gpu), store, session, training, hyper, steps: 0 })
+        Ok(Self { gpu: Arc::clone(gpu), store, session, training, hyper, steps: 0, split })
     }
 
     /// Uploads an input of the next steps, in the words that it is stored in: `f32`, or `u32` for labels.
@@ -118,7 +166,7 @@ impl Trainer {
         Ok(self.session.read(value)?)
     }
 
-    /// Runs a step and waits for it: the weighted sum of its losses, before its update.
+    /// Runs a step, or a micro-batch of one, and waits for it: the weighted sum of its losses, before its update.
     ///
     /// # Errors
     /// Device errors.
@@ -131,16 +179,36 @@ impl Trainer {
     /// Submits a step without waiting for it. Wait for each after a few more at the latest: what is submitted takes
     /// memory.
     ///
+    /// Of a step of several micro-batches it submits the next of them, and behind the last the update with this learning rate.
+    /// With other ranks, that waits for what they have computed.
+    ///
     /// # Errors
     /// Device errors.
     pub fn submit(&mut self, learning_rate: f64) -> Result<PendingStep, NetworkError> {
         let step = self.steps;
-        self.session.write(self.hyper, &self.training.optimizer.hyper(step + 1, learning_rate))?;
-        self.session.run()?;
-        self.steps += 1;
+        let hyper = self.training.optimizer.hyper(step + 1, learning_rate);
+        let is_last = match &mut self.split {
+            None => {
+                self.session.write(self.hyper, &hyper)?;
+                self.session.run()?;
+                true
+            }
+            Some(split) => split.run(&self.session, self.training.spread)?,
+        };
         let outputs: Result<Vec<_>, _> =
             self.session.plan().outputs.iter().map(|&output| self.session.read_later(output)).collect();
+        if is_last {
+            if let Some(split) = &mut self.split {
+                split.update(&self.session, self.hyper, &hyper)?;
+            }
+            self.steps += 1;
+        }
         Ok(PendingStep { step, outputs: outputs? })
+    }
+
+    /// What exchanging with other ranks has taken so far; `None` without others.
+    pub fn communication(&self) -> Option<Communication> {
+        Some(self.split.as_ref()?.exchange.as_ref()?.spent())
     }
 
     /// Steps submitted so far, those before a [`Trainer::restore`] included.
@@ -214,15 +282,55 @@ impl Trainer {
         let halves = state.get(STEP).ok_or_else(|| NetworkError::Missing(STEP.to_string()))?;
         let [high, low] = halves.data[..] else { return Err(NetworkError::Missing(STEP.to_string())) };
         self.store.load(state)?;
+        if let Some(split) = &mut self.split {
+            split.submitted = 0;
+        }
         self.steps = ((high as u64) << 24).saturating_add(low as u64);
         Ok(())
     }
 
-    /// Runs the last step once more with time stamps (and so updates the parameters): seconds of each dispatch.
+    /// Runs the last step, of one micro-batch and one rank, once more with time stamps (and so updates the parameters): seconds
+    /// of each dispatch.
     ///
     /// # Errors
     /// Device errors.
     pub fn profile(&self) -> Result<Vec<(String, f64)>, NetworkError> {
-        Ok(self.session.profile()?)
+        let mut times = self.session.profile()?;
+        times.extend(self.split.as_ref().map(|split| split.update.profile()).transpose()?.unwrap_or_default());
+        Ok(times)
+    }
+}
+
+impl Split {
+    /// Submits a micro-batch: whether it is the step's last.
+    fn run(&mut self, session: &Session, spread: Spread) -> Result<bool, NetworkError> {
+        let is_first = self.submitted == 0;
+        self.submitted += 1;
+        let is_last = self.submitted == spread.accumulate;
+        session.write(self.others, &[if is_first { 0.0_f32 } else { 1.0 }])?;
+        match &mut self.exchange {
+            None => session.run()?,
+            Some(exchange) => {
+                let mut parts = 0;
+                for step in session.pauses() {
+                    session.run_part(parts)?;
+                    exchange.behind(session, step, is_last)?;
+                    parts += 1;
+                }
+                session.run_part(parts)?;
+            }
+        }
+        Ok(is_last)
+    }
+
+    /// Updates from the sums of all micro-batches.
+    fn update(&mut self, session: &Session, input: ValueId, hyper: &[f32; 8]) -> Result<(), NetworkError> {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.finish(session)?;
+        }
+        self.update.write(input, hyper)?;
+        self.update.run()?;
+        self.submitted = 0;
+        Ok(())
     }
 }

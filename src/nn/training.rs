@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::micro_batches::{BUCKET_BYTES, Spread, Update};
 use super::{Initial, Network, NetworkError, Optimizer, Precision};
-use crate::graph::{Choices, Plan, differentiate, flatten, fuse, fuse_backward, recompute, store_activations_as_f16};
+use crate::graph::{
+    Choices, Plan, differentiate, flatten_in_chunks, fuse, fuse_backward, recompute, store_activations_as_f16,
+    synchronise,
+};
 use crate::ir::{Capabilities, Graph, ShapeError, ValueId};
 use crate::ops::loss_scale::{self, ScaledSeed};
 
@@ -26,6 +30,7 @@ pub struct Training {
     pub(super) optimizer: Optimizer,
     pub(super) precision: Precision,
     pub(super) seed: u64,
+    pub(super) spread: Spread,
 }
 
 impl Training {
@@ -37,6 +42,7 @@ impl Training {
             optimizer: Optimizer::default(),
             precision: Precision::default(),
             seed: 0,
+            spread: Spread::default(),
         }
     }
 
@@ -72,6 +78,18 @@ impl Training {
         Self { seed, ..self }
     }
 
+    /// With steps of several micro-batches, of which each is normalised by its own statistics. What is minimised is the mean of
+    /// their losses.
+    #[must_use]
+    pub fn spread(self, spread: Spread) -> Self {
+        Self { spread, ..self }
+    }
+
+    /// Whether gradients are computed of the loss times a scale.
+    pub(super) fn scales_loss(&self) -> bool {
+        self.precision == Precision::F16
+    }
+
     /// The losses with their weights in what is minimised.
     pub fn losses(&self) -> &[(ValueId, f32)] {
         &self.losses
@@ -97,7 +115,8 @@ impl Gradients {
     ///
     /// The losses and `kept` stay readable. Gradients are added up in the kernels that compute them [where these
     /// can](fuse_backward). Normalised values are [recomputed](recompute) for the backward pass instead of
-    /// being kept for it. With the state of a [loss scale](loss_scale) the gradients are that many times as large.
+    /// being kept for it. With the state of a [loss scale](loss_scale) the gradients are that many times as large. With
+    /// `synchronised` ranks, batch normalisations [use the statistics of all](synchronise).
     ///
     /// # Errors
     /// [`ShapeError`] where a loss is not `[1]` or an operator has no gradient rule.
@@ -106,9 +125,11 @@ impl Gradients {
         losses: &[(ValueId, f32)],
         kept: &[ValueId],
         loss_scale: Option<ValueId>,
+        synchronised: Option<usize>,
     ) -> Result<Self, ShapeError> {
         let keep: Vec<ValueId> = losses.iter().map(|&(loss, _)| loss).chain(kept.iter().copied()).collect();
         fuse(graph, &keep);
+        synchronised.map_or(Ok(()), |ranks| synchronise(graph, ranks))?;
         let parameters = graph.parameters();
         let forward = graph.nodes().len();
         let mut seeds = Vec::new();
@@ -132,13 +153,15 @@ impl Gradients {
     }
 }
 
-/// A network with its losses, gradients and updates in one graph: what a [`Trainer`](super::Trainer) runs.
+/// A network with its losses, gradients and updates: what a [`Trainer`](super::Trainer) runs. They are one graph, or where a
+/// step has several micro-batches two: that of a micro-batch, and the updates.
 pub struct TrainingStep {
     graph: Graph,
     pub(super) training: Training,
     pub(super) seeds: Vec<(ValueId, f32)>,
-    pub(super) hyper: ValueId,
+    hyper: ValueId,
     pub(super) initial: BTreeMap<String, Initial>,
+    pub(super) update: Option<Update>,
 }
 
 impl TrainingStep {
@@ -149,14 +172,22 @@ impl TrainingStep {
     pub fn new(net: Network, training: Training) -> Result<Self, ShapeError> {
         let initial = net.initial().clone();
         let mut graph = net.graph;
-        let loss_scale = match training.precision {
-            Precision::F32 => None,
-            Precision::F16 => Some(graph.state(LOSS_SCALE, [loss_scale::INITIAL.len()])),
-        };
-        let Gradients { pairs, seeds } = Gradients::append(&mut graph, &training.losses, &training.kept, loss_scale)?;
+        let loss_scale = training.scales_loss().then(|| graph.state(LOSS_SCALE, [loss_scale::INITIAL.len()]));
+        let Spread { ranks, sync_batch_norm, .. } = training.spread;
+        let synchronised = (sync_batch_norm && ranks > 1).then_some(ranks);
+        let Gradients { pairs, mut seeds } =
+            Gradients::append(&mut graph, &training.losses, &training.kept, loss_scale, synchronised)?;
         ShapeError::unless(!pairs.is_empty(), "training", || "the losses depend on no parameter".into())?;
-        let hyper = training.optimizer.append(&mut graph, &pairs, loss_scale)?;
-        Ok(Self { graph, training, seeds, hyper, initial })
+        let micro_batches = training.spread.micro_batches();
+        seeds.iter_mut().for_each(|(_, weight)| *weight /= micro_batches as f32);
+        let (update, hyper) = if micro_batches > 1 {
+            let update = Update::split_off(&mut graph, &training, &pairs)?;
+            let hyper = update.hyper;
+            (Some(update), hyper)
+        } else {
+            (None, training.optimizer.append(&mut graph, &pairs, loss_scale)?)
+        };
+        Ok(Self { graph, training, seeds, hyper, initial, update })
     }
 
     /// What can be read after a step: [`Training::outputs`].
@@ -169,7 +200,7 @@ impl TrainingStep {
         &self.seeds
     }
 
-    /// The input of [`Optimizer::hyper`].
+    /// The input of [`Optimizer::hyper`], of the graph that updates.
     pub fn hyper(&self) -> ValueId {
         self.hyper
     }
@@ -180,7 +211,7 @@ impl TrainingStep {
     }
 
     /// The plan of the step. Parameters, their gradients and the optimizer's state lie in [flat](flatten) values: one update
-    /// for all parameters, and one of all running statistics.
+    /// for all parameters, and one of all running statistics. Of a step of several micro-batches it is the plan of one of these.
     ///
     /// # Errors
     /// [`NetworkError::NoF16`], or [`NetworkError::Plan`] where a tensor does not fit the adapter.
@@ -193,7 +224,23 @@ impl TrainingStep {
             }
             store_activations_as_f16(&mut graph, &outputs, capabilities);
         }
-        flatten(&mut graph, capabilities)?;
+        flatten_in_chunks(&mut graph, capabilities, self.most_bytes())?;
         Ok(Plan::with_choices(graph, &outputs, capabilities, choices)?)
+    }
+
+    /// The plan of the update behind all micro-batches of a step; `None` where there is one, whose plan has it.
+    ///
+    /// # Errors
+    /// As [`TrainingStep::plan`].
+    pub fn update_plan(&self, capabilities: &Capabilities, choices: &Choices) -> Result<Option<Plan>, NetworkError> {
+        let Some(Update { graph, .. }) = &self.update else { return Ok(None) };
+        let mut graph = graph.clone();
+        flatten_in_chunks(&mut graph, capabilities, self.most_bytes())?;
+        Ok(Some(Plan::with_choices(graph, &[], capabilities, choices)?))
+    }
+
+    /// Most bytes of a flat value.
+    fn most_bytes(&self) -> u64 {
+        if self.update.is_some() { BUCKET_BYTES } else { u64::MAX }
     }
 }

@@ -4,6 +4,7 @@
 //! The WGSL of operator `x` is in `shaders/x/`, its tests in `kernels-tests/x.rs`. [`cases`] lists every operator at
 //! telling shapes; [`kernels`] lists every shader.
 
+pub mod accumulate;
 pub mod adamw;
 pub mod add;
 pub mod avg_pool;
@@ -23,6 +24,7 @@ pub mod loss;
 pub mod loss_scale;
 mod map_tile;
 pub mod max_pool;
+pub mod over_ranks;
 pub mod relu;
 pub mod reshape;
 pub mod scale;
@@ -45,6 +47,7 @@ type Family = (fn() -> Vec<OperatorCase>, fn() -> Vec<&'static Kernel>);
 
 /// The cases and kernels of each file, one line a file, in the order of their names.
 const FAMILIES: &[Family] = &[
+    (accumulate::cases, accumulate::kernels),
     (adamw::cases, adamw::kernels),
     (add::cases, add::kernels),
     (avg_pool::cases, avg_pool::kernels),
@@ -61,6 +64,7 @@ const FAMILIES: &[Family] = &[
     (loss::cases, loss::kernels),
     (loss_scale::cases, loss_scale::kernels),
     (max_pool::cases, max_pool::kernels),
+    (over_ranks::cases, over_ranks::kernels),
     (relu::cases, relu::kernels),
     (reshape::cases, reshape::kernels),
     (scale::cases, scale::kernels),

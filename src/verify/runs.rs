@@ -120,7 +120,7 @@ fn training(
         Precision::F32 => None,
         Precision::F16 => Some(graph.state(LOSS_SCALE, [loss_scale::INITIAL.len()])),
     };
-    let Gradients { pairs, seeds } = Gradients::append(&mut graph, training.losses(), &kept, loss_scale)?;
+    let Gradients { pairs, seeds } = Gradients::append(&mut graph, training.losses(), &kept, loss_scale, None)?;
     let mut outputs = training.outputs();
     outputs.extend(pairs.iter().map(|&(_, gradient)| gradient));
     if precision == Precision::F16 {

@@ -60,7 +60,7 @@ impl Network {
                 return net.graph.apply_one(BatchNormInference { eps, epilogue }, &inputs);
             }
             let outputs = net.graph.apply(BatchNorm { eps, epilogue }, &[x, gamma, beta])?;
-            let update = RunningStatistics { momentum, count: n * h * w };
+            let update = RunningStatistics { momentum, count: n * h * w, batches: 1 };
             net.graph.apply(update, &[running_mean, running_var, outputs[1], outputs[2]])?;
             Ok(outputs[0])
         })

@@ -24,7 +24,7 @@ kernels! { "batch_norm":
 
 /// Elements of a channel that one workgroup reduces: enough to keep its lanes busy, few enough that large channels
 /// spread over many workgroups.
-const SPLIT_SIZE: usize = 16_384;
+pub(super) const SPLIT_SIZE: usize = 16_384;
 
 /// The planes of a tensor and the width of the loads that its kernels use.
 pub(super) struct Planes {
@@ -137,7 +137,7 @@ pub(in crate::ops) const TABLES: &[TableLayout] = &[Moments::LAYOUT, MomentsExte
 
 impl Planes {
     /// With loads as wide as the planes allow, one an invocation.
-    fn of(x: &Shape, capabilities: &Capabilities) -> Self {
+    pub(super) fn of(x: &Shape, capabilities: &Capabilities) -> Self {
         let extents = x.extents();
         let area = extents[2] * extents[3];
         // On a GPU it takes many loads at a time to reach the bandwidth of its memory.
@@ -150,7 +150,7 @@ impl Planes {
     }
 
     /// Splits a channel.
-    fn splits(&self) -> usize {
+    pub(super) fn splits(&self) -> usize {
         (self.batch * self.area).div_ceil(SPLIT_SIZE)
     }
 
@@ -221,19 +221,38 @@ impl Planes {
 
     /// The gradients by way of the sums over splits, with what they need of scratch memory.
     fn backward(&self, eps: f32, epilogue: Epilogue) -> (Vec<Dispatch>, Vec<usize>) {
-        let [y, dresidual] = optional(epilogue, Scratch(1));
-        let [residual, relu] = epilogue.constants();
-        let bindings = vec![Input(0), Input(1), Input(2), Input(3), Input(4), y, Scratch(0)];
-        let sums = self.by_split([&BACKWARD_SUMS, &BACKWARD_SUMS_VEC4], &[("EPS", f64::from(eps)), relu], bindings);
-        let bindings = vec![Input(0), Input(1), y, Scratch(0), Output(0), dresidual, Output(1), Output(2)];
-        let input = self.by_split([&BACKWARD_INPUT, &BACKWARD_INPUT_VEC4], &[residual, relu], bindings);
-        let words = size_of::<SplitSums>() / 4 * self.channels * self.splits();
-        (vec![sums, input], vec![words, UNWRITTEN])
+        let [y, dresidual] = optional(epilogue, Input(5), Scratch(1));
+        let sums = self.backward_sums(eps, epilogue, y, Scratch(0));
+        (vec![sums, self.backward_of_sums(epilogue, y, Scratch(0), dresidual)], vec![self.sums(), UNWRITTEN])
+    }
+
+    /// Words of the [`SplitSums`] of all splits.
+    pub(super) fn sums(&self) -> usize {
+        size_of::<SplitSums>() / 4 * self.channels * self.splits()
+    }
+
+    /// The sums over splits, of (dy, x, gamma, mean, variance) as inputs.
+    pub(super) fn backward_sums(&self, eps: f32, epilogue: Epilogue, y: Argument, sums: Argument) -> Dispatch {
+        let [_, relu] = epilogue.constants();
+        let bindings = vec![Input(0), Input(1), Input(2), Input(3), Input(4), y, sums];
+        self.by_split([&BACKWARD_SUMS, &BACKWARD_SUMS_VEC4], &[("EPS", f64::from(eps)), relu], bindings)
+    }
+
+    /// The gradients from the sums over splits, of (dy, x) as inputs.
+    pub(super) fn backward_of_sums(
+        &self,
+        epilogue: Epilogue,
+        y: Argument,
+        sums: Argument,
+        dresidual: Argument,
+    ) -> Dispatch {
+        let bindings = vec![Input(0), Input(1), y, sums, Output(0), dresidual, Output(1), Output(2)];
+        self.by_split([&BACKWARD_INPUT, &BACKWARD_INPUT_VEC4], &epilogue.constants(), bindings)
     }
 
     /// The gradients in one dispatch of a workgroup a channel.
     fn backward_by_channel(&self, eps: f32, epilogue: Epilogue) -> (Dispatch, Vec<usize>) {
-        let [y, dresidual] = optional(epilogue, Scratch(0));
+        let [y, dresidual] = optional(epilogue, Input(5), Scratch(0));
         let others = [&self.split_constants()[..], &[("EPS", f64::from(eps)), ("LANES", self.lanes as f64)]].concat();
         let constants = self.constants(&[&others[..], &epilogue.constants()].concat());
         let inputs = (0..5).map(Input);
@@ -244,11 +263,11 @@ impl Planes {
 }
 
 /// Elements of a scratch tensor that is bound but neither read nor written.
-const UNWRITTEN: usize = 4;
+pub(super) const UNWRITTEN: usize = 4;
 
-/// What the gradient's kernels bind as y and as the gradient of the residual: where there is none, any input and `unwritten`,
-/// a buffer that is written by nobody else.
-fn optional(epilogue: Epilogue, unwritten: Argument) -> [Argument; 2] {
-    let y = if epilogue.relu { Input(5) } else { Input(1) };
+/// What the gradient's kernels bind as y and as the gradient of the residual: where there is none, x and `unwritten`, a buffer
+/// that is written by nobody else.
+pub(super) fn optional(epilogue: Epilogue, y: Argument, unwritten: Argument) -> [Argument; 2] {
+    let y = if epilogue.relu { y } else { Input(1) };
     [y, if epilogue.residual { Output(3) } else { unwritten }]
 }

@@ -5,17 +5,21 @@
 //! running ones. [`BatchNorm`] and [`BatchNormInference`] are the forward pass, [`BatchNormWithStatistics`] that of training
 //! where another node has computed the statistics, [`BatchNormGradient`] the backward pass, [`RunningStatistics`] the update
 //! of the running mean and the (unbiased) running variance, [`FlatRunningStatistics`] that of many layers at once.
+//! [`BatchStatistics`], [`BatchNormGradientSums`] and [`BatchNormGradientOfSums`] are the parts between which ranks exchange
+//! what they have, where the statistics are those of all ranks.
 //! [`FoldBatchNorm`] puts a normalisation with running statistics into the weights of the convolution before it.
 
 mod fold;
 pub(super) mod kernels;
 pub(super) mod reference;
 pub(super) mod running;
+mod synchronised;
 mod with_statistics;
 
 pub use fold::FoldBatchNorm;
 pub use kernels::kernels;
 pub use running::{FlatRunningStatistics, RunningStatistics};
+pub use synchronised::{BatchNormGradientOfSums, BatchNormGradientSums, BatchStatistics};
 pub use with_statistics::BatchNormWithStatistics;
 
 use super::{Epilogue, Fill, OperatorCase};
@@ -297,6 +301,7 @@ pub fn cases() -> Vec<OperatorCase> {
             cases.push(case.fill(0, Fill::Uniform(0.0, 1.0)).fill(4, Fill::Uniform(0.5, 1.5)));
         }
     }
+    cases.extend(synchronised::cases());
     cases.extend(with_statistics::cases());
     cases.extend(running::cases());
     cases.extend(fold::cases());

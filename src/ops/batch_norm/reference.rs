@@ -90,6 +90,58 @@ pub(super) fn gradient(
     vec![dx, dgamma, dbeta, g]
 }
 
+/// dgamma and dbeta of each split of `size` elements of a channel, each followed by the channel's gamma, mean and
+/// 1 / sqrt(variance + eps): `[C, splits, 5]`.
+pub(super) fn split_sums(
+    shape: &Shape,
+    dy: &[f64],
+    x: &[f64],
+    [gamma, mean, variance]: [&[f64]; 3],
+    y: Option<&[f64]>,
+    eps: f32,
+    size: usize,
+) -> Vec<f64> {
+    let (batch, channels, area) = planes(shape);
+    let mut sums = Vec::new();
+    for c in 0..channels {
+        let inverse = 1.0 / (variance[c] + f64::from(eps)).sqrt();
+        let places: Vec<usize> = (0..batch * area).map(|p| (p / area * channels + c) * area + p % area).collect();
+        for split in places.chunks(size) {
+            let g = |at: usize| if y.is_none_or(|y| y[at] > 0.0) { dy[at] } else { 0.0 };
+            let dgamma: f64 = split.iter().map(|&at| g(at) * (x[at] - mean[c]) * inverse).sum();
+            let dbeta: f64 = split.iter().map(|&at| g(at)).sum();
+            sums.extend([dgamma, dbeta, gamma[c], mean[c], inverse]);
+        }
+    }
+    sums
+}
+
+/// dx, dgamma, dbeta, dresidual from the sums of [`split_sums`]; the terms of dbeta and dgamma in dx times `sign`, which is -1.
+pub(super) fn gradient_of_sums(
+    shape: &Shape,
+    [dy, x, sums]: [&[f64]; 3],
+    y: Option<&[f64]>,
+    size: usize,
+    sign: f64,
+) -> Vec<Vec<f64>> {
+    let (batch, channels, area) = planes(shape);
+    let count = (batch * area) as f64;
+    let of_channels = || sums.chunks_exact(5 * (batch * area).div_ceil(size));
+    let sum_of = |word: usize| of_channels().map(|splits| splits.iter().skip(word).step_by(5).sum()).collect();
+    let [dgamma, dbeta]: [Vec<f64>; 2] = [sum_of(0), sum_of(1)];
+    let g: Vec<f64> = (0..dy.len()).map(|at| if y.is_none_or(|y| y[at] > 0.0) { dy[at] } else { 0.0 }).collect();
+    let splits: Vec<&[f64]> = of_channels().collect();
+    let dx = |at: usize| {
+        let (c, place) = ((at / area) % channels, at / (area * channels) * area + at % area);
+        let &[_, _, gamma, mean, inverse] = &splits[c][5 * (place / size)..][..5] else {
+            unreachable!("of five words")
+        };
+        let normalised = (x[at] - mean) * inverse;
+        gamma * inverse * (g[at] + sign * (dbeta[c] + normalised * dgamma[c]) / count)
+    };
+    vec![(0..dy.len()).map(dx).collect(), dgamma, dbeta, g]
+}
+
 /// The magnitudes of [`statistics`], where `magnitudes` are those of x. Those of the variance are what a deviation d that
 /// errs as the mean m does adds to it: (d + u m)^2 - d^2 = u (2 d m + u m^2) with u the unit roundoff, besides d^2 itself.
 pub(in crate::ops) fn statistics_magnitudes(shape: &Shape, x: &[f64], magnitudes: &[f64]) -> [Vec<f64>; 2] {

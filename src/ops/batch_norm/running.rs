@@ -10,13 +10,16 @@ use crate::ops::{Fill, OperatorCase, TableLayout};
 const BLOCK: usize = 64;
 
 /// (running_mean, running_var, mean, variance, each `[C]`): overwrites the first two with
-/// (1 - momentum) running + momentum batch, where the batch's variance is made unbiased, variance n / (n - 1).
+/// (1 - momentum) running + momentum batch, where the batch's variance is made unbiased, variance n / (n - 1). Mean and
+/// variance are those of a batch, or their sums over several.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RunningStatistics {
     /// Weight of the batch: 0.1 in the networks here.
     pub momentum: f32,
     /// Elements a channel in the batch, n = N H W.
     pub count: usize,
+    /// Batches that mean and variance are sums over: their means count as the batch's.
+    pub batches: usize,
 }
 
 /// As [`RunningStatistics`] of several layers, each `[C]` followed by zeros up to the next multiple of 64, one behind the
@@ -55,7 +58,8 @@ impl RunningStatistics {
     /// The factor of the variance is rounded once, here: what compilers that gather constant factors make of the formula.
     fn block(&self) -> RunningStatisticsBlock {
         let unbiased = self.count as f32 / (self.count - 1) as f32;
-        RunningStatisticsBlock { kept: 1.0 - self.momentum, mean: self.momentum, variance: self.momentum * unbiased }
+        let mean = self.momentum / self.batches as f32;
+        RunningStatisticsBlock { kept: 1.0 - self.momentum, mean, variance: mean * unbiased }
     }
 
     fn check(&self, operator: &'static str) -> Result<(), ShapeError> {
@@ -68,7 +72,8 @@ impl RunningStatistics {
     fn reference(&self, [running_mean, running_var, mean, variance]: [f64; 4]) -> [f64; 2] {
         let momentum = f64::from(self.momentum);
         let unbiased = variance * self.count as f64 / (self.count as f64 - 1.0);
-        [(running_mean, mean), (running_var, unbiased)].map(|(old, new)| (1.0 - momentum) * old + momentum * new)
+        let moved = |(old, sum): (f64, f64)| (1.0 - momentum) * old + momentum * sum / self.batches as f64;
+        [(running_mean, mean), (running_var, unbiased)].map(moved)
     }
 }
 
@@ -106,7 +111,8 @@ impl Operator for RunningStatistics {
     }
 
     fn attributes(&self) -> String {
-        format!("momentum={} count={}", self.momentum, self.count)
+        let batches = if self.batches > 1 { format!(" batches={}", self.batches) } else { String::new() };
+        format!("momentum={} count={}{batches}", self.momentum, self.count)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -140,7 +146,9 @@ impl Operator for FlatRunningStatistics {
     fn attributes(&self) -> String {
         let rows = self.layers.chunk_by(|(_, one), (_, other)| one == other).map(|layers| {
             let blocks: usize = layers.iter().map(|(blocks, _)| blocks).sum();
-            format!("{blocks}x{}/{}", layers[0].1.momentum, layers[0].1.count)
+            let RunningStatistics { momentum, count, batches } = layers[0].1;
+            let batches = if batches > 1 { format!("/{batches}") } else { String::new() };
+            format!("{blocks}x{momentum}/{count}{batches}")
         });
         format!("blocks={}", rows.collect::<Vec<_>>().join(","))
     }
@@ -173,12 +181,16 @@ impl Operator for FlatRunningStatistics {
 }
 
 pub(super) fn cases() -> Vec<OperatorCase> {
-    let update = |momentum, count| RunningStatistics { momentum, count };
+    let update = |momentum, count| RunningStatistics { momentum, count, batches: 1 };
+    let of_sums = RunningStatistics { batches: 3, ..update(0.1, 70) };
     let variances = |case: OperatorCase| case.fill(3, Fill::Uniform(0.5, 1.5));
     let single = [1, 67].map(|channels| variances(OperatorCase::new(update(0.1, 70), &[[channels]; 4])));
     let layers = [(67, update(0.1, 70)), (1, update(0.1, 70)), (64, update(0.01, 9)), (130, update(1.0, 2))];
     let flat = OperatorCase::new(FlatRunningStatistics::new(layers), &[[64 * 7]; 4]);
-    single.into_iter().chain([variances(flat)]).collect()
+    let layers = [(1, of_sums), (64, update(0.1, 70))];
+    let flat_sums = OperatorCase::new(FlatRunningStatistics::new(layers), &[[64 * 2]; 4]);
+    let sums = OperatorCase::new(of_sums, &[[67]; 4]);
+    single.into_iter().chain([flat, sums, flat_sums].map(variances)).collect()
 }
 
 #[cfg(test)]
@@ -187,14 +199,14 @@ mod tests {
 
     #[test]
     fn layers_in_a_row_that_are_alike_share_an_entry_of_the_attributes() {
-        let (update, other) =
-            (RunningStatistics { momentum: 0.1, count: 70 }, RunningStatistics { momentum: 0.1, count: 9 });
+        let update = |count| RunningStatistics { momentum: 0.1, count, batches: 1 };
+        let (update, other) = (update(70), update(9));
         let flat = FlatRunningStatistics::new([(67, update), (1, update), (64, other)]);
         assert_eq!(flat.attributes(), "blocks=3x0.1/70,1x0.1/9");
         let refused = |channels: usize| flat.output_shapes(&[&[channels].into(); 4]);
         assert!(refused(256).is_ok() && refused(192).is_err());
         assert!(
-            FlatRunningStatistics::new([(1, RunningStatistics { momentum: 0.1, count: 1 })])
+            FlatRunningStatistics::new([(1, RunningStatistics { count: 1, ..update })])
                 .output_shapes(&[&[64].into(); 4])
                 .is_err()
         );

@@ -1,0 +1,123 @@
+//! Copies of buffers on their way to the host.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+
+use super::{Buffer, Gpu, GpuError, View};
+
+/// A copy of a buffer on its way to the host; the GPU goes on meanwhile.
+pub struct Readback {
+    staging: Staging,
+}
+
+impl Readback {
+    /// Asks for the contents that `view` has after everything submitted so far.
+    ///
+    /// # Errors
+    /// [`GpuError::OutOfMemory`], [`GpuError::DeviceLost`].
+    pub fn start(gpu: &Arc<Gpu>, view: View) -> Result<Self, GpuError> {
+        Self::start_range(gpu, view.buffer, view.offset(), view.bytes())
+    }
+
+    pub(super) fn start_range(gpu: &Arc<Gpu>, buffer: &Buffer, offset: u64, bytes: u64) -> Result<Self, GpuError> {
+        gpu.check_lost()?;
+        let mut staging = Staging::with_bytes(gpu, buffer.name(), bytes)?;
+        staging.start_range(&buffer.raw, offset, bytes)?;
+        Ok(Self { staging })
+    }
+
+    /// Waits for the copy (not for what was submitted after it) and returns its words.
+    ///
+    /// # Errors
+    /// [`GpuError::DeviceLost`].
+    pub fn wait<T: bytemuck::Pod>(mut self) -> Result<Vec<T>, GpuError> {
+        self.staging.wait(bytemuck::pod_collect_to_vec)
+    }
+}
+
+/// Memory of the host that the device writes to, for one copy after the other.
+pub struct Staging {
+    gpu: Arc<Gpu>,
+    raw: wgpu::Buffer,
+    /// The copy that is under way.
+    copy: Option<Copy>,
+}
+
+struct Copy {
+    mapped: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
+    submission: wgpu::SubmissionIndex,
+    bytes: u64,
+}
+
+impl Staging {
+    /// Room for copies of up to `words` 4-byte words.
+    ///
+    /// # Errors
+    /// [`GpuError::OutOfMemory`].
+    pub fn new(gpu: &Arc<Gpu>, name: &str, words: usize) -> Result<Self, GpuError> {
+        Self::with_bytes(gpu, name, 4 * words.max(1) as u64)
+    }
+
+    fn with_bytes(gpu: &Arc<Gpu>, name: &str, bytes: u64) -> Result<Self, GpuError> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        Ok(Self { gpu: Arc::clone(gpu), raw: gpu.create_buffer(name, bytes, usage)?, copy: None })
+    }
+
+    /// Asks for the contents that `view` has after everything submitted so far; returns at once.
+    ///
+    /// # Errors
+    /// [`GpuError::Length`] for a view that is longer, or where the copy before has not been waited for;
+    /// [`GpuError::DeviceLost`].
+    pub fn start(&mut self, view: View) -> Result<(), GpuError> {
+        self.gpu.check_lost()?;
+        if view.bytes() > self.raw.size() || self.copy.is_some() {
+            let (expected, given) = (self.raw.size() as usize / 4, view.bytes() as usize / 4);
+            return Err(GpuError::Length { tensor: view.name().to_string(), expected, given });
+        }
+        self.start_range(view.raw(), view.offset(), view.bytes())
+    }
+
+    fn start_range(&mut self, from: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<(), GpuError> {
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_buffer_to_buffer(from, offset, &self.raw, 0, bytes);
+        let submission = self.gpu.queue.submit([encoder.finish()]);
+        let (sender, mapped) = mpsc::channel();
+        self.raw.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
+            // The receiver is gone only where nobody wants the result any more.
+            let _ = sender.send(result);
+        });
+        self.copy = Some(Copy { mapped, submission, bytes });
+        Ok(())
+    }
+
+    /// Waits for the copy, not for what was submitted after it, and shows its bytes where they lie.
+    ///
+    /// # Errors
+    /// [`GpuError::DeviceLost`]; [`GpuError::Length`] where no copy has been started.
+    pub fn wait<R>(&mut self, look: impl FnOnce(&[u8]) -> R) -> Result<R, GpuError> {
+        let Some(Copy { mapped, submission, bytes }) = self.copy.take() else {
+            return Err(GpuError::Length { tensor: "a copy that nobody started".to_string(), expected: 0, given: 0 });
+        };
+        let result = loop {
+            match mapped.try_recv() {
+                Ok(result) => break result,
+                Err(mpsc::TryRecvError::Empty) => self.gpu.wait_for(&submission)?,
+                Err(mpsc::TryRecvError::Disconnected) => {
+                    return Err(GpuError::DeviceLost("a read-back was dropped by the driver".to_string()));
+                }
+            }
+        };
+        let lost = |error: String| GpuError::DeviceLost(error);
+        result.map_err(|error| lost(error.to_string()))?;
+        let seen = look(&self.raw.slice(..bytes).get_mapped_range().map_err(|error| lost(error.to_string()))?);
+        self.raw.unmap();
+        Ok(seen)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        self.gpu.held_bytes.fetch_sub(self.raw.size(), Ordering::Relaxed);
+    }
+}
