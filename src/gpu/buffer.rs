@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Gpu, GpuError, Readback};
+use super::{Gpu, GpuError, Staging};
 
 /// Bytes of guard words on each side of a guarded buffer: the alignment that every adapter accepts for a binding.
 const GUARD_BYTES: u64 = 256;
@@ -101,7 +101,7 @@ impl Buffer {
 /// A stretch of a buffer: what a dispatch binds and the host writes and reads.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
-    pub(super) buffer: &'a Buffer,
+    buffer: &'a Buffer,
     /// Bytes of the buffer's data before it.
     first: u64,
     bytes: u64,
@@ -116,6 +116,14 @@ impl View<'_> {
     /// The name of the buffer, for messages.
     pub fn name(&self) -> &str {
         &self.buffer.name
+    }
+
+    /// Asks for a copy of what it holds after everything submitted so far in `staging`; returns at once.
+    ///
+    /// # Errors
+    /// [`GpuError::Length`] where `staging` has less room or another copy is on its way there; [`GpuError::DeviceLost`].
+    pub fn copy_to(&self, staging: &mut Staging) -> Result<(), GpuError> {
+        staging.start(self.name(), (self.raw(), self.offset()), self.bytes)
     }
 
     pub(super) fn raw(&self) -> &wgpu::Buffer {
@@ -186,5 +194,35 @@ impl Gpu {
         }
         self.held_bytes.fetch_add(raw.size(), Ordering::Relaxed);
         Ok(raw)
+    }
+}
+
+/// A copy of a buffer on its way to the host; the GPU goes on meanwhile.
+pub struct Readback {
+    staging: Staging,
+}
+
+impl Readback {
+    /// Asks for the contents that `view` has after everything submitted so far.
+    ///
+    /// # Errors
+    /// [`GpuError::OutOfMemory`], [`GpuError::DeviceLost`].
+    pub fn start(gpu: &Arc<Gpu>, view: View) -> Result<Self, GpuError> {
+        Self::start_range(gpu, view.buffer, view.offset(), view.bytes)
+    }
+
+    fn start_range(gpu: &Arc<Gpu>, buffer: &Buffer, offset: u64, bytes: u64) -> Result<Self, GpuError> {
+        gpu.check_lost()?;
+        let mut staging = Staging::with_bytes(gpu, buffer.name(), bytes)?;
+        staging.start(buffer.name(), (&buffer.raw, offset), bytes)?;
+        Ok(Self { staging })
+    }
+
+    /// Waits for the copy (not for what was submitted after it) and returns its words.
+    ///
+    /// # Errors
+    /// [`GpuError::DeviceLost`].
+    pub fn wait<T: bytemuck::Pod>(mut self) -> Result<Vec<T>, GpuError> {
+        self.staging.wait(bytemuck::pod_collect_to_vec)
     }
 }

@@ -60,7 +60,9 @@ impl Exchange {
             Some(_) if !is_last => Ok(()),
             Some(sum) => {
                 let bucket = self.buckets.iter_mut().find(|bucket| bucket.sum == sum);
-                bucket.map_or(Ok(()), |bucket| Ok(bucket.staging.start(session.memory(sum)?).map_err(session_error)?))
+                bucket.map_or(Ok(()), |bucket| {
+                    Ok(session.memory(sum)?.copy_to(&mut bucket.staging).map_err(session_error)?)
+                })
             }
             None => self.join(session, step),
         }

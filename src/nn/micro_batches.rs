@@ -6,40 +6,12 @@
 
 use std::collections::HashMap;
 
-use super::training::{LOSS_SCALE, Training};
+use super::optimizer::{LOSS_SCALE, Optimizer};
 use crate::graph::{Plan, Step, TEMPORARY, as_type};
 use crate::ir::{Graph, Node, Role, ShapeError, ValueId};
 use crate::ops::accumulate::{Accumulate, Quantity};
 use crate::ops::batch_norm::RunningStatistics;
 use crate::ops::loss_scale;
-
-/// Most bytes of the flat values of gradients: what ranks send at a time, while the rest is still being computed. PyTorch's
-/// DistributedDataParallel has as much.
-pub const BUCKET_BYTES: u64 = 25 << 20;
-
-/// How the pictures of a step are spread over time and processes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spread {
-    /// Micro-batches that each rank computes one after the other.
-    pub accumulate: usize,
-    /// Ranks that compute at the same time.
-    pub ranks: usize,
-    /// Whether batch normalisation uses the statistics of all ranks instead of each rank's own.
-    pub sync_batch_norm: bool,
-}
-
-impl Default for Spread {
-    fn default() -> Self {
-        Self { accumulate: 1, ranks: 1, sync_batch_norm: false }
-    }
-}
-
-impl Spread {
-    /// Micro-batches of a step.
-    pub fn micro_batches(&self) -> usize {
-        self.accumulate * self.ranks
-    }
-}
 
 /// What updates parameters and running statistics once all micro-batches of a step are computed.
 pub(super) struct Update {
@@ -52,11 +24,13 @@ pub(super) struct Update {
 
 impl Update {
     /// Appends to `graph` the sums of these gradients and of the batch statistics, and takes out of it the update of the
-    /// running statistics.
+    /// running statistics. Of the gradients, which are `scaled` or not, a step has `micro_batches`.
     pub fn split_off(
         graph: &mut Graph,
-        training: &Training,
         gradients: &[(ValueId, ValueId)],
+        micro_batches: usize,
+        optimizer: &Optimizer,
+        scaled: bool,
     ) -> Result<Self, ShapeError> {
         let others = graph.input("others", [1]);
         let mut update = Mirror { graph: Graph::new(), values: HashMap::new() };
@@ -77,12 +51,12 @@ impl Update {
                 let sum = accumulate(graph, quantity, &name, node.inputs[input], others)?;
                 inputs.push(update.value(graph, sum));
             }
-            let statistics = RunningStatistics { batches: training.spread.micro_batches(), ..statistics };
+            let statistics = RunningStatistics { batches: micro_batches, ..statistics };
             update.graph.scoped_as(&node.name, |graph| graph.apply(statistics, &inputs))?;
         }
         let mut update = update.graph;
-        let loss_scale = training.scales_loss().then(|| update.state(LOSS_SCALE, [loss_scale::INITIAL.len()]));
-        let hyper = training.optimizer.append(&mut update, &pairs, loss_scale)?;
+        let loss_scale = scaled.then(|| update.state(LOSS_SCALE, [loss_scale::INITIAL.len()]));
+        let hyper = optimizer.append(&mut update, &pairs, loss_scale)?;
         Ok(Self { graph: update, hyper, others })
     }
 }

@@ -8,6 +8,9 @@ use crate::ops::adamw::{AdamW, AdamWSettings};
 use crate::ops::loss_scale::{NonFinite, UnscaledHyper, UpdateLossScale};
 use crate::ops::sgd::{Sgd, SgdSettings};
 
+/// The tensor of a checkpoint that holds the state of the loss scale.
+pub const LOSS_SCALE: &str = "optimizer.loss_scale";
+
 /// How parameters follow their gradients. The learning rate is given at each step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Optimizer {

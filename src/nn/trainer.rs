@@ -7,9 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::exchange::{Communication, Exchange};
-use super::micro_batches::{Spread, Update};
-use super::training::LOSS_SCALE;
-use super::{Network, NetworkError, Precision, Training, TrainingStep};
+use super::micro_batches::Update;
+use super::{LOSS_SCALE, Network, NetworkError, Precision, Spread, Training, TrainingStep};
 use crate::gpu::{Gpu, Readback};
 use crate::graph::{Choices, Plan, Session, SessionError, Store, Tensor};
 use crate::ir::ValueId;

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::micro_batches::{BUCKET_BYTES, Spread, Update};
-use super::{Initial, Network, NetworkError, Optimizer, Precision};
+use super::micro_batches::Update;
+use super::{BUCKET_BYTES, Initial, LOSS_SCALE, Network, NetworkError, Optimizer, Precision, Spread};
 use crate::graph::{
     Choices, Plan, differentiate, flatten_in_chunks, fuse, fuse_backward, recompute, store_activations_as_f16,
     synchronise,
 };
 use crate::ir::{Capabilities, Graph, ShapeError, ValueId};
 use crate::ops::loss_scale::{self, ScaledSeed};
-
-/// The tensor of a checkpoint that holds the state of the loss scale.
-pub const LOSS_SCALE: &str = "optimizer.loss_scale";
 
 /// What training minimises, how, and what it starts from.
 ///
@@ -83,11 +80,6 @@ impl Training {
     #[must_use]
     pub fn spread(self, spread: Spread) -> Self {
         Self { spread, ..self }
-    }
-
-    /// Whether gradients are computed of the loss times a scale.
-    pub(super) fn scales_loss(&self) -> bool {
-        self.precision == Precision::F16
     }
 
     /// The losses with their weights in what is minimised.
@@ -172,7 +164,8 @@ impl TrainingStep {
     pub fn new(net: Network, training: Training) -> Result<Self, ShapeError> {
         let initial = net.initial().clone();
         let mut graph = net.graph;
-        let loss_scale = training.scales_loss().then(|| graph.state(LOSS_SCALE, [loss_scale::INITIAL.len()]));
+        let scaled = training.precision == Precision::F16;
+        let loss_scale = scaled.then(|| graph.state(LOSS_SCALE, [loss_scale::INITIAL.len()]));
         let Spread { ranks, sync_batch_norm, .. } = training.spread;
         let synchronised = (sync_batch_norm && ranks > 1).then_some(ranks);
         let Gradients { pairs, mut seeds } =
@@ -181,7 +174,7 @@ impl TrainingStep {
         let micro_batches = training.spread.micro_batches();
         seeds.iter_mut().for_each(|(_, weight)| *weight /= micro_batches as f32);
         let (update, hyper) = if micro_batches > 1 {
-            let update = Update::split_off(&mut graph, &training, &pairs)?;
+            let update = Update::split_off(&mut graph, &pairs, micro_batches, &training.optimizer, scaled)?;
             let hyper = update.hyper;
             (Some(update), hyper)
         } else {

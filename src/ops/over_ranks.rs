@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_mean_is_of_each_element_and_of_equal_ones_that_element() {
         let equal = [0.1_f32, f32::MIN_POSITIVE];
-        assert_eq!(join(&MeanOverRanks, &[&equal; 3]), Some(equal.to_vec()));
+        assert_eq!(join(&MeanOverRanks, &[&equal[..]; 3]), Some(equal.to_vec()));
         assert_eq!(join(&MeanOverRanks, &[&[1.0], &[4.0]]), Some(vec![2.5]));
         assert!(is_exchanged(&MeanOverRanks) && !is_exchanged(&crate::ops::add::Add));
     }

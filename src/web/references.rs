@@ -22,12 +22,14 @@ macro_rules! sources {
 /// The files with operators; a test finds those that are missing.
 const SOURCES: &[(&str, &str)] = sources![
     "src/bench/probe.rs",
+    "src/ops/accumulate.rs",
     "src/ops/adamw.rs",
     "src/ops/add.rs",
     "src/ops/avg_pool.rs",
     "src/ops/batch_norm/fold.rs",
     "src/ops/batch_norm/mod.rs",
     "src/ops/batch_norm/running.rs",
+    "src/ops/batch_norm/synchronised.rs",
     "src/ops/batch_norm/with_statistics.rs",
     "src/ops/conv2d/backward.rs",
     "src/ops/conv2d/forward.rs",
@@ -43,6 +45,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "src/ops/loss.rs",
     "src/ops/loss_scale.rs",
     "src/ops/max_pool.rs",
+    "src/ops/over_ranks.rs",
     "src/ops/relu.rs",
     "src/ops/reshape.rs",
     "src/ops/scale.rs",

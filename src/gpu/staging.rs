@@ -1,40 +1,10 @@
-//! Copies of buffers on their way to the host.
+//! Memory of the host that the device copies into.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
-use super::{Buffer, Gpu, GpuError, View};
-
-/// A copy of a buffer on its way to the host; the GPU goes on meanwhile.
-pub struct Readback {
-    staging: Staging,
-}
-
-impl Readback {
-    /// Asks for the contents that `view` has after everything submitted so far.
-    ///
-    /// # Errors
-    /// [`GpuError::OutOfMemory`], [`GpuError::DeviceLost`].
-    pub fn start(gpu: &Arc<Gpu>, view: View) -> Result<Self, GpuError> {
-        Self::start_range(gpu, view.buffer, view.offset(), view.bytes())
-    }
-
-    pub(super) fn start_range(gpu: &Arc<Gpu>, buffer: &Buffer, offset: u64, bytes: u64) -> Result<Self, GpuError> {
-        gpu.check_lost()?;
-        let mut staging = Staging::with_bytes(gpu, buffer.name(), bytes)?;
-        staging.start_range(&buffer.raw, offset, bytes)?;
-        Ok(Self { staging })
-    }
-
-    /// Waits for the copy (not for what was submitted after it) and returns its words.
-    ///
-    /// # Errors
-    /// [`GpuError::DeviceLost`].
-    pub fn wait<T: bytemuck::Pod>(mut self) -> Result<Vec<T>, GpuError> {
-        self.staging.wait(bytemuck::pod_collect_to_vec)
-    }
-}
+use super::{Gpu, GpuError};
 
 /// Memory of the host that the device writes to, for one copy after the other.
 pub struct Staging {
@@ -59,26 +29,23 @@ impl Staging {
         Self::with_bytes(gpu, name, 4 * words.max(1) as u64)
     }
 
-    fn with_bytes(gpu: &Arc<Gpu>, name: &str, bytes: u64) -> Result<Self, GpuError> {
+    pub(super) fn with_bytes(gpu: &Arc<Gpu>, name: &str, bytes: u64) -> Result<Self, GpuError> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         Ok(Self { gpu: Arc::clone(gpu), raw: gpu.create_buffer(name, bytes, usage)?, copy: None })
     }
 
-    /// Asks for the contents that `view` has after everything submitted so far; returns at once.
-    ///
-    /// # Errors
-    /// [`GpuError::Length`] for a view that is longer, or where the copy before has not been waited for;
-    /// [`GpuError::DeviceLost`].
-    pub fn start(&mut self, view: View) -> Result<(), GpuError> {
+    /// Asks for `bytes` bytes of a buffer as they are after everything submitted so far; returns at once.
+    pub(super) fn start(
+        &mut self,
+        name: &str,
+        (from, offset): (&wgpu::Buffer, u64),
+        bytes: u64,
+    ) -> Result<(), GpuError> {
         self.gpu.check_lost()?;
-        if view.bytes() > self.raw.size() || self.copy.is_some() {
-            let (expected, given) = (self.raw.size() as usize / 4, view.bytes() as usize / 4);
-            return Err(GpuError::Length { tensor: view.name().to_string(), expected, given });
+        if bytes > self.raw.size() || self.copy.is_some() {
+            let (expected, given) = (self.raw.size() as usize / 4, bytes as usize / 4);
+            return Err(GpuError::Length { tensor: name.to_string(), expected, given });
         }
-        self.start_range(view.raw(), view.offset(), view.bytes())
-    }
-
-    fn start_range(&mut self, from: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<(), GpuError> {
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(from, offset, &self.raw, 0, bytes);
         let submission = self.gpu.queue.submit([encoder.finish()]);
