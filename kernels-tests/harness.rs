@@ -24,7 +24,11 @@ pub fn gpus() -> &'static [Arc<Gpu>] {
     GPUS.get_or_init(|| {
         let adapters = list_adapters();
         assert!(!adapters.is_empty(), "no adapter: run tools/setup.sh");
-        let choice = |number: usize| AdapterChoice { name: Some(number.to_string()), trusted_kernels_only: true };
+        let choice = |number: usize| AdapterChoice {
+            name: Some(number.to_string()),
+            trusted_kernels_only: true,
+            ..AdapterChoice::default()
+        };
         let open = |number: usize| Gpu::open(&choice(number));
         (0..adapters.len()).map(|number| open(number).unwrap_or_else(|error| panic!("{error}"))).collect()
     })

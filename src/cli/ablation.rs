@@ -18,7 +18,7 @@ use crate::train::config::{self, Config, NetworkKind};
 use crate::train::folder::RunFolder;
 use crate::train::log::SummaryMetric;
 use crate::train::people::People;
-use crate::train::{self, Outcome};
+use crate::train::{self, Outcome, Process};
 
 /// Below a table.
 const MARK: &str = "Differences are from the first row; * marks those that exceed the spread over the seeds.";
@@ -232,9 +232,9 @@ fn score_of(
     };
     let people = People::open(config)?;
     let mut progress = Progress::new();
-    match train::run(config.clone(), people, &run, checkpoint, gpu, &mut progress, stop)? {
+    match train::run(config.clone(), people, &run, checkpoint, &Process::alone(gpu), &mut progress, stop)? {
         Outcome::Finished(summary) => Ok(Some(summary.metric)),
-        Outcome::Stopped { .. } => Ok(None),
+        Outcome::Stopped { .. } | Outcome::Followed => Ok(None),
     }
 }
 
@@ -244,7 +244,8 @@ fn pictures(config: &Config, people: &People) -> usize {
         0 => people.training().len(),
         pictures => pictures,
     };
-    config.train.epochs * (an_epoch / config.train.batch) * config.train.batch
+    let step = config.train.pictures_per_step(1);
+    config.train.epochs * (an_epoch / step) * step
 }
 
 /// A network with a single convolution as its head makes every map a weighted sum of the features' channels: with fewer

@@ -18,7 +18,8 @@ use crate::train::step::Precision;
 /// Options that every command takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Common {
-    /// The adapter to use: a part of its name, or its number in `ditn devices` [default: a real GPU before a CPU]
+    /// The adapter to use: a part of its name, or its number in `ditn devices`; with several processes a list of them, such as
+    /// 0,1 [default: a real GPU before a CPU]
     #[arg(long, global = true, value_name = "ADAPTER")]
     pub adapter: Option<String>,
     /// Print one JSON document on standard output and nothing else there
@@ -38,14 +39,21 @@ pub(super) enum Status {
     Interrupted,
 }
 
+impl Status {
+    /// The exit status of the process.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::CheckFailed => 1,
+            Self::Fault => 2,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
-        ExitCode::from(match status {
-            Status::Done => 0,
-            Status::CheckFailed => 1,
-            Status::Fault => 2,
-            Status::Interrupted => 130,
-        })
+        Self::from(status.code())
     }
 }
 
@@ -56,7 +64,7 @@ impl Common {
 
     /// The adapter to use, for this crate's kernels alone.
     pub fn adapter_choice(&self) -> AdapterChoice {
-        AdapterChoice { name: self.adapter.clone(), trusted_kernels_only: true }
+        AdapterChoice { name: self.adapter.clone(), turn: 0, trusted_kernels_only: true }
     }
 }
 

@@ -35,6 +35,8 @@ use clap::{Parser, Subcommand};
 
 use common::{Common, Status};
 
+use crate::train::TrainError;
+
 const EXIT_STATUS: &str = "\
 Exit status:
   0    done
@@ -127,15 +129,18 @@ pub fn main() -> ExitCode {
         // Whoever read our output has closed it (`ditn kernels | head`): nothing is wrong.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // What has gone wrong on another rank is said there.
+            if !matches!(error.downcast_ref(), Some(TrainError::OtherRank { .. })) {
+                eprintln!("error: {error:#}");
+            }
             status_of(&error).into()
         }
     }
 }
 
 fn status_of(error: &anyhow::Error) -> Status {
-    match error.downcast_ref::<crate::train::TrainError>() {
-        Some(crate::train::TrainError::NotFinite { .. }) => Status::CheckFailed,
+    match error.downcast_ref::<TrainError>() {
+        Some(error) if error.is_not_finite() => Status::CheckFailed,
         _ => Status::Fault,
     }
 }

@@ -1,17 +1,27 @@
 //! `ditn train`
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
 
 use super::common::{Common, Status, print, print_json};
 use super::progress::Progress;
+use crate::gpu::{AdapterChoice, Gpu};
+use crate::graph::SessionError;
+use crate::nn::NetworkError;
+use crate::nn::checkpoint::State;
+use crate::ranks::{self, Alone, Communicator};
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::folder::RunFolder;
 use crate::train::init::InitialWeights;
 use crate::train::log::Summary;
 use crate::train::people::People;
 use crate::train::resume::Changes;
-use crate::train::{self, Outcome, config};
+use crate::train::team::{all_succeed, broadcast};
+use crate::train::watcher::{Silent, Watcher};
+use crate::train::{self, Config, Outcome, Process, TrainError, config};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,6 +35,13 @@ A run's folder holds last.safetensors and best.safetensors (checkpoints), log.js
 sheets/ and sheet.png (predicted beside true skeletons), events.out.tfevents.* (`tensorboard --logdir runs` shows them
 while the run goes on), and once it is done summary.json and results.json, the joints that the last network found, as
 `ditn score` and the data set's public tools read them.
+More pictures a step than the device's memory holds: --set train.accumulate=4 takes four batches before each update.
+Several GPUs or machines, with a program built by `cargo build --release --features mpi`:
+  mpirun -n 4 ditn train CONFIG                  a process an adapter, train.batch pictures each; rank 0 writes
+  mpirun -n 4 ditn train CONFIG --adapter 0,2    processes take turns with these adapters
+The results are those of one process with train.accumulate=4, to the bit. --set train.sync_batch_norm=true normalises by
+the statistics of all processes. docs/scale.md says what to expect.
+
 Ctrl-C saves and stops with exit status 130; --resume continues from there, with the same results to the bit. A second
 Ctrl-C stops at once. A run goes on with another batch, other epochs, rates, precision or pictures an epoch (--set); with
 another network or other kind of people it is refused.
@@ -53,8 +70,96 @@ pub struct Arguments {
     resume: Option<PathBuf>,
 }
 
-/// Trains, and prints the summary.
+/// Trains, with other ranks where there are any, and prints the summary.
 pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
+    let ranks = join()?;
+    let ended = train(&arguments, common, &ranks);
+    if ranks.size() > 1 && !ended.as_ref().err().is_none_or(is_agreed) {
+        // The others are waiting for this one.
+        let (rank, size, host) = (ranks.rank(), ranks.size(), ranks.host());
+        let status = ended.as_ref().err().map_or(Status::Fault, super::status_of);
+        if let Err(error) = ended {
+            eprintln!("error: rank {rank} of {size}, on {host}: {error:#}");
+        }
+        ranks.abort(status.code())
+    }
+    // Whoever ends first with another status than 0 would have the others killed.
+    ranks.all_gather(&[]);
+    ended
+}
+
+/// The other processes that `mpirun` or the like has started.
+fn join() -> anyhow::Result<Rc<dyn Communicator>> {
+    if !ranks::is_launched() {
+        return Ok(Rc::new(Alone));
+    }
+    #[cfg(feature = "mpi")]
+    return Ok(Rc::new(ranks::mpi::Mpi::join().context("MPI has been initialised already")?));
+    #[cfg(not(feature = "mpi"))]
+    anyhow::bail!(
+        "this is one of several processes that mpirun or the like has started, and this program was built without MPI; build it \
+         with `cargo build --release --features mpi`"
+    )
+}
+
+/// Whether all ranks know of an error.
+fn is_agreed(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(TrainError::OnRank { .. } | TrainError::OtherRank { .. }))
+}
+
+/// What a run is made of, as rank 0 has it.
+struct Start {
+    config: Config,
+    resumed: Option<(RunFolder, Checkpoint)>,
+}
+
+fn train(arguments: &Arguments, common: &Common, ranks: &Rc<dyn Communicator>) -> anyhow::Result<Status> {
+    let is_first = ranks.rank() == 0;
+    let start = all_succeed(&**ranks, if is_first { start(arguments, ranks.size()).map(Some) } else { Ok(None) })?;
+    let header = start.as_ref().and_then(|start| Some(start.resumed.as_ref()?.1.header.clone()));
+    let (config, header) = broadcast(&**ranks, &(start.as_ref().map(|start| start.config.clone()), header));
+    let config = config.context("rank 0 has no configuration")?;
+
+    let people = all_succeed(&**ranks, people(&config, is_first && header.is_none()))?;
+    let gpu = Gpu::open(&AdapterChoice { turn: ranks.local().0, ..common.adapter_choice() });
+    let gpu = all_succeed(&**ranks, gpu.map_err(|error| NetworkError::from(SessionError::from(error)).into()))?;
+    let (folder, checkpoint) = match start.map(|start| start.resumed) {
+        Some(Some((folder, checkpoint))) => (Ok(Some(folder)), Some(checkpoint)),
+        Some(None) => (new_folder(arguments, &config).map(Some), None),
+        None => (Ok(None), header.map(|header| Checkpoint { header, state: State::new() })),
+    };
+    let folder = all_succeed(&**ranks, folder)?;
+    let path = broadcast(&**ranks, &folder.as_ref().map_or(PathBuf::new(), |folder| folder.path().to_owned()));
+    let folder = folder.unwrap_or_else(|| RunFolder::of_another_rank(path));
+
+    let mut progress = Progress::new();
+    let mut silent = Silent;
+    let watcher: &mut dyn Watcher = if is_first { &mut progress } else { &mut silent };
+    let process = Process { gpu, ranks: Rc::clone(ranks) };
+    match train::run(config, people, &folder, checkpoint, &process, watcher, stop_on_interrupt()?)? {
+        Outcome::Finished(summary) => {
+            progress.finished();
+            if common.json {
+                print_json(&summary)?
+            } else {
+                print(&report(&summary, folder.path()))?
+            }
+            Ok(Status::Done)
+        }
+        Outcome::Followed => Ok(Status::Done),
+        Outcome::Stopped { step, total_steps } => {
+            progress.finished();
+            if is_first {
+                let path = folder.path().display();
+                eprintln!("Stopped and saved at step {step} of {total_steps}. Resume with: ditn train --resume {path}");
+            }
+            Ok(Status::Interrupted)
+        }
+    }
+}
+
+/// The configuration of a run of so many processes, and what it goes on from.
+fn start(arguments: &Arguments, ranks: usize) -> Result<Start, TrainError> {
     let resumed = match &arguments.resume {
         Some(path) => Some(resume(path)?),
         None => None,
@@ -65,47 +170,35 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         (None, None) => config::embedded()?,
     };
     let mut config = config::with_overrides(base, &arguments.overrides)?;
-    if let Some(root) = arguments.data {
-        config.data.root = Some(root);
+    if let Some(root) = &arguments.data {
+        config.data.root = Some(root.clone());
     }
     config.validate()?;
     if let Some((folder, checkpoint)) = &resumed {
         // What cannot go on is said before people are looked for that the run never had.
-        Changes::between(&checkpoint.header.config, &config, folder)?;
+        Changes::between(&checkpoint.header, &config, ranks, folder)?;
     }
-    let people = People::open(&config)?;
-    if resumed.is_none() {
-        // What is wrong with the file of initial weights is said before a folder is made.
-        InitialWeights::open(&config, people.skeleton())?;
-    }
-    let gpu = common.gpu()?;
-    let (folder, checkpoint) = match (resumed, &arguments.out) {
-        (Some((folder, checkpoint)), _) => (folder, Some(checkpoint)),
-        (None, Some(path)) => (RunFolder::for_new_run(path)?, None),
-        (None, None) => (RunFolder::numbered(Path::new("runs"), &config.name)?, None),
-    };
-
-    let mut progress = Progress::new();
-    match train::run(config, people, &folder, checkpoint, &gpu, &mut progress, stop_on_interrupt()?)? {
-        Outcome::Finished(summary) => {
-            progress.finished();
-            if common.json {
-                print_json(&summary)?
-            } else {
-                print(&report(&summary, folder.path()))?
-            }
-            Ok(Status::Done)
-        }
-        Outcome::Stopped { step, total_steps } => {
-            progress.finished();
-            let path = folder.path().display();
-            eprintln!("Stopped and saved at step {step} of {total_steps}. Resume with: ditn train --resume {path}");
-            Ok(Status::Interrupted)
-        }
-    }
+    Ok(Start { config, resumed })
 }
 
-fn resume(path: &Path) -> anyhow::Result<(RunFolder, Checkpoint)> {
+/// The people of a configuration; with `starts` also whether its initial weights can be had, which is to be known before a
+/// folder is made.
+fn people(config: &Config, starts: bool) -> Result<People, TrainError> {
+    let people = People::open(config)?;
+    if starts {
+        InitialWeights::open(config, people.skeleton())?;
+    }
+    Ok(people)
+}
+
+fn new_folder(arguments: &Arguments, config: &Config) -> Result<RunFolder, TrainError> {
+    Ok(match &arguments.out {
+        Some(path) => RunFolder::for_new_run(path)?,
+        None => RunFolder::numbered(Path::new("runs"), &config.name)?,
+    })
+}
+
+fn resume(path: &Path) -> Result<(RunFolder, Checkpoint), TrainError> {
     let folder = RunFolder::for_resuming(path)?;
     let checkpoint = checkpoint::load(&folder.last())?;
     Ok((folder, checkpoint))

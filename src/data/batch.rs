@@ -47,6 +47,8 @@ pub struct BatchPerson {
 pub struct Batch {
     /// Where in the data set it begins.
     pub place: Place,
+    /// Where the step that it is a part of ends, and the next one begins.
+    pub end: Place,
     /// People whose turn it was but who cannot be used, with the reason, and for whom [others stand
     /// in](super::loader::Broken::Skip).
     pub skipped: Vec<String>,
@@ -74,11 +76,6 @@ impl Batch {
     /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
         self.pictures.is_empty()
-    }
-
-    /// Where the next batch of the data set begins.
-    pub fn end(&self) -> Place {
-        Place { people: self.place.people + self.len(), ..self.place }
     }
 
     /// Appends a person of the data set, cropped as placed.

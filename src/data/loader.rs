@@ -12,6 +12,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -31,6 +32,24 @@ pub struct LoaderOptions {
     pub ahead: usize,
     /// What becomes of people who cannot be used.
     pub broken: Broken,
+    /// Which batches of all.
+    pub share: Share,
+}
+
+/// The batches that a loader makes, of those that a step takes together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Batches of a step.
+    pub of: usize,
+    /// Which of them, one after the other.
+    pub own: Range<usize>,
+}
+
+impl Default for Share {
+    /// All batches, one a step.
+    fn default() -> Self {
+        Self { of: 1, own: 0..1 }
+    }
 }
 
 /// What becomes of a person whose picture cannot be read or whose annotation gives nothing to cut out.
@@ -65,11 +84,11 @@ struct Plan {
     options: LoaderOptions,
     augmentation: Option<Augmentation>,
     purpose: Purpose,
-    /// Where the first batch begins.
+    /// Where the first step begins.
     first: Place,
-    /// Batches of the first pass.
+    /// Steps of the first pass.
     rest: u64,
-    /// Batches of each pass after it.
+    /// Steps of each pass after it.
     steps: u64,
 }
 
@@ -81,21 +100,21 @@ enum Purpose {
 
 impl Loader {
     /// Endless batches for training from `first` on, in an order shuffled anew each pass. The people left over at the end
-    /// of a pass, too few for a batch, are dropped.
+    /// of a pass, too few for a step, are dropped.
     ///
     /// # Errors
-    /// Where the set does not fill one batch.
+    /// Where the set does not fill the batches of one step.
     pub fn training(
         dataset: Arc<dyn Dataset>,
         options: &LoaderOptions,
         augmentation: Option<Augmentation>,
         first: Place,
     ) -> Result<Loader, DataError> {
-        let (people, batch) = (dataset.len(), options.batch);
+        let (people, batch) = (dataset.len(), options.batch * options.share.of);
         let steps = people.checked_div(batch).unwrap_or(0) as u64;
         if steps == 0 {
-            let name = dataset.name();
-            return Err(DataError::Unsuitable(format!("{name} has {people} people, fewer than one batch of {batch}")));
+            let (name, what) = (dataset.name(), if options.share.of > 1 { "step" } else { "batch" });
+            return Err(DataError::Unsuitable(format!("{name} has {people} people, fewer than one {what} of {batch}")));
         }
         let rest = (people.saturating_sub(first.people) / batch) as u64;
         let (options, purpose) = (options.clone(), Purpose::Training);
@@ -103,7 +122,7 @@ impl Loader {
     }
 
     /// One pass over the set in its order, without augmentation; the last batch is padded. An endless set is taken
-    /// at pass 0.
+    /// at pass 0. A share is of as many batches in a row, of which the last few may be fewer.
     ///
     /// # Errors
     /// Where the set is empty.
@@ -111,13 +130,17 @@ impl Loader {
         if dataset.is_empty() || options.batch == 0 {
             return Err(DataError::Unsuitable(format!("{} has no people to evaluate", dataset.name())));
         }
-        let rest = dataset.len().div_ceil(options.batch) as u64;
+        let (batches, Share { of, own }) = (dataset.len().div_ceil(options.batch), &options.share);
+        let total = (0..batches).filter(|number| own.contains(&(number % of))).count() as u64;
         let (options, purpose, first) = (options.clone(), Purpose::Evaluation, Place::default());
-        Ok(Loader::start(Plan { dataset, options, augmentation: None, purpose, first, rest, steps: rest }, rest))
+        Ok(Loader::start(
+            Plan { dataset, options, augmentation: None, purpose, first, rest: u64::MAX, steps: 1 },
+            total,
+        ))
     }
 
     fn start(plan: Plan, total: u64) -> Loader {
-        let count = (plan.options.workers.max(1) as u64).min(total);
+        let count = (plan.options.workers.max(1) as u64).min(total.max(1));
         let plan = Arc::new(plan);
         let workers = (0..count)
             .map(|worker| {
@@ -178,11 +201,11 @@ impl Plan {
     fn work(&self, numbers: impl Iterator<Item = u64>, sender: &Sender<Prepared>) {
         let mut order = (u64::MAX, Vec::new());
         for number in numbers {
-            let place = self.place(number);
+            let (place, end) = self.place(number);
             if order.0 != place.pass {
                 order = (place.pass, self.order(place.pass));
             }
-            let batch = self.batch(place, &order.1);
+            let batch = self.batch(place, &order.1).map(|batch| Batch { end, ..batch });
             let failed = batch.is_err();
             if sender.send(batch).is_err() || failed {
                 return;
@@ -190,15 +213,19 @@ impl Plan {
         }
     }
 
-    /// Where the batch of this number, from 0, begins.
-    fn place(&self, number: u64) -> Place {
-        let (first, batch) = (self.first, self.options.batch);
-        if number < self.rest {
-            return Place { people: first.people + number as usize * batch, ..first };
-        }
-        let number = number - self.rest;
-        let pass = first.pass.saturating_add(1 + number / self.steps);
-        Place { pass, people: (number % self.steps) as usize * batch }
+    /// Where the batch of this number, from 0, begins, and where its step ends.
+    fn place(&self, number: u64) -> (Place, Place) {
+        let (first, batch, Share { of, own }) = (self.first, self.options.batch, &self.options.share);
+        let (step, turn) = (number / own.len() as u64, number as usize % own.len());
+        let step = if step < self.rest {
+            Place { people: first.people + step as usize * batch * of, ..first }
+        } else {
+            let step = step - self.rest;
+            let pass = first.pass.saturating_add(1 + step / self.steps);
+            Place { pass, people: (step % self.steps) as usize * batch * of }
+        };
+        let behind = |batches: usize| Place { people: step.people + batches * batch, ..step };
+        (behind(own.start + turn), behind(*of))
     }
 
     fn order(&self, pass: u64) -> Vec<usize> {
@@ -339,7 +366,7 @@ mod tests {
 
     fn options(batch: usize, workers: usize) -> LoaderOptions {
         let input = Size { width: 16, height: 16 };
-        LoaderOptions { batch, input, seed: 9, workers, ahead: 2, broken: Broken::Stop }
+        LoaderOptions { batch, input, seed: 9, workers, ahead: 2, broken: Broken::Stop, share: Share::default() }
     }
 
     fn training(people: usize, workers: usize, first: Place, count: usize) -> Vec<Batch> {
@@ -357,16 +384,16 @@ mod tests {
     #[test]
     fn a_resumed_loader_goes_on_as_if_never_stopped() {
         let all = training(11, 2, START, 10);
-        assert_eq!(all[4].end(), Place { pass: 1, people: 6 });
-        assert_eq!(all[5..], training(11, 3, all[4].end(), 5));
-        assert_eq!(all[3..], training(11, 3, all[2].end(), 7), "the two people left over are dropped");
+        assert_eq!(all[4].end, Place { pass: 1, people: 6 });
+        assert_eq!(all[5..], training(11, 3, all[4].end, 5));
+        assert_eq!(all[3..], training(11, 3, all[2].end, 7), "the two people left over are dropped");
     }
 
     #[test]
     fn a_loader_goes_on_within_a_pass_with_another_batch_and_with_a_smaller_set() {
         let indices = |batch: &Batch| batch.people.iter().map(|person| person.index).collect::<Vec<_>>();
         let first = training(11, 2, START, 2);
-        let two = Loader::training(plain(11), &options(2, 2), None, first[1].end()).expect("the set fills a batch");
+        let two = Loader::training(plain(11), &options(2, 2), None, first[1].end).expect("the set fills a batch");
         let two: Vec<Batch> = two.take(3).map(|batch| batch.expect("nothing is broken")).collect();
         let mut seen: Vec<usize> = first.iter().chain(&two[..2]).flat_map(&indices).collect();
         seen.sort_unstable();
@@ -377,6 +404,48 @@ mod tests {
         for people in [5, 8] {
             assert_eq!(training(people, 2, Place { pass: 4, people: 6 }, 1)[0].place, Place { pass: 5, people: 0 });
         }
+    }
+
+    #[test]
+    fn shares_of_a_step_are_its_batches_in_order_and_end_with_it() {
+        let shared = |of, own: Range<usize>, first| -> Vec<Batch> {
+            let options = LoaderOptions { share: Share { of, own }, ..options(3, 2) };
+            let loader = Loader::training(plain(20), &options, Some(Augmentation::default()), first);
+            loader.expect("the set fills a step").take(4).map(|batch| batch.expect("nothing is broken")).collect()
+        };
+        let whole = shared(2, 0..2, START);
+        let (even, odd) = (shared(2, 0..1, START), shared(2, 1..2, START));
+        for (number, batch) in whole.iter().enumerate() {
+            assert_eq!(batch, [&even, &odd][number % 2].get(number / 2).expect("four of each"));
+        }
+        // 20 people are three steps of 6 and two people left over.
+        let places: Vec<_> =
+            even.iter().map(|batch| (batch.place.pass, batch.place.people, batch.end.people)).collect();
+        assert_eq!(places, [(0, 0, 6), (0, 6, 12), (0, 12, 18), (1, 0, 6)]);
+        assert_eq!(odd[2..], shared(2, 1..2, even[1].end)[..2]);
+        let alone: Vec<Batch> = training(20, 1, START, 2);
+        assert!(
+            alone.iter().zip(&whole).all(|(one, other)| one.people == other.people),
+            "people come in the same order"
+        );
+        let options = LoaderOptions { share: Share { of: 7, own: 0..7 }, ..options(3, 2) };
+        let error = Loader::training(plain(20), &options, None, START).err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("plain has 20 people, fewer than one step of 21"));
+    }
+
+    #[test]
+    fn shares_of_an_evaluation_are_everyone_once() {
+        let indices = |own: Range<usize>| -> Vec<usize> {
+            let options = LoaderOptions { share: Share { of: 3, own }, ..options(4, 2) };
+            let batches = Loader::evaluation(plain(18), &options).expect("the set has people");
+            let batches = batches.map(|batch| batch.expect("nothing is broken"));
+            batches.flat_map(|batch| batch.people.into_iter().map(|person| person.index)).collect()
+        };
+        assert_eq!(indices(0..1), (0..4).chain(12..16).collect::<Vec<_>>());
+        assert_eq!(indices(1..2), (4..8).chain(16..18).collect::<Vec<_>>());
+        assert_eq!(indices(2..3), (8..12).collect::<Vec<_>>());
+        let options = LoaderOptions { share: Share { of: 9, own: 8..9 }, ..options(4, 2) };
+        assert_eq!(Loader::evaluation(plain(18), &options).expect("others have people").count(), 0);
     }
 
     #[test]
@@ -392,7 +461,7 @@ mod tests {
         assert_eq!(whole, training(11, 1, START, 9), "where nobody is broken nothing changes");
         let some = batches(&[5, 9], 1, START, 9);
         assert_eq!(some, batches(&[5, 9], 4, START, 9));
-        assert_eq!(some[4..], batches(&[5, 9], 3, some[3].end(), 5));
+        assert_eq!(some[4..], batches(&[5, 9], 3, some[3].end, 5));
         for (batch, before) in some.iter().zip(&whole) {
             let broken = before.people.iter().filter(|person| [5, 9].contains(&person.index)).count();
             assert_eq!((batch.skipped.len(), batch.people.len()), (broken, 3));

@@ -41,7 +41,7 @@ pub use error::DataError;
 pub use invalid::InvalidValue;
 pub use kind::DataKind;
 pub use leeds::{Leeds, LeedsSplit};
-pub use loader::{Broken, Loader, LoaderOptions};
+pub use loader::{Broken, Loader, LoaderOptions, Share};
 pub use mpii::Mpii;
 pub use person::{Annotation, Joint, Person};
 pub use pictures::Pictures;

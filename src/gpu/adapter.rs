@@ -11,9 +11,12 @@ use crate::ir::{Capabilities, STORAGE_BUFFERS};
 /// Which adapter to use; the default takes the best one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AdapterChoice {
-    /// Part of the adapter's name (case does not matter) or its number in [`list_adapters`].
-    /// Where it is `None`, the environment variable `WGPU_ADAPTER_NAME` is asked.
+    /// Part of the adapter's name (case does not matter) or its number in [`list_adapters`]; or several of these with commas
+    /// between. Where it is `None`, the environment variable `WGPU_ADAPTER_NAME` is asked.
     pub name: Option<String>,
+    /// The number of this process, from 0, among those of this machine that each want an adapter: of as many as `name` names, or
+    /// of the best kind, it takes that one, and where they are fewer begins again with the first.
+    pub turn: usize,
     /// No kernels but this crate's will run. Then a Vulkan device is opened without the driver's checks of buffer accesses
     /// (robustBufferAccess), which some GPUs pay for and which these kernels do not need; a kernel of
     /// [one's own](crate::ir::Kernel::new) is refused. The environment variable `DITN_ROBUST=1` keeps the checks.
@@ -149,20 +152,37 @@ pub fn list_adapters() -> Vec<AdapterReport> {
     adapters().into_iter().map(|(_, report)| report).collect()
 }
 
+/// The places among `found` of the adapters that `wanted` names, in its order; without it of those of the best kind.
+fn suitable(found: &[AdapterReport], wanted: Option<&str>) -> Vec<usize> {
+    let matching = |name: &str| -> Vec<usize> {
+        let name = name.trim().to_lowercase();
+        let by_name =
+            |(place, report): (usize, &AdapterReport)| report.name.to_lowercase().contains(&name).then_some(place);
+        match name.parse::<usize>() {
+            Ok(number) => (number < found.len()).then_some(number).into_iter().collect(),
+            Err(_) => found.iter().enumerate().filter_map(by_name).collect(),
+        }
+    };
+    match wanted {
+        None => (0..found.len()).filter(|&place| found[place].rank() == found[0].rank()).collect(),
+        // Names have commas too.
+        Some(name) => match matching(name) {
+            some if !some.is_empty() => some,
+            _ => {
+                let each: Vec<_> = name.split(',').map(|name| matching(name).first().copied()).collect();
+                each.into_iter().collect::<Option<Vec<_>>>().unwrap_or_default()
+            }
+        },
+    }
+}
+
 /// Picks the adapter that `choice` (or the environment) names, else the best.
 pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterReport), GpuError> {
     let mut found = adapters();
     let wanted = choice.name.clone().or_else(|| env::var("WGPU_ADAPTER_NAME").ok()).filter(|name| !name.is_empty());
-    let position = match &wanted {
-        None => (!found.is_empty()).then_some(0),
-        Some(name) => match name.parse::<usize>() {
-            Ok(number) => (number < found.len()).then_some(number),
-            Err(_) => {
-                let name = name.to_lowercase();
-                found.iter().position(|(_, report)| report.name.to_lowercase().contains(&name))
-            }
-        },
-    };
+    let reports: Vec<AdapterReport> = found.iter().map(|(_, report)| report.clone()).collect();
+    let suitable = suitable(&reports, wanted.as_deref());
+    let position = suitable.get(choice.turn % suitable.len().max(1)).copied();
     match position {
         Some(position) => Ok(found.swap_remove(position)),
         None => Err(GpuError::NoAdapter {
@@ -185,5 +205,49 @@ pub fn missing_driver_advice() -> String {
             .to_string()
     } else {
         "Install the graphics driver of your GPU's vendor; `ditn devices` lists what is found".to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(name: &str, kind: &str) -> AdapterReport {
+        let capabilities = Capabilities {
+            subgroups: false,
+            subgroup_min_size: 0,
+            subgroup_max_size: 0,
+            shader_f16: false,
+            cooperative_matrix: None,
+            timestamps: false,
+            pipeline_cache: false,
+            max_binding_bytes: 0,
+            max_buffer_bytes: 0,
+            workgroup_memory: 0,
+            max_workgroup_invocations: 0,
+            max_storage_buffers: 0,
+            is_cpu: kind == "CPU",
+        };
+        let [name, kind, backend] = [name, kind, "vulkan"].map(String::from);
+        AdapterReport { name, kind, backend, driver: String::new(), driver_info: String::new(), capabilities }
+    }
+
+    #[test]
+    fn processes_take_turns_with_what_is_named_or_of_the_best_kind() {
+        let found = [
+            report("NVIDIA H100", "discrete GPU"),
+            report("NVIDIA H100", "discrete GPU"),
+            report("Radeon", "discrete GPU"),
+            report("llvmpipe (LLVM 15, 256 bits)", "CPU"),
+        ];
+        assert_eq!(suitable(&found, None), [0, 1, 2]);
+        assert_eq!(suitable(&found, Some("h100")), [0, 1]);
+        assert_eq!(suitable(&found, Some("2,0")), [2, 0]);
+        assert_eq!(suitable(&found, Some("radeon, 3")), [2, 3]);
+        assert_eq!(suitable(&found, Some("llvmpipe (LLVM 15, 256 bits)")), [3]);
+        for missing in ["4", "0,4", "Arc"] {
+            assert!(suitable(&found, Some(missing)).is_empty(), "{missing}");
+        }
+        assert!(suitable(&[], None).is_empty());
     }
 }

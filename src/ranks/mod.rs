@@ -22,6 +22,16 @@ pub trait Communicator {
     /// How many processes there are.
     fn size(&self) -> usize;
 
+    /// The number of this process among those of its machine, from 0, and how many these are.
+    fn local(&self) -> (usize, usize) {
+        (0, 1)
+    }
+
+    /// The name of this machine.
+    fn host(&self) -> String {
+        "this machine".to_string()
+    }
+
     /// Sends `words[parts[r]]` to each rank r, and receives what each has for this one: as much as its own part, in the order
     /// of the ranks.
     fn all_to_all(&self, words: &[f32], parts: &[Range<usize>], received: &mut [f32]);
@@ -37,6 +47,16 @@ pub trait Communicator {
 
     /// Ends all ranks, at once, this one with `status`.
     fn abort(&self, status: u8) -> !;
+}
+
+/// Whether `mpirun`, `srun` or their like has started this process as one of several, by the environment that they give it.
+pub fn is_launched() -> bool {
+    let says = |name: &str| std::env::var(name).ok();
+    let is_more_than_one = |name: &&str| says(name).is_some_and(|size| size != "1");
+    let sizes = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS"];
+    // PMIx tells a process its number alone.
+    let by_pmix = says("PMIX_RANK").is_some() && sizes.iter().all(|name| says(name).is_none());
+    sizes.iter().any(is_more_than_one) || by_pmix && says("SLURM_NTASKS").is_none_or(|size| size != "1")
 }
 
 /// The communicator of a process without others.

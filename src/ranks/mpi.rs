@@ -17,7 +17,7 @@ const MESSAGE: usize = 1 << 30;
 /// The ranks of MPI's world. MPI is finalised with it.
 pub struct Mpi {
     world: SimpleCommunicator,
-    local: usize,
+    local: (usize, usize),
     // Behind what uses it: fields are dropped in order.
     _universe: Universe,
 }
@@ -28,18 +28,18 @@ impl Mpi {
         // The main thread alone speaks.
         let (universe, _) = mpi::initialize_with_threading(Threading::Funneled)?;
         let world = universe.world();
-        let local = world.split_shared(world.rank()).rank() as usize;
+        let machine = world.split_shared(world.rank());
+        let local = (machine.rank() as usize, machine.size() as usize);
         Some(Self { world, local, _universe: universe })
     }
+}
 
-    /// The number of this process among those of its machine, from 0.
-    pub fn local_rank(&self) -> usize {
-        self.local
-    }
-
-    /// The name of this machine.
-    pub fn host(&self) -> String {
-        processor_name().unwrap_or_else(|_| "an unnamed machine".to_string())
+impl Drop for Mpi {
+    /// A panic ends all ranks: to finalise MPI would wait for them.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.world.abort(101);
+        }
     }
 }
 
@@ -65,6 +65,14 @@ impl Communicator for Mpi {
 
     fn size(&self) -> usize {
         self.world.size() as usize
+    }
+
+    fn local(&self) -> (usize, usize) {
+        self.local
+    }
+
+    fn host(&self) -> String {
+        processor_name().unwrap_or_else(|_| "an unnamed machine".to_string())
     }
 
     fn all_to_all(&self, words: &[f32], parts: &[Range<usize>], received: &mut [f32]) {

@@ -101,8 +101,9 @@ impl Row {
 #[must_use]
 pub fn within_budget(mut config: Config, pictures: usize) -> Config {
     let train = &mut config.train;
-    train.epochs = train.epochs.min(pictures / train.batch).max(1);
-    train.pictures_per_epoch = (pictures / train.epochs).max(train.batch);
+    let step = train.pictures_per_step(1);
+    train.epochs = train.epochs.min(pictures / step).max(1);
+    train.pictures_per_epoch = (pictures / train.epochs).max(step);
     config
 }
 

@@ -4,7 +4,7 @@ use super::config::{Config, TrainConfig};
 use super::people::People;
 use super::progress::Progress;
 
-/// Epochs of whole batches. What is done is counted in epochs and pictures, so that a run can go on with another batch,
+/// Epochs of whole steps. What is done is counted in epochs and pictures, so that a run can go on with another batch,
 /// other epochs or another set of people; steps are derived from them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Epochs {
@@ -17,11 +17,16 @@ pub(super) struct Epochs {
 }
 
 impl Epochs {
-    /// Those of a valid configuration, which trains on `people`.
-    pub fn of(config: &Config, people: &People) -> Self {
-        let TrainConfig { batch, epochs, pictures_per_epoch, .. } = config.train;
+    /// Those of a valid configuration, which `ranks` processes train on `people`.
+    pub fn of(config: &Config, people: &People, ranks: usize) -> Self {
+        let TrainConfig { epochs, pictures_per_epoch, .. } = config.train;
         let pictures = if pictures_per_epoch == 0 { people.training().len() } else { pictures_per_epoch };
-        Self { count: epochs as u64, pictures: pictures as u64, batch: batch as u64 }
+        Self { count: epochs as u64, pictures: pictures as u64, batch: config.train.pictures_per_step(ranks) as u64 }
+    }
+
+    /// Pictures a step.
+    pub fn pictures_per_step(&self) -> u64 {
+        self.batch
     }
 
     /// Steps of the whole run.

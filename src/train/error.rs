@@ -10,6 +10,7 @@ use crate::data::DataError;
 use crate::metrics::ScoreError;
 use crate::nn::NetworkError;
 use crate::nn::checkpoint::CheckpointError;
+use crate::ranks::Communicator;
 
 /// Why a run ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +67,51 @@ pub enum TrainError {
         /// The newest checkpoint, whose parameters are all finite.
         last_good: Option<PathBuf>,
     },
+    /// One of several processes has failed: this one.
+    #[error("rank {rank} of {size}, on {host}: {error}")]
+    OnRank {
+        /// Its number.
+        rank: usize,
+        /// How many there are.
+        size: usize,
+        /// Its machine.
+        host: String,
+        /// What happened.
+        error: Box<TrainError>,
+    },
+    /// One of several processes has failed: another, which says why.
+    #[error("rank {rank} has failed")]
+    OtherRank {
+        /// Its number.
+        rank: usize,
+        /// Whether its error is [`TrainError::NotFinite`].
+        not_finite: bool,
+    },
 }
 
 impl TrainError {
+    /// The same error with the rank that it happened on, where there are several.
+    #[must_use]
+    pub fn on_rank(self, ranks: &dyn Communicator) -> Self {
+        match self {
+            Self::OnRank { .. } | Self::OtherRank { .. } => self,
+            error if ranks.size() == 1 => error,
+            error => {
+                let (rank, size, host) = (ranks.rank(), ranks.size(), ranks.host());
+                Self::OnRank { rank, size, host, error: Box::new(error) }
+            }
+        }
+    }
+
+    /// Whether training has diverged.
+    pub fn is_not_finite(&self) -> bool {
+        match self {
+            Self::NotFinite { .. } | Self::OtherRank { not_finite: true, .. } => true,
+            Self::OnRank { error, .. } => error.is_not_finite(),
+            _ => false,
+        }
+    }
+
     /// The error of a record at `path` that the system refuses to write.
     pub(super) fn record(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::files::remove_unfinished;
 
-/// An output folder, held by this process until dropped.
+/// An output folder, held by this process until dropped, or by another whose run this one takes part in.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
     /// The operating system drops the lock with the process, however it ends.
-    _lock: File,
+    lock: Option<File>,
 }
 
 /// Why a folder cannot be a run's output.
@@ -98,6 +98,16 @@ impl RunFolder {
         Self::lock(path.to_owned())
     }
 
+    /// The folder that another rank of the run writes to.
+    pub fn of_another_rank(path: PathBuf) -> Self {
+        Self { path, lock: None }
+    }
+
+    /// Whether this process writes to it.
+    pub fn is_written(&self) -> bool {
+        self.lock.is_some()
+    }
+
     fn lock(path: PathBuf) -> Result<Self, FolderError> {
         let not_writable = |error| FolderError::NotWritable { path: path.clone(), error };
         let lock = File::create(path.join(".lock")).map_err(not_writable)?;
@@ -105,7 +115,7 @@ impl RunFolder {
             Ok(()) => {
                 // A process that was killed while it wrote a checkpoint leaves a file of that size.
                 remove_unfinished(&path);
-                Ok(Self { path, _lock: lock })
+                Ok(Self { path, lock: Some(lock) })
             }
             Err(TryLockError::WouldBlock) => Err(FolderError::Busy { path }),
             Err(TryLockError::Error(error)) => Err(FolderError::NotWritable { path, error }),

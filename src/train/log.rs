@@ -42,11 +42,25 @@ pub struct EpochLine {
     /// Share of the training time, 0 to 1, in which no batch was ready; evaluation left out.
     #[serde(default)]
     pub waiting_share: f64,
+    /// With several processes: what rank 0 has exchanged with the others in the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub communication: Option<CommunicationLine>,
     /// Seconds since the run began, pauses left out.
     pub seconds: f64,
     /// The score, in epochs that end with an evaluation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<NamedScore>,
+}
+
+/// What a process has exchanged with others in an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommunicationLine {
+    /// Bytes that it has sent a step.
+    pub bytes_per_step: f64,
+    /// Seconds that it took, waits for slower processes included; the device may have been computing meanwhile.
+    pub seconds: f64,
+    /// The same as a share of the training time, 0 to 1.
+    pub share: f64,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -184,6 +198,7 @@ mod tests {
             learning_rate: 1e-3,
             pictures_per_second: 3.0,
             waiting_share: 0.25,
+            communication: None,
             seconds: 7.0,
             metric: (epoch == 2).then(|| NamedScore { name: "PCKh@0.5".into(), value: 12.5 }),
         }

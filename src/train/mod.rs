@@ -6,8 +6,8 @@
 //! and who is scored, [`evaluate`] how, [`accuracy`] how the training pictures do, [`results`] what public tools read of
 //! the scored ones. `recorder` writes all records but checkpoints: [`log`], [`events`] for TensorBoard, sheets, results;
 //! [`checkpoint`], [`progress`] and [`folder`] keep what a run needs to continue, [`resume`] says how far its configuration may
-//! change in between; `clock` measures its time; a [`watcher`] is told how
-//! it goes. [`ablation`] holds the paper's tables of runs.
+//! change in between; `clock` measures its time; a [`watcher`] is told how it goes. [`team`] is how the processes of a run
+//! agree, where there are several. [`ablation`] holds the paper's tables of runs.
 
 pub mod ablation;
 pub mod accuracy;
@@ -33,10 +33,11 @@ pub mod resume;
 pub mod run;
 pub mod schedule;
 pub mod step;
+pub mod team;
 pub mod watcher;
 
 pub use config::Config;
 pub use error::TrainError;
-pub use run::{Outcome, run};
+pub use run::{Outcome, Process, run};
 pub use schedule::Schedule;
 pub use watcher::Watcher;

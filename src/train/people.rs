@@ -10,10 +10,11 @@ use super::results::{Results, coco_results};
 use crate::data::synthetic::{self, Synthetic};
 use crate::data::{
     Annotation, Coco, DataError, DataKind, Dataset, FirstOf, Joined, Leeds, LeedsSplit, Loader, LoaderOptions, Mpii,
-    Person, Place, Size, Skeleton, SkeletonTable,
+    Person, Place, Share, Size, Skeleton, SkeletonTable,
 };
 use crate::metrics::{Evaluation, MeanPose, Score, ScoreError, oks, score_people};
 use crate::predict::{Keypoint, Pose, places};
+use crate::ranks::Communicator;
 
 pub use super::folders::DATA_VARIABLE;
 
@@ -182,20 +183,29 @@ impl People {
         }
     }
 
-    /// Endless training batches from `first` on. Passes over the people need not be the configuration's epochs.
+    /// Endless training batches from `first` on, of which each rank has its share of a step. Passes over the people need not be
+    /// the configuration's epochs.
     ///
     /// # Errors
-    /// Fewer people than a batch holds.
-    pub fn training_batches(&self, config: &Config, first: Place) -> Result<Loader, DataError> {
-        Loader::training(Arc::clone(&self.training), &loader_options(config), Some(config.data.augmentation), first)
+    /// Fewer people than a step takes.
+    pub fn training_batches(
+        &self,
+        config: &Config,
+        ranks: &dyn Communicator,
+        first: Place,
+    ) -> Result<Loader, DataError> {
+        let (accumulate, rank) = (config.train.accumulate, ranks.rank());
+        let share = Share { of: accumulate * ranks.size(), own: rank * accumulate..(rank + 1) * accumulate };
+        let options = loader_options(config, share, ranks.local().1);
+        Loader::training(Arc::clone(&self.training), &options, Some(config.data.augmentation), first)
     }
 
-    /// The people to be scored, in order and as they are.
+    /// A share of the people to be scored, in order and as they are.
     ///
     /// # Errors
     /// Nobody is in the split.
-    pub fn evaluation_batches(&self, config: &Config) -> Result<Loader, DataError> {
-        Loader::evaluation(Arc::clone(&self.evaluation), &loader_options(config))
+    pub fn evaluation_batches(&self, config: &Config, share: Share) -> Result<Loader, DataError> {
+        Loader::evaluation(Arc::clone(&self.evaluation), &loader_options(config, share, 1))
     }
 }
 
@@ -248,10 +258,11 @@ fn mpii_people(config: &Config, purpose: Purpose) -> Result<Sides, DataError> {
     Ok(Sides { typical: training.clone(), training, held_out, coco: None })
 }
 
-fn loader_options(config: &Config) -> LoaderOptions {
-    let workers = std::thread::available_parallelism().map_or(1, |count| count.get());
+/// `sharers` processes of this machine load pictures at the same time.
+fn loader_options(config: &Config, share: Share, sharers: usize) -> LoaderOptions {
+    let workers = std::thread::available_parallelism().map_or(1, |count| count.get()).div_ceil(sharers);
     let (batch, input, seed) = (config.train.batch, config.train.size, config.seed);
-    LoaderOptions { batch, input, seed, workers, ahead: BATCHES_AHEAD, broken: config.data.broken }
+    LoaderOptions { batch, input, seed, workers, ahead: BATCHES_AHEAD, broken: config.data.broken, share }
 }
 
 /// The people of a set's first pass in every pass.

@@ -6,7 +6,7 @@ use super::accuracy::Accuracy;
 use crate::data::Place;
 
 /// How far a run has come.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Optimizer steps done.
     pub step: u64,
@@ -33,6 +33,33 @@ pub struct Progress {
     pub waiting_seconds: f64,
     /// Name of the adapter; another one may round differently.
     pub adapter: String,
+    /// Processes that trained together.
+    #[serde(default = "one")]
+    pub ranks: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Default for Progress {
+    /// That of a run of one process which has not begun.
+    fn default() -> Self {
+        Self {
+            step: 0,
+            pictures: 0,
+            place: None,
+            epochs: 0,
+            epoch: EpochSums::default(),
+            score: None,
+            best: None,
+            seconds: 0.0,
+            training_seconds: 0.0,
+            waiting_seconds: 0.0,
+            adapter: String::new(),
+            ranks: 1,
+        }
+    }
 }
 
 /// Sums over the steps of an epoch so far.

@@ -16,7 +16,8 @@ use crate::nn::Matching;
 /// Steps between the losses that the event file holds.
 const EVENT_STEPS: u64 = 10;
 
-/// Writes the records of a run into its folder. Every error is [`TrainError::Record`] with the file's path.
+/// Writes the records of a run into its folder, unless another rank does. Every error is [`TrainError::Record`] with the file's
+/// path.
 pub(super) struct Recorder<'a> {
     folder: &'a RunFolder,
     /// `None` where the configuration asks for no events.
@@ -30,7 +31,7 @@ impl<'a> Recorder<'a> {
     /// Records of a run of `epochs` epochs. With `events`, steps are recorded for TensorBoard from `first_step` (from 1)
     /// on.
     pub fn new(folder: &'a RunFolder, epochs: u64, sheets: usize, events: bool, first_step: u64) -> Self {
-        let events = events.then(|| EventFile::new(folder.path(), first_step));
+        let events = (events && folder.is_written()).then(|| EventFile::new(folder.path(), first_step));
         Self { folder, events, sheets, epochs }
     }
 
@@ -63,7 +64,7 @@ impl<'a> Recorder<'a> {
         line: &EpochLine,
         draw: impl FnOnce() -> Result<RgbImage, TrainError>,
     ) -> Result<(), TrainError> {
-        let kept = sheet_is_due(line.epoch, self.epochs, self.sheets);
+        let kept = self.folder.is_written() && sheet_is_due(line.epoch, self.epochs, self.sheets);
         let shown = self.events.as_mut().filter(|_| line.metric.is_some());
         if shown.is_none() && !kept {
             return Ok(());
@@ -82,6 +83,9 @@ impl<'a> Recorder<'a> {
 
     /// Appends a line to the log.
     pub fn log(&self, line: &EpochLine) -> Result<(), TrainError> {
+        if !self.folder.is_written() {
+            return Ok(());
+        }
         log::append(&self.folder.log(), line).map_err(TrainError::record(self.folder.log()))
     }
 

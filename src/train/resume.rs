@@ -52,6 +52,26 @@ pub enum ResumeError {
         /// What differs and must not.
         changes: Vec<Change>,
     },
+    /// Another number of processes would make other steps of the same configuration.
+    #[error(
+        "the run in {} was trained by {before} processes with {pictures} pictures a step, and {now} of them would have {others}; \
+         start {before}, or keep the pictures of a step by --set train.batch or --set train.accumulate{}",
+        folder.display(), suggestion.as_ref().map_or(String::new(), |value| format!(" ({value})"))
+    )]
+    Ranks {
+        /// The run's folder.
+        folder: PathBuf,
+        /// Processes that there were.
+        before: usize,
+        /// Processes that there are.
+        now: usize,
+        /// Pictures a step before.
+        pictures: usize,
+        /// Pictures a step now.
+        others: usize,
+        /// What would keep the pictures of a step.
+        suggestion: Option<String>,
+    },
     /// The parts of the checkpoint are of different moments.
     #[error("{}: its header counts {header} steps and its optimizer {optimizer}: it cannot be trusted", path.display())]
     Steps {
@@ -74,11 +94,21 @@ fn listed(changes: &[Change]) -> String {
 pub struct Changes(Vec<Change>);
 
 impl Changes {
-    /// Compares the configuration that the run in `folder` stopped with and the one that it is to go on with.
+    /// Compares the header of the checkpoint that the run in `folder` stopped with, and the configuration and number of
+    /// processes that it is to go on with.
     ///
     /// # Errors
-    /// [`ResumeError::OtherRun`].
-    pub fn between(before: &Config, now: &Config, folder: &RunFolder) -> Result<Self, ResumeError> {
+    /// [`ResumeError::OtherRun`]; [`ResumeError::Ranks`] where steps would be of other pictures and nobody has asked for that.
+    pub fn between(header: &Header, now: &Config, ranks: usize, folder: &RunFolder) -> Result<Self, ResumeError> {
+        let (before, were) = (&header.config, header.progress.ranks);
+        let portions = |config: &Config| (config.train.batch, config.train.accumulate);
+        let (pictures, others) = (before.train.pictures_per_step(were), now.train.pictures_per_step(ranks));
+        if ranks != were && pictures != others && portions(before) == portions(now) {
+            let accumulate = before.train.accumulate * were;
+            let fits = accumulate.is_multiple_of(ranks).then(|| format!("train.accumulate={}", accumulate / ranks));
+            let (folder, now) = (folder.path().to_owned(), ranks);
+            return Err(ResumeError::Ranks { folder, before: were, now, pictures, others, suggestion: fits });
+        }
         let (old, new) = (values(before), values(now));
         let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
         let value = |values: &BTreeMap<String, String>, key| values.get(key).cloned().unwrap_or("not set".into());
@@ -147,6 +177,7 @@ pub(super) fn place(checkpoint: Option<&Checkpoint>, people: usize) -> Place {
     let Some(Checkpoint { header: Header { config, progress }, .. }) = checkpoint else { return Place::default() };
     progress.place.unwrap_or_else(|| {
         // An older program's: it counted steps alone.
+        // One process without accumulation: older programs had nothing else.
         let batch = config.train.batch.max(1);
         let steps = (people / batch).max(1) as u64;
         Place { pass: progress.step / steps, people: (progress.step % steps) as usize * batch }
@@ -187,7 +218,8 @@ mod tests {
         let before = config::embedded().unwrap();
         let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
         let now = config::with_overrides(before.clone(), &overrides).unwrap();
-        let changes = Changes::between(&before, &now, &folder).map_err(|error| error.to_string());
+        let header = Header { config: before, progress: Progress::default() };
+        let changes = Changes::between(&header, &now, 1, &folder).map_err(|error| error.to_string());
         drop(folder);
         std::fs::remove_dir_all(&path).unwrap();
         changes

@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -9,21 +10,23 @@ use super::clock::Clock;
 use super::config::Config;
 use super::epochs::Epochs;
 use super::error::TrainError;
-use super::evaluate::{Evaluator, poses_of};
+use super::evaluate::Evaluator;
 use super::folder::RunFolder;
 use super::init::InitialWeights;
-use super::log::{EpochLine, NamedScore, Summary, SummaryMetric};
+use super::log::{CommunicationLine, EpochLine, NamedScore, Summary, SummaryMetric};
 use super::people::People;
 use super::progress::{EpochSums, Progress, Score};
 use super::recorder::{self, Recorder};
 use super::resume::{self, Changes, ResumeError};
 use super::schedule::Schedule;
 use super::step::{StepLoss, Trainer};
+use super::team::{self, Intent, agree, all_succeed};
 use super::watcher::{Opening, Watcher};
-use crate::data::{DataError, Loader};
+use crate::data::{Batch, DataError, Loader};
 use crate::gpu::Gpu;
-use crate::nn::NetworkError;
 use crate::nn::checkpoint::{check_fits, first_not_finite, shapes};
+use crate::nn::{Communication, NetworkError};
+use crate::ranks::{Alone, Communicator};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -37,6 +40,23 @@ pub enum Outcome {
         /// Steps of the whole run.
         total_steps: u64,
     },
+    /// All epochs are done, and another rank has written what they came to.
+    Followed,
+}
+
+/// A process of a run: its adapter, and the ranks that it trains with.
+pub struct Process {
+    /// The adapter.
+    pub gpu: Arc<Gpu>,
+    /// This process among the others.
+    pub ranks: Rc<dyn Communicator>,
+}
+
+impl Process {
+    /// A process that trains without others.
+    pub fn alone(gpu: &Arc<Gpu>) -> Self {
+        Self { gpu: Arc::clone(gpu), ranks: Rc::new(Alone) }
+    }
 }
 
 /// Trains on `people`, who were opened from `config`, to the end of the configuration or until `stop` is set.
@@ -45,18 +65,23 @@ pub enum Outcome {
 /// same rates, and on the same adapter the same bits. With a changed configuration it continues from the epochs and
 /// pictures that are done, see [`resume`](mod@super::resume); where no epoch is left it ends at once.
 ///
+/// Of several ranks all call it with the same configuration and header of the checkpoint. Rank 0 alone has the folder, the
+/// checkpoint's tensors and the file of initial weights; parameters start everywhere as they do there.
+///
 /// # Errors
-/// See [`TrainError`]. Whatever happens, the newest good checkpoint stays in the folder.
+/// See [`TrainError`]. Whatever happens, the newest good checkpoint stays in the folder. An error that has not been agreed on by
+/// all ranks, which is one of neither [`TrainError::OnRank`] nor [`TrainError::OtherRank`], leaves the others waiting: their
+/// communicator is then to be [aborted](Communicator::abort).
 pub fn run(
     config: Config,
     people: People,
     folder: &RunFolder,
     resumed: Option<Checkpoint>,
-    gpu: &Arc<Gpu>,
+    process: &Process,
     watcher: &mut dyn Watcher,
     stop: &AtomicBool,
 ) -> Result<Outcome, TrainError> {
-    let mut run = Run::open(config, people, folder, resumed, gpu, watcher)?;
+    let mut run = Run::open(config, people, folder, resumed, process, watcher)?;
     loop {
         if run.epochs.ends(&run.progress) {
             run.save_last()?;
@@ -65,21 +90,24 @@ pub fn run(
             }
         }
         if run.epochs.are_done(&run.progress) {
-            let summary = run.finish(watcher, stop)?;
-            return Ok(summary.map_or_else(|| run.stopped(), |summary| Outcome::Finished(Box::new(summary))));
+            return run.finish(watcher, stop);
         }
-        if stop.load(Ordering::Relaxed) {
-            run.drain(watcher)?;
-            run.save_last()?;
-            return Ok(run.stopped());
-        }
-        if let Err(error) = run.step(watcher) {
-            // A picture that cannot be read is no reason to lose the steps before it.
-            if matches!(error, TrainError::Data(_)) && run.progress.step + run.trainer.in_flight() > 0 {
+        let own = if stop.load(Ordering::Relaxed) { Ok(Intent::Stop) } else { run.next_batches().map(Intent::GoOn) };
+        match agree(&*process.ranks, own.map_err(TrainError::from)) {
+            Ok(Intent::GoOn(batches)) => run.step(&batches, watcher)?,
+            Ok(Intent::Stop) => {
                 run.drain(watcher)?;
                 run.save_last()?;
+                return Ok(run.stopped());
             }
-            return Err(error);
+            Err(error) => {
+                // A picture that cannot be read is no reason to lose the steps before it.
+                if run.progress.step + run.trainer.in_flight() > 0 {
+                    run.drain(watcher)?;
+                    run.save_last()?;
+                }
+                return Err(error);
+            }
         }
         if run.epoch_is_submitted() {
             run.drain(watcher)?;
@@ -94,7 +122,7 @@ pub fn run(
 struct Run<'a> {
     config: Config,
     folder: &'a RunFolder,
-    gpu: Arc<Gpu>,
+    process: &'a Process,
     people: People,
     batches: Loader,
     schedule: Schedule,
@@ -111,6 +139,8 @@ struct Run<'a> {
     has_checkpoint: bool,
     /// Whether this process has scored the network as it is and written its results.
     has_results: bool,
+    /// What had been exchanged when the epoch began.
+    communication: Communication,
 }
 
 impl<'a> Run<'a> {
@@ -119,30 +149,38 @@ impl<'a> Run<'a> {
         people: People,
         folder: &'a RunFolder,
         resumed: Option<Checkpoint>,
-        gpu: &Arc<Gpu>,
+        process: &'a Process,
         watcher: &mut dyn Watcher,
     ) -> Result<Self, TrainError> {
         let opened = Instant::now();
+        let (gpu, ranks) = (&process.gpu, &*process.ranks);
         let config = people.complete(config);
-        let changes = match &resumed {
-            Some(checkpoint) => Changes::between(&checkpoint.header.config, &config, folder)?,
-            None => Changes::default(),
-        };
-        let epochs = Epochs::of(&config, &people);
+        let changes = resumed.as_ref().map_or(Ok(Changes::default()), |checkpoint| {
+            Changes::between(&checkpoint.header, &config, ranks.size(), folder).map_err(TrainError::from)
+        });
+        let fits = changes.and_then(|changes| Ok((changes, check_epoch(&config, ranks.size())?)));
+        let (changes, ()) = all_succeed(ranks, fits)?;
+        let epochs = Epochs::of(&config, &people, ranks.size());
 
         // The first pictures are made ready while the kernels compile.
         let first = resume::place(resumed.as_ref(), people.training().len());
-        let batches = people.training_batches(&config, first)?;
+        let batches = all_succeed(ranks, people.training_batches(&config, ranks, first).map_err(TrainError::from))?;
         let model = config.model_config(people.skeleton());
-        let mut trainer = Trainer::new(gpu, &model, &config.step_config(), config.seed)?;
+        let step = config.step_config_of(ranks.size());
+        let trainer = Trainer::with_ranks(gpu, &model, &step, config.seed, &process.ranks);
+        let mut trainer = all_succeed(ranks, trainer.map_err(TrainError::from))?;
         let has_checkpoint = resumed.is_some();
-        let mut progress = match resumed {
-            Some(checkpoint) => resume(&mut trainer, checkpoint, folder, gpu, watcher)?,
-            None => {
-                load_initial_weights(&mut trainer, &config, &people, folder, watcher)?;
-                Progress::default()
+        let started = match resumed {
+            Some(checkpoint) if folder.is_written() => resume(&mut trainer, checkpoint, folder, gpu, watcher),
+            Some(checkpoint) => Ok(resume::progress(checkpoint.header)),
+            None if folder.is_written() => {
+                load_initial_weights(&mut trainer, &config, &people, folder, watcher).map(|()| Progress::default())
             }
+            None => Ok(Progress::default()),
         };
+        let mut progress = all_succeed(ranks, started)?;
+        progress.ranks = ranks.size();
+        team::share_state(ranks, &mut trainer)?;
         if let Some(note) = changes.note() {
             watcher.note(&note);
         }
@@ -150,7 +188,7 @@ impl<'a> Run<'a> {
             watcher.note("Scores are not comparable with those before: the best checkpoint is chosen anew");
         }
         let has_ended = epochs.are_done(&progress);
-        if !has_ended {
+        if !has_ended && folder.is_written() {
             recorder::write_config(folder, &toml::to_string(&config).unwrap_or_default())?;
         }
 
@@ -170,8 +208,9 @@ impl<'a> Run<'a> {
             parameters: trainer.parameters() + frozen,
             first_step: epochs.steps_done(&progress, 0),
             total_steps: epochs.steps(),
-            batch: config.train.batch,
+            batch: config.train.pictures_per_step(ranks.size()),
         });
+        team::say_who(ranks, gpu, watcher);
         if frozen > 0 {
             watcher.note(&format!("  the backbone stays as it is: {} parameters are trained", trainer.parameters()));
         }
@@ -185,7 +224,7 @@ impl<'a> Run<'a> {
             clock: Clock::new(opened, progress.seconds),
             config,
             folder,
-            gpu: gpu.clone(),
+            process,
             people,
             batches,
             parameters: trainer.parameters() + frozen,
@@ -197,6 +236,7 @@ impl<'a> Run<'a> {
             last_pictures: Vec::new(),
             has_checkpoint,
             has_results: false,
+            communication: Communication::default(),
         })
     }
 
@@ -214,8 +254,8 @@ impl<'a> Run<'a> {
     }
 
     fn epoch_is_submitted(&self) -> bool {
-        let batch = self.config.train.batch as u64;
-        self.epochs.is_full(self.progress.epoch.pictures.saturating_add(self.trainer.in_flight() * batch))
+        let in_flight = self.trainer.in_flight() * self.epochs.pictures_per_step();
+        self.epochs.is_full(self.progress.epoch.pictures.saturating_add(in_flight))
     }
 
     fn checkpoint_is_due(&self) -> bool {
@@ -223,23 +263,30 @@ impl<'a> Run<'a> {
         every > 0 && (self.progress.step + self.trainer.in_flight()).is_multiple_of(every)
     }
 
-    /// Submits the next step and records the losses that have come back; the device is never waited for here.
-    fn step(&mut self, watcher: &mut dyn Watcher) -> Result<(), TrainError> {
+    /// This process's batches of the next step.
+    fn next_batches(&mut self) -> Result<Vec<Batch>, DataError> {
         self.clock.step_begins();
-        let Some(batch) = self.batches.next().transpose()? else {
-            // Training batches are endless; the loader ends only after an error that it has reported.
-            return Err(DataError::Unsuitable("the training pictures have run out".into()).into());
-        };
-        for reason in &batch.skipped {
+        let batches: Result<Vec<Batch>, _> = self.batches.by_ref().take(self.config.train.accumulate).collect();
+        let batches = batches?;
+        for reason in batches.iter().flat_map(|batch| &batch.skipped) {
             tracing::info!("left out, another stands in: {reason}");
         }
+        if batches.len() < self.config.train.accumulate {
+            // Training batches are endless; the loader ends only after an error that it has reported.
+            return Err(DataError::Unsuitable("the training pictures have run out".into()));
+        }
+        Ok(batches)
+    }
+
+    /// Submits the next step and records the losses that have come back; the device is never waited for here.
+    fn step(&mut self, batches: &[Batch], watcher: &mut dyn Watcher) -> Result<(), TrainError> {
         let learning_rate = self.next_learning_rate();
         self.clock.step_submitted();
-        self.trainer.submit(&batch, learning_rate)?;
+        self.trainer.submit(batches, learning_rate)?;
         // Nothing is saved before all submitted steps are done.
-        self.progress.place = Some(batch.end());
+        self.progress.place = batches.last().map(|batch| batch.end);
         let skipped = &mut self.progress.epoch.skipped;
-        *skipped = skipped.saturating_add(batch.skipped.len() as u64);
+        *skipped = skipped.saturating_add(batches.iter().map(|batch| batch.skipped.len() as u64).sum());
         for loss in self.trainer.losses(false)? {
             self.record_step(loss, watcher)?;
         }
@@ -257,19 +304,19 @@ impl<'a> Run<'a> {
 
     /// Counts a finished step, or ends the run where its loss is not finite.
     fn record_step(&mut self, loss: StepLoss, watcher: &mut dyn Watcher) -> Result<(), TrainError> {
-        let batch = self.config.train.batch as u64;
+        let pictures = self.epochs.pictures_per_step();
         self.progress.step += 1;
         if !loss.total.is_finite() {
             return Err(self.not_finite("the loss".into(), loss.learning_rate, loss.pictures));
         }
         let sums = &mut self.progress.epoch;
         sums.steps = sums.steps.saturating_add(1);
-        sums.pictures = sums.pictures.saturating_add(batch);
+        sums.pictures = sums.pictures.saturating_add(pictures);
         sums.joints += f64::from(loss.joints);
         sums.bones += f64::from(loss.bones);
         sums.total += f64::from(loss.total);
         sums.accuracy.add(loss.accuracy);
-        self.progress.pictures = self.progress.pictures.saturating_add(batch);
+        self.progress.pictures = self.progress.pictures.saturating_add(pictures);
         self.recorder.step(self.progress.step, &loss)?;
         watcher.step(self.epochs.steps_done(&self.progress, 0), loss.total);
         self.last_pictures = loss.pictures;
@@ -277,14 +324,19 @@ impl<'a> Run<'a> {
     }
 
     fn not_finite(&self, what: String, learning_rate: f64, pictures: Vec<String>) -> TrainError {
+        if !self.folder.is_written() {
+            return TrainError::OtherRank { rank: 0, not_finite: true };
+        }
         let last_good = self.has_checkpoint.then(|| self.folder.last());
         TrainError::NotFinite { what, step: self.progress.step, learning_rate, pictures, last_good }
     }
 
-    /// Writes `last.safetensors`. All submitted steps have come back.
+    /// Writes `last.safetensors`, where this is the process that writes. All submitted steps have come back.
     fn save_last(&mut self) -> Result<(), TrainError> {
-        let checkpoint = self.checkpoint()?;
-        checkpoint::save(&self.folder.last(), &checkpoint)?;
+        if self.folder.is_written() {
+            let checkpoint = self.checkpoint()?;
+            checkpoint::save(&self.folder.last(), &checkpoint)?;
+        }
         self.has_checkpoint = true;
         Ok(())
     }
@@ -297,7 +349,7 @@ impl<'a> Run<'a> {
             return Err(self.not_finite(name, self.last_learning_rate(), self.last_pictures.clone()));
         }
         self.progress.seconds = self.clock.seconds();
-        self.progress.adapter = self.gpu.report().name.clone();
+        self.progress.adapter = self.process.gpu.report().name.clone();
         let header = Header { config: self.config.clone(), progress: self.progress.clone() };
         Ok(Checkpoint { header, state })
     }
@@ -317,6 +369,7 @@ impl<'a> Run<'a> {
         self.recorder.log(&line)?;
         self.progress.epochs = epoch;
         self.progress.epoch = EpochSums::default();
+        self.communication = self.trainer.communication().unwrap_or_default();
         self.save_scored(due)?;
         watcher.epoch(&line);
         Ok(true)
@@ -331,12 +384,17 @@ impl<'a> Run<'a> {
         watcher: &mut dyn Watcher,
         stop: &AtomicBool,
     ) -> Result<bool, TrainError> {
-        let Some(predictions) = self.evaluator.predict(&self.people, watcher, stop)? else { return Ok(false) };
-        let (poses, input) = (poses_of(&predictions), self.config.train.size);
+        let ranks = &*self.process.ranks;
+        let Some(poses) = self.evaluator.poses(&self.people, ranks, watcher, stop)? else { return Ok(false) };
+        // All ranks know, so that none scores by itself.
+        self.has_results |= is_last;
+        if !self.folder.is_written() {
+            return Ok(true);
+        }
+        let input = self.config.train.size;
         let score = self.people.score(&poses, input)?.score;
         if is_last {
             self.recorder.results(&self.people.results(&poses, input)?)?;
-            self.has_results = true;
         }
         self.progress.score = Some(Score { epoch, name: score.name().into(), value: score.value() });
         Ok(true)
@@ -344,6 +402,9 @@ impl<'a> Run<'a> {
 
     /// Writes `last.safetensors`, and before it `best.safetensors` where the network `is_scored` and the best so far.
     fn save_scored(&mut self, is_scored: bool) -> Result<(), TrainError> {
+        if !self.folder.is_written() {
+            return Ok(());
+        }
         let best = is_scored && self.is_best();
         if best {
             self.progress.best = self.progress.score.clone();
@@ -379,21 +440,33 @@ impl<'a> Run<'a> {
             learning_rate: self.last_learning_rate(),
             pictures_per_second: sums.pictures as f64 / sums.seconds,
             waiting_share: sums.waiting_seconds / sums.seconds,
+            communication: self.communication_line(),
             seconds: self.clock.seconds(),
             metric: score.map(|score| NamedScore { name: score.name.clone(), value: score.value }),
         })
     }
 
-    /// Writes the last sheet and the summary. A finished run that was only opened again keeps its summary. `None` where it
-    /// was asked to stop.
-    fn finish(&mut self, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<Option<Summary>, TrainError> {
+    /// What has been exchanged since the epoch began.
+    fn communication_line(&self) -> Option<CommunicationLine> {
+        let (now, before, sums) = (self.trainer.communication()?, self.communication, &self.progress.epoch);
+        let seconds = now.seconds - before.seconds;
+        let bytes_per_step = (now.bytes - before.bytes) as f64 / sums.steps as f64;
+        Some(CommunicationLine { bytes_per_step, seconds, share: seconds / sums.seconds })
+    }
+
+    /// Writes the last sheet and the summary. A finished run that was only opened again keeps its summary.
+    fn finish(&mut self, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<Outcome, TrainError> {
         let is_recorded = !self.has_results && self.recorder.has_summary(self.progress.epochs);
+        let is_recorded = team::broadcast(&*self.process.ranks, &is_recorded);
         if !self.has_results && !is_recorded {
             // It ends earlier than it was going to: its last epoch was not scored as the last.
             if !self.score(self.progress.epochs, true, watcher, stop)? {
-                return Ok(None);
+                return Ok(self.stopped());
             }
             self.save_scored(true)?;
+        }
+        if !self.folder.is_written() {
+            return Ok(Outcome::Followed);
         }
         self.recorder.last_sheet(&self.evaluator.sheet(&self.people)?)?;
         let value = self.progress.score.as_ref().map_or(f64::NAN, |score| score.value);
@@ -407,17 +480,29 @@ impl<'a> Run<'a> {
             waiting_share: self.progress.waiting_seconds / self.progress.training_seconds,
             epochs: self.progress.epochs,
             parameters: self.parameters,
-            adapter: self.gpu.report().clone(),
+            adapter: self.process.gpu.report().clone(),
         };
         if !is_recorded {
             self.recorder.summary(&summary)?;
         }
-        Ok(Some(summary))
+        Ok(Outcome::Finished(Box::new(summary)))
     }
 
     fn stopped(&self) -> Outcome {
         Outcome::Stopped { step: self.epochs.steps_done(&self.progress, 0), total_steps: self.epochs.steps() }
     }
+}
+
+/// Whether an epoch of a limited number of pictures has a step.
+fn check_epoch(config: &Config, ranks: usize) -> Result<(), DataError> {
+    let (pictures, step) = (config.train.pictures_per_epoch, config.train.pictures_per_step(ranks));
+    if pictures == 0 || pictures >= step {
+        return Ok(());
+    }
+    Err(DataError::Unsuitable(format!(
+        "train.pictures_per_epoch is {pictures}, fewer than the {step} pictures of a step of {ranks} processes; make it more, or \
+         train.batch or train.accumulate less"
+    )))
 }
 
 /// Continues the run of a checkpoint: its tensors, and the log as it was then.

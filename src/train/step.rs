@@ -1,25 +1,28 @@
 //! One step of pose training: crop, targets and losses around the network, and the joints that it found.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::accuracy::Accuracy;
 use super::objective::{Objective, Targets};
+use super::team::all_gather;
 use crate::data::{Batch, Size};
 use crate::gpu::Gpu;
 use crate::graph::{Choices, Plan, SessionError, Tensor};
 use crate::ir::{ShapeError, ValueId};
 use crate::models::ModelConfig;
-use crate::nn::{self, Mode, Network, NetworkError, PendingStep, PictureInputs, TrainingStep};
+use crate::nn::{self, Communication, Mode, Network, NetworkError, PendingStep, PictureInputs, Spread, TrainingStep};
 use crate::ops::adamw::AdamWSettings;
 use crate::ops::decode::Decode;
 use crate::ops::targets::{BoneTargets, JointTargets};
 use crate::predict::network::upload;
 use crate::predict::{DecodeOptions, PoseNetwork};
+use crate::ranks::{Alone, Communicator};
 
 pub use crate::nn::{LossScale, Precision};
 
-/// Steps that may be on their way on the device before [`Trainer::submit`] waits for the oldest.
+/// Batches that may be on their way on the device before [`Trainer::submit`] waits for the oldest.
 const IN_FLIGHT: usize = 2;
 
 /// What a training step computes.
@@ -27,8 +30,10 @@ const IN_FLIGHT: usize = 2;
 pub struct StepConfig {
     /// The size of the network's input.
     pub size: Size,
-    /// Pictures a step.
+    /// Pictures at a time.
     pub batch: usize,
+    /// How the batches of a step are spread.
+    pub spread: Spread,
     /// What is minimised.
     pub objective: Objective,
     /// Deviation of the targets in heat-map pixels.
@@ -46,7 +51,7 @@ pub struct StepLoss {
     pub step: u64,
     /// The learning rate that it was submitted with.
     pub learning_rate: f64,
-    /// The names of its pictures.
+    /// The names of this process's pictures; where a loss is not finite, of those of all that have such a loss.
     pub pictures: Vec<String>,
     /// Loss of the joint heat maps.
     pub joints: f32,
@@ -90,7 +95,8 @@ impl StepGraph {
         })?;
         let found = graph.apply_one(Decode::Quarter, &[maps.joints])?;
         let training = config.objective.training(&losses).keep(&[found]);
-        let training = training.optimizer(config.optimizer).precision(config.precision).seed(seed);
+        let training =
+            training.optimizer(config.optimizer).precision(config.precision).spread(config.spread).seed(seed);
         Ok(Self { step: TrainingStep::new(net, training)?, pictures, joints })
     }
 }
@@ -100,20 +106,35 @@ pub struct Trainer {
     gpu: Arc<Gpu>,
     model: ModelConfig,
     config: StepConfig,
+    ranks: Rc<dyn Communicator>,
     trainer: nn::Trainer,
     pictures: PictureInputs,
     joints: ValueId,
-    pending: VecDeque<PendingLoss>,
+    pending: VecDeque<PendingBatch>,
+    /// The batches of the oldest step that have finished, where others have not.
+    computed: Vec<BatchLoss>,
     finished: Vec<StepLoss>,
+    /// Steps submitted whose losses nobody has been told.
+    in_flight: u64,
 }
 
-/// A step on its way on the device.
-struct PendingLoss {
+/// A batch on its way on the device.
+struct PendingBatch {
     step: PendingStep,
     learning_rate: f64,
     pictures: Vec<String>,
     /// The joints to be found.
     truth: Vec<[f32; 3]>,
+}
+
+/// What a batch has given.
+struct BatchLoss {
+    step: u64,
+    learning_rate: f64,
+    pictures: Vec<String>,
+    joints: f32,
+    bones: f32,
+    accuracy: Accuracy,
 }
 
 impl Trainer {
@@ -122,16 +143,35 @@ impl Trainer {
     /// # Errors
     /// [`NetworkError`] where the network does not fit the size or the step does not fit the adapter.
     pub fn new(gpu: &Arc<Gpu>, model: &ModelConfig, config: &StepConfig, seed: u64) -> Result<Self, NetworkError> {
+        let alone: Rc<dyn Communicator> = Rc::new(Alone);
+        Self::with_ranks(gpu, model, config, seed, &alone)
+    }
+
+    /// As [`Trainer::new`], of one of the ranks that the step is spread over. All of them submit the same steps, each its own
+    /// batches of them, and ask for losses at the same places.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn with_ranks(
+        gpu: &Arc<Gpu>,
+        model: &ModelConfig,
+        config: &StepConfig,
+        seed: u64,
+        ranks: &Rc<dyn Communicator>,
+    ) -> Result<Self, NetworkError> {
         let StepGraph { step, pictures, joints } = StepGraph::new(model, config, seed)?;
         Ok(Self {
             gpu: Arc::clone(gpu),
             model: model.clone(),
             config: config.clone(),
-            trainer: nn::Trainer::with_choices(gpu, step, &Choices::of(gpu)?)?,
+            ranks: Rc::clone(ranks),
+            trainer: nn::Trainer::with_ranks(gpu, step, &Choices::of(gpu)?, ranks)?,
             pictures,
             joints,
             pending: VecDeque::new(),
+            computed: Vec::new(),
             finished: Vec::new(),
+            in_flight: 0,
         })
     }
 
@@ -150,44 +190,78 @@ impl Trainer {
         self.trainer.steps()
     }
 
-    /// Uploads a batch and submits one step. Does not wait for it, only for older ones where too many are on their way.
+    /// Uploads this process's batches of a step and submits it. Does not wait for it, only for older batches where too many are
+    /// on their way, and for other ranks.
     ///
     /// # Errors
-    /// [`NetworkError::Batch`] for a batch of another size; device errors.
-    pub fn submit(&mut self, batch: &Batch, learning_rate: f64) -> Result<(), NetworkError> {
-        if batch.len() != self.config.batch {
-            return Err(NetworkError::Batch { expected: self.config.batch, given: batch.len() });
+    /// [`NetworkError::Batch`] for another number of pictures; device errors.
+    pub fn submit(&mut self, batches: &[Batch], learning_rate: f64) -> Result<(), NetworkError> {
+        let (expected, given) = (self.config.batch, batches.iter().map(Batch::len));
+        let all = expected * self.config.spread.accumulate;
+        if batches.len() != self.config.spread.accumulate || given.clone().any(|given| given != expected) {
+            return Err(NetworkError::Batch { expected: all, given: given.sum() });
         }
-        while self.pending.len() >= IN_FLIGHT {
-            self.finish_oldest()?;
+        for batch in batches {
+            while self.pending.len() >= IN_FLIGHT {
+                self.finish_oldest()?;
+            }
+            upload(self.trainer.session(), &self.pictures, batch)?;
+            self.trainer.write(self.joints, batch.joints.as_flattened())?;
+            self.pending.push_back(PendingBatch {
+                step: self.trainer.submit(learning_rate)?,
+                learning_rate,
+                pictures: batch.people.iter().map(|person| person.name.clone()).collect(),
+                truth: batch.joints.clone(),
+            });
         }
-        upload(self.trainer.session(), &self.pictures, batch)?;
-        self.trainer.write(self.joints, batch.joints.as_flattened())?;
-        self.pending.push_back(PendingLoss {
-            step: self.trainer.submit(learning_rate)?,
-            learning_rate,
-            pictures: batch.people.iter().map(|person| person.name.clone()).collect(),
-            truth: batch.joints.clone(),
-        });
+        self.in_flight += 1;
         Ok(())
     }
 
     fn finish_oldest(&mut self) -> Result<(), NetworkError> {
         let Some(pending) = self.pending.pop_front() else { return Ok(()) };
-        let PendingLoss { step, learning_rate, pictures, truth } = pending;
+        let PendingBatch { step, learning_rate, pictures, truth } = pending;
         let (number, outputs) = (step.step, step.wait()?);
         let (found, losses) = outputs.split_last().ok_or_else(|| SessionError::Missing("found".to_string()))?;
         let loss = |number: usize| losses.get(number).and_then(|loss| loss.first()).copied();
         let (joints, bones) = (loss(0).unwrap_or(f32::NAN), loss(1).unwrap_or(0.0));
         let accuracy = Accuracy::of(found.as_chunks::<3>().0, &truth, self.config.size.heat_map());
-        let total = self.config.objective.total(joints, bones);
-        self.finished.push(StepLoss { step: number, learning_rate, pictures, joints, bones, total, accuracy });
+        self.computed.push(BatchLoss { step: number, learning_rate, pictures, joints, bones, accuracy });
+        if self.computed.len() == self.config.spread.accumulate {
+            let batches = std::mem::take(&mut self.computed);
+            let loss = self.step_loss(batches);
+            self.finished.extend(loss);
+        }
         Ok(())
+    }
+
+    /// The loss of a step from those of this process's batches, and of all ranks'.
+    fn step_loss(&self, batches: Vec<BatchLoss>) -> Option<StepLoss> {
+        let &BatchLoss { step, learning_rate, .. } = batches.first()?;
+        // As bits: JSON has no numbers that are not finite.
+        let given = |it: &BatchLoss| ([it.joints, it.bones].map(f32::to_bits), it.accuracy);
+        let all = all_gather(&*self.ranks, &batches.iter().map(given).collect::<Vec<_>>()).concat();
+        let mean = |loss: usize| {
+            let losses = all.iter().map(|(losses, _)| f64::from(f32::from_bits(losses[loss])));
+            (losses.sum::<f64>() / all.len() as f64) as f32
+        };
+        let (joints, bones) = (mean(0), mean(1));
+        let total = self.config.objective.total(joints, bones);
+        let mut accuracy = Accuracy::default();
+        all.iter().for_each(|&(_, of_batch)| accuracy.add(of_batch));
+        let is_bad = |batch: &BatchLoss| !(batch.joints.is_finite() && batch.bones.is_finite());
+        let names = |batches: &mut dyn Iterator<Item = BatchLoss>| batches.flat_map(|it| it.pictures).collect();
+        let pictures: Vec<String> = if total.is_finite() || self.ranks.size() == 1 {
+            names(&mut batches.into_iter())
+        } else {
+            all_gather(&*self.ranks, &names(&mut batches.into_iter().filter(is_bad))).concat()
+        };
+        Some(StepLoss { step, learning_rate, pictures, joints, bones, total, accuracy })
     }
 
     /// Steps that were submitted and whose losses [`losses`](Self::losses) has not returned yet.
     pub fn in_flight(&self) -> u64 {
-        (self.pending.len() + self.finished.len()) as u64
+        self.in_flight
     }
 
     /// The losses of the steps that have finished since the last call, in order; of all submitted ones where
@@ -199,7 +273,13 @@ impl Trainer {
         while wait_for_all && !self.pending.is_empty() {
             self.finish_oldest()?;
         }
+        self.in_flight -= self.finished.len() as u64;
         Ok(std::mem::take(&mut self.finished))
+    }
+
+    /// What exchanging with other ranks has taken so far; `None` without others.
+    pub fn communication(&self) -> Option<Communication> {
+        self.trainer.communication()
     }
 
     /// The loss scale after all submitted steps; `None` in float32, which needs none.

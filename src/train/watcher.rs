@@ -37,3 +37,14 @@ pub trait Watcher {
     /// Something worth a line.
     fn note(&mut self, text: &str);
 }
+
+/// Nobody: the ranks of a run behind the first.
+pub struct Silent;
+
+impl Watcher for Silent {
+    fn opened(&mut self, _: &Opening<'_>) {}
+    fn step(&mut self, _: u64, _: f32) {}
+    fn evaluated(&mut self, _: usize, _: usize) {}
+    fn epoch(&mut self, _: &EpochLine) {}
+    fn note(&mut self, _: &str) {}
+}

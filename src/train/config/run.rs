@@ -14,6 +14,7 @@ use super::schedule::ScheduleConfig;
 use super::train::{Freeze, TrainConfig};
 use crate::data::{DataKind, InvalidValue, Skeleton, SkeletonTable};
 use crate::models::{ModelConfig, NetworkConfig};
+use crate::nn::Spread;
 use crate::train::step::StepConfig;
 
 /// A whole run. The same values, the same seed and the same adapter give the same parameters to the bit.
@@ -99,7 +100,14 @@ impl Config {
 
     /// What one training step is made of.
     pub fn step_config(&self) -> StepConfig {
+        self.step_config_of(1)
+    }
+
+    /// What a training step of so many processes is made of.
+    pub fn step_config_of(&self, ranks: usize) -> StepConfig {
+        let TrainConfig { accumulate, sync_batch_norm, .. } = self.train;
         StepConfig {
+            spread: Spread { accumulate, ranks, sync_batch_norm },
             size: self.train.size,
             batch: self.train.batch,
             objective: self.loss.objective(),
