@@ -66,7 +66,7 @@ struct Row {
     pictures: u64,
     /// Bytes that each rank sends a step, and as many that it receives.
     bytes_sent: f64,
-    in_backward: Speed,
+    overlapped: Speed,
     after_backward: Speed,
 }
 
@@ -114,7 +114,7 @@ impl Arguments {
             ranks,
             pictures: u64::from(ranks) * pictures as u64,
             bytes_sent: Link::bytes_sent(ranks, step.bytes()),
-            in_backward: step.on(ranks, &link, Exchange::InBackward),
+            overlapped: step.on(ranks, &link, Exchange::Overlapped),
             after_backward: step.on(ranks, &link, Exchange::AfterBackward),
         };
         let ranks = self.ranks.iter().map(row).collect();
@@ -132,7 +132,7 @@ pub(super) fn rank_by_rank(scaling: &Scaling) -> String {
         "\nData parallel training by the model of docs/scale.md, {}\n\
          One rank: {} s a step ({}; its parts by {}): {} forward, {} backward, {} update\n\
          Exchanged: {} MB of gradients and statistics in {} buckets, there after {} % of the backward pass\n\n\
-         {:>24}   {:^33}   {:^33}\n\
+         {:>24}   {:>33}   {:>33}\n\
          {:>5} {:>9} {:>8}   {:>9} {:>12} {:>10}   {:>9} {:>12} {:>10}\n",
         between(link),
         seconds(*step_seconds),
@@ -145,8 +145,8 @@ pub(super) fn rank_by_rank(scaling: &Scaling) -> String {
         step.buckets.len(),
         ready.join(", "),
         "",
-        "exchange in the backward pass",
-        "exchange behind it",
+        "overlapped with the backward pass",
+        "after the backward pass",
         "ranks",
         "pictures",
         "MB sent",
@@ -169,7 +169,7 @@ pub(super) fn rank_by_rank(scaling: &Scaling) -> String {
             row.ranks,
             row.pictures,
             mega(row.bytes_sent),
-            speed(&row.in_backward),
+            speed(&row.overlapped),
             speed(&row.after_backward)
         );
     }
@@ -185,7 +185,7 @@ pub(super) fn side_by_side<'a>(scalings: impl Iterator<Item = (&'a str, &'a Scal
             text = format!(
                 "\nEfficiency in % of data parallel training by the model of docs/scale.md, {}\n\
                  (time of one rank's step {}, its parts by {})\n\n\
-                 {:<20} {:>8} {:>6}  {:<17}{ranks} ranks\n",
+                 {:<20} {:>8} {:>6}  {:<14}{ranks} ranks\n",
                 between(&scaling.link),
                 scaling.step_from,
                 scaling.kernels_from,
@@ -198,11 +198,11 @@ pub(super) fn side_by_side<'a>(scalings: impl Iterator<Item = (&'a str, &'a Scal
         let row = |of: fn(&Row) -> Speed| -> String {
             scaling.ranks.iter().map(|row| format!(" {:>5.1}", 100.0 * of(row).efficiency)).collect()
         };
-        let (in_backward, after_backward) = (row(|row| row.in_backward), row(|row| row.after_backward));
+        let (overlapped, after_backward) = (row(|row| row.overlapped), row(|row| row.after_backward));
         let (alone, bytes) = (seconds(scaling.step_seconds), mega(scaling.step.bytes() as f64));
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{name:<20} {alone:>8} {bytes:>6}  {:<17}{in_backward}", "in backward pass");
-        let _ = writeln!(text, "{:<20} {:>8} {:>6}  {:<17}{after_backward}", "", "", "", "behind it");
+        let _ = writeln!(text, "{name:<20} {alone:>8} {bytes:>6}  {:<14}{overlapped}", "overlapped");
+        let _ = writeln!(text, "{:<20} {:>8} {:>6}  {:<14}{after_backward}", "", "", "", "after backward");
     }
     text
 }

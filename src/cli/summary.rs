@@ -20,10 +20,10 @@ Examples:
   ditn summary                                       every network of the paper, beside its Table 3
   ditn summary ditn-w32 --size 256x256               block by block, beside its Table 8
   ditn summary --skeleton coco --batch 32            and what training takes in memory on this adapter
-  ditn summary ditn-w32 --size 256x256 --batch 32 --ranks 1,2,4,8 --bandwidth 25Gbit/s
-                                                     how fast several machines would train it, each with this adapter
-  ditn summary ditn-w32 --size 256x256 --batch 32 --ranks 1,2,4,8 --bandwidth 25Gbit/s --step-seconds 0.12
-                                                     each with another adapter, whose step takes so long";
+  ditn summary ditn-w32 --batch 32 --ranks 1,2,4,8 --bandwidth 25Gbit/s
+                                                     how fast so many adapters like this one would train it
+  ditn summary ditn-w32 --batch 32 --ranks 1,2,4,8 --bandwidth 25Gbit/s --step-seconds 0.12
+                                                     or adapters on which a step takes so long";
 
 /// Arguments of `ditn summary`.
 #[derive(Debug, clap::Args)]

@@ -80,8 +80,8 @@ pub struct RankStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exchange {
     /// Each bucket as soon as it is there, while the device computes the next.
-    InBackward,
-    /// All of them behind the backward pass.
+    Overlapped,
+    /// All of them after the backward pass.
     AfterBackward,
 }
 
@@ -160,7 +160,7 @@ impl RankStep {
         let mut on_host = Vec::with_capacity(self.buckets.len());
         for bucket in &self.buckets {
             let ready = match exchange {
-                Exchange::InBackward => bucket.ready,
+                Exchange::Overlapped => bucket.ready,
                 Exchange::AfterBackward => passes,
             };
             device += ready - computed + bucket.bytes as f64 / link.bus;
@@ -264,4 +264,72 @@ pub fn in_all(weights: &[f64], seconds: f64) -> Vec<f64> {
         .iter()
         .map(|weight| if sum > 0.0 { weight / sum * seconds } else { seconds / weights.len() as f64 })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINK: Link = Link { bandwidth: 4.0, latency: 0.5, bus: 8.0, host_sum: 8.0 };
+
+    fn step() -> RankStep {
+        let buckets = vec![Bucket { bytes: 8, ready: 4.0 }, Bucket { bytes: 16, ready: 6.0 }];
+        RankStep { pictures: 3, forward: 2.0, backward: 4.0, update: 1.0, buckets }
+    }
+
+    #[test]
+    fn a_step_by_hand() {
+        // Two ranks: 8 bytes take 2 messages of 0.5 s, 8 sent at 4 a second and 4 summed at 8; 16 bytes 1 + 4 + 1.
+        assert_eq!([8, 16].map(|bytes| LINK.exchange(2, bytes)), [3.5, 6.0]);
+        // Copied from 4 to 5 and from 7 to 9, when the backward pass is over too; exchanged until 8.5 and from 9 to 15;
+        // copied back until 10 and until 17; the update.
+        assert_eq!(step().on(2, &LINK, Exchange::Overlapped).seconds, 18.0);
+        // Copied until 7 and 9; exchanged until 10.5 and 16.5; copied back until 11.5 and 18.5; the update.
+        let speed = step().on(2, &LINK, Exchange::AfterBackward);
+        assert_eq!(speed, Speed { seconds: 19.5, pictures_per_second: 6.0 / 19.5, efficiency: 7.0 / 19.5 });
+    }
+
+    #[test]
+    fn one_rank_exchanges_nothing() {
+        for exchange in [Exchange::Overlapped, Exchange::AfterBackward] {
+            let speed = step().on(1, &LINK, exchange);
+            assert_eq!(speed, Speed { seconds: 7.0, pictures_per_second: 3.0 / 7.0, efficiency: 1.0 });
+        }
+        assert_eq!(Link::bytes_sent(1, 24), 0.0);
+        assert_eq!((Link::bytes_sent(2, 24), Link::bytes_sent(4, 24)), (24.0, 36.0));
+    }
+
+    #[test]
+    fn a_link_that_takes_no_time_costs_nothing_and_each_part_of_a_slow_one_costs() {
+        let free = Link { bandwidth: f64::INFINITY, latency: 0.0, bus: f64::INFINITY, host_sum: f64::INFINITY };
+        let slow = [
+            Link { bandwidth: 4.0, ..free },
+            Link { latency: 0.5, ..free },
+            Link { bus: 8.0, ..free },
+            Link { host_sum: 8.0, ..free },
+        ];
+        for ranks in [2, 3, 256] {
+            let seconds = |link: &Link, exchange| step().on(ranks, link, exchange).seconds;
+            for exchange in [Exchange::Overlapped, Exchange::AfterBackward] {
+                assert_eq!(seconds(&free, exchange), 7.0);
+                assert!(slow.iter().all(|link| seconds(link, exchange) > 7.0), "{ranks} ranks {exchange:?}");
+            }
+            for link in &slow {
+                assert!(seconds(link, Exchange::Overlapped) <= seconds(link, Exchange::AfterBackward), "{link:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_backward_pass_is_over_in_part_when_a_bucket_is_there() {
+        let (step, at) = (step(), |ready| Bucket { bytes: 4, ready });
+        assert_eq!([1.0, 2.0, 4.0, 6.0].map(|ready| step.ready_share(&at(ready))), [0.0, 0.0, 0.5, 1.0]);
+        assert_eq!(step.bytes(), 24);
+    }
+
+    #[test]
+    fn seconds_are_dealt_out_in_proportion() {
+        assert_eq!(in_all(&[1.0, 3.0], 2.0), [0.5, 1.5]);
+        assert_eq!(in_all(&[0.0, 0.0], 2.0), [1.0, 1.0]);
+    }
 }
