@@ -20,7 +20,7 @@ const SAMPLES: usize = 3;
 /// Options of the estimate.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Several ranks")]
-pub(super) struct Arguments {
+pub(super) struct ScaleArguments {
     /// Also estimate data parallel training on so many ranks, each with `--batch` pictures a step on an adapter of its own
     /// (docs/scale.md has the model)
     #[arg(long, value_name = "N,N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=65536),
@@ -70,7 +70,7 @@ struct Row {
     after_backward: Speed,
 }
 
-impl Arguments {
+impl ScaleArguments {
     /// That there is a time for each network where times are given.
     pub(super) fn check(&self, models: &[String]) -> anyhow::Result<()> {
         ensure!(

@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::common::{Common, Status, parse_size, precision_parser, print, print_json};
-use super::scale::{self, Scaling, rank_by_rank};
+use super::scale::{self, ScaleArguments, Scaling, rank_by_rank};
 use crate::data::{Size, Skeleton};
 use crate::graph::Choices;
 use crate::ir::ValueId;
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "PART", value_parser = ["backbone"], requires = "batch")]
     freeze: Option<String>,
     #[command(flatten)]
-    scale: scale::Arguments,
+    scale: ScaleArguments,
 }
 
 #[derive(Serialize)]
