@@ -12,6 +12,8 @@ use ditn::ops::relu::Relu;
 use ditn::ops::sgd::Sgd;
 use ditn::train::config::Config;
 use ditn::train::memory::training_plan;
+use ditn::train::scale::{BUCKET_BYTES, RankStep, buckets, by_cost};
+use ditn::train::step::StepGraph;
 use proptest::prelude::*;
 
 fn capabilities(max_binding_bytes: u64) -> Capabilities {
@@ -101,6 +103,66 @@ fn the_update_of_a_flat_value_waits_for_all_its_parts_and_keeps_them_alive() {
     assert_eq!(plan.workspace_bytes(), 4 * 128);
     assert_eq!(plan.total_bytes(), plan.slot_bytes() + 4 * (3 * 128 + 5 + 8));
     assert_eq!(plan.memory.placement(weights[0]), None);
+}
+
+/// A step of DITN-W32 on an adapter that binds so much, with the values that its backward pass begins with.
+fn step_of_ditn_w32(max_binding_bytes: u64) -> (Plan, Vec<ValueId>) {
+    let skeleton = Skeleton::by_name("mpii").expect("a known skeleton");
+    let model = ModelConfig::named("ditn-w32", skeleton).expect("a known network");
+    let mut config = Config::default();
+    (config.train.size, config.train.batch) = ([64, 64].into(), 2);
+    let step = StepGraph::new(&model, &config.step_config(), 0).expect("the network fits the size").step;
+    let plan = step.plan(&capabilities(max_binding_bytes), &Choices::default()).expect("it fits");
+    (plan, step.seeds().iter().map(|&(seed, _)| seed).collect())
+}
+
+#[test]
+fn buckets_hold_every_gradient_once_in_the_order_of_the_parameters() {
+    // Flat values of one binding or of many make no difference.
+    for max_binding_bytes in [1 << 27, 1 << 24] {
+        let (plan, _) = step_of_ditn_w32(max_binding_bytes);
+        let graph = &plan.graph;
+        let parameters: Vec<_> = graph.parameters().into_iter().map(|id| graph.shape(id)).collect();
+        let bytes = |id: ValueId| 4 * graph.shape(id).elements().next_multiple_of(64) as u64;
+        for limit in [BUCKET_BYTES, 1 << 20] {
+            let buckets = buckets(&plan, limit);
+            let gradients: Vec<_> = buckets.iter().flatten().map(|&id| graph.shape(id)).collect();
+            assert_eq!(gradients, parameters);
+            let filled: Vec<u64> = buckets.iter().map(|bucket| bucket.iter().map(|&id| bytes(id)).sum()).collect();
+            for (number, bucket) in buckets.iter().enumerate() {
+                assert!(filled[number] <= limit || bucket.len() == 1, "bucket {number} of {}", filled[number]);
+                let next = buckets.get(number + 1).map(|next| bytes(next[0]));
+                assert!(next.is_none_or(|next| filled[number] + next > limit), "bucket {number} has room");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_last_bucket_is_there_first_and_the_first_with_the_end_of_the_backward_pass() {
+    let (plan, seeds) = step_of_ditn_w32(1 << 27);
+    let step = RankStep::new(&plan, &seeds, &by_cost(&plan, 3.0), 2);
+    assert!((step.seconds() - 3.0).abs() < 1e-9, "{step:?}");
+    // A convolution has one product of matrices forward and two backward.
+    assert!((1.5..2.5).contains(&(step.backward / step.forward)), "{step:?}");
+    assert!(step.update > 0.0, "{step:?}");
+    let sizes = |bucket: &Vec<ValueId>| -> u64 {
+        bucket.iter().map(|&id| 4 * plan.graph.shape(id).elements().next_multiple_of(64) as u64).sum()
+    };
+    let mut from_the_last: Vec<u64> = buckets(&plan, BUCKET_BYTES).iter().map(sizes).collect();
+    from_the_last.reverse();
+    // The running statistics are there before the backward pass, as bytes of a mean and a variance a channel.
+    let (statistics, gradients) = step.buckets.split_first().expect("there are buckets");
+    assert_eq!(step.ready_share(statistics), 0.0);
+    let statistics_of = |value: &&ditn::ir::Value| value.name.contains(".running_");
+    let channels = plan.graph.values().iter().filter(statistics_of).map(|value| value.shape.elements());
+    let padded: usize = channels.map(|channels| channels.next_multiple_of(64)).sum();
+    assert_eq!(statistics.bytes, 4 * padded as u64);
+    assert_eq!(gradients.iter().map(|bucket| bucket.bytes).collect::<Vec<_>>(), from_the_last);
+    let ready: Vec<f64> = gradients.iter().map(|bucket| step.ready_share(bucket)).collect();
+    assert!(ready.is_sorted() && ready[0] < 0.5, "{ready:?}");
+    // Behind the gradient of the first weight there is nothing to be computed but the update.
+    assert!(ready[ready.len() - 1] > 0.99, "{ready:?}");
 }
 
 /// What a step of DITN-W32 dispatches on a CPU or GPU adapter that binds so much, by kernel's name.

@@ -29,7 +29,7 @@ use crate::train::step::Precision;
 pub use cases::{KernelCase, kernel_cases};
 pub use compare::{Comparison, compare};
 pub use measure::{seconds_a_run, variant_names};
-pub use networks::{NetworkRun, inference_plan, time_network};
+pub use networks::{NetworkRun, PlanTime, inference_plan, time_network, time_plan};
 pub use roofline::roofline;
 pub use tune::{Tuned, tune};
 

@@ -113,13 +113,48 @@ fn inference(
 
 /// Share of a run's time that goes to slow kernels, by time stamps.
 fn slow_share(session: &Session, ceiling: &Ceiling) -> Result<Option<f64>, SessionError> {
-    let mut times = session.profile()?.into_iter().map(|(_, seconds)| seconds);
     let (mut slow, mut all) = (0.0, 0.0);
-    for step in &session.plan().steps {
-        let seconds: f64 = times.by_ref().take(step.variant.dispatches.len() - step.once).sum();
+    for (step, seconds) in session.plan().steps.iter().zip(stamped(session)?) {
         let Cost { flops, bytes } = step.cost;
         all += seconds;
         slow += if ceiling.share(Cost { flops, bytes }, seconds) < SLOW { seconds } else { 0.0 };
     }
     Ok((all > 0.0).then_some(slow / all))
+}
+
+/// Seconds of each step of a session's plan by time stamps; none where the adapter has no time stamps.
+fn stamped(session: &Session) -> Result<Vec<f64>, SessionError> {
+    let times = session.profile()?;
+    if times.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut times = times.into_iter().map(|(_, seconds)| seconds);
+    let steps = session.plan().steps.iter();
+    Ok(steps.map(|step| times.by_ref().take(step.variant.dispatches.len() - step.once).sum()).collect())
+}
+
+/// How long a plan takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanTime {
+    /// Seconds of a run.
+    pub seconds: f64,
+    /// Seconds of each of its steps by time stamps, which make a run slower; none where the adapter has no time stamps.
+    pub steps: Vec<f64>,
+}
+
+/// Measures a plan: medians of `samples`. Weights and pictures are zero, which no kernel cares about.
+///
+/// # Errors
+/// [`BenchError`] where the plan does not fit the adapter, or the device fails.
+pub fn time_plan(gpu: &Arc<Gpu>, plan: Plan, samples: usize) -> Result<PlanTime, BenchError> {
+    let session = Session::new(gpu, plan, &mut Store::new(gpu)).map_err(GraphError::from)?;
+    let seconds = seconds_a_run(gpu, &session, samples, LEAST)?;
+    let profiles = (0..samples.max(1)).map(|_| stamped(&session)).collect::<Result<Vec<_>, _>>();
+    let profiles = profiles.map_err(GraphError::from)?;
+    let median = |step: usize| {
+        let mut seconds: Vec<f64> = profiles.iter().map(|profile| profile[step]).collect();
+        seconds.sort_by(f64::total_cmp);
+        seconds[seconds.len() / 2]
+    };
+    Ok(PlanTime { seconds, steps: (0..profiles[0].len()).map(median).collect() })
 }

@@ -21,6 +21,7 @@ mod progress;
 #[cfg(test)]
 mod readme;
 mod report;
+mod scale;
 mod score;
 mod summary;
 mod train;
@@ -89,7 +90,7 @@ enum Command {
     Bench(bench::Arguments),
     /// Check and measure this adapter in ten minutes: one report to send
     Report(report::Arguments),
-    /// Count parameters, multiply-adds and training memory of the networks, beside the paper's
+    /// Count parameters, multiply-adds and training memory of the networks, beside the paper's; estimate several ranks
     Summary(summary::Arguments),
     /// Write a network and every kernel for browsers, with pages that run them by WebGPU
     Web(web::Arguments),

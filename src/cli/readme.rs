@@ -17,7 +17,7 @@ struct Shown {
 /// The READMEs that give commands: their paths from the root of the project, and their texts.
 fn readmes() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut names = vec!["README.md".to_string(), "docs/reports/README.md".to_string()];
+    let mut names = ["README.md", "docs/reports/README.md", "docs/scale.md"].map(String::from).to_vec();
     for folder in std::fs::read_dir(root.join("datasets")).expect("a readable folder") {
         let name = folder.expect("a readable folder").file_name().to_string_lossy().into_owned();
         names.push(format!("datasets/{name}/README.md"));

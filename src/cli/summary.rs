@@ -6,18 +6,24 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::common::{Common, Status, parse_size, precision_parser, print, print_json};
+use super::scale::{self, ScaleArguments, Scaling, rank_by_rank};
 use crate::data::{Size, Skeleton};
 use crate::graph::Choices;
+use crate::ir::ValueId;
 use crate::models::{self, Block, ModelConfig, NAMES};
 use crate::train::config::Config;
-use crate::train::memory::{TrainingMemory, training_plan};
-use crate::train::step::Precision;
+use crate::train::memory::TrainingMemory;
+use crate::train::step::{Precision, StepGraph};
 
 const EXAMPLES: &str = "\
 Examples:
   ditn summary                                       every network of the paper, beside its Table 3
   ditn summary ditn-w32 --size 256x256               block by block, beside its Table 8
-  ditn summary --skeleton coco --batch 32            and what training takes in memory on this adapter";
+  ditn summary --skeleton coco --batch 32            and what training takes in memory on this adapter
+  ditn summary ditn-w32 --batch 32 --ranks 1,2,4,8 --bandwidth 25Gbit/s
+                                                     how fast so many adapters like this one would train it
+  ditn summary ditn-w32 --batch 32 --ranks 1,2,4,8 --bandwidth 25Gbit/s --step-seconds 0.12
+                                                     or adapters on which a step takes so long";
 
 /// Arguments of `ditn summary`.
 #[derive(Debug, clap::Args)]
@@ -41,6 +47,8 @@ pub(super) struct Arguments {
     /// What of the network that step leaves as it is (`train.freeze`)
     #[arg(long, value_name = "PART", value_parser = ["backbone"], requires = "batch")]
     freeze: Option<String>,
+    #[command(flatten)]
+    scale: ScaleArguments,
 }
 
 #[derive(Serialize)]
@@ -58,32 +66,40 @@ struct Row {
     blocks: Vec<Block>,
     #[serde(skip_serializing_if = "Option::is_none")]
     training: Option<TrainingMemory>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scaling: Option<Scaling>,
 }
 
 /// Prints the networks, a row each; a single one block by block.
 pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let skeleton = Skeleton::by_name(&arguments.skeleton).context("an unknown skeleton")?;
     let names = if arguments.models.is_empty() { NAMES.map(String::from).to_vec() } else { arguments.models };
+    arguments.scale.check(&names)?;
     let gpu = arguments.batch.map(|_| common.gpu()).transpose()?;
     let mut rows = Vec::with_capacity(names.len());
-    for name in names {
+    for (number, name) in names.into_iter().enumerate() {
         let model = ModelConfig::named(&name, skeleton).context("an unknown network")?;
         let blocks = models::blocks(&model, arguments.size)?;
-        let training = match (&gpu, arguments.batch) {
+        let (training, scaling) = match (&gpu, arguments.batch) {
             (Some(gpu), Some(batch)) => {
                 let mut config = Config::default();
                 (config.train.size, config.train.batch) = (arguments.size, batch.into());
                 config.train.precision = arguments.precision;
                 let model = ModelConfig { frozen_backbone: arguments.freeze.is_some(), ..model };
-                let plan = training_plan(&model, &config.step_config(), gpu.capabilities(), &Choices::of(gpu)?);
-                let plan = plan.with_context(|| format!("{name} at a batch of {batch}"))?;
-                Some(TrainingMemory::of(&plan, batch.into()))
+                let of_batch = || format!("{name} at a batch of {batch}");
+                // Initial values have no part in a plan.
+                let step = StepGraph::new(&model, &config.step_config(), 0).with_context(of_batch)?.step;
+                let choices = Choices::of(gpu)?;
+                let seeds: Vec<ValueId> = step.seeds().iter().map(|&(seed, _)| seed).collect();
+                let plan = || step.plan(gpu.capabilities(), &choices).with_context(of_batch);
+                let scaling = arguments.scale.estimate(gpu, (number, &name), plan, &seeds, batch.into())?;
+                (Some(TrainingMemory::of(&plan()?, batch.into())), scaling)
             }
-            _ => None,
+            _ => (None, None),
         };
         let parameters = blocks.iter().map(|block| block.parameters).sum();
         let multiply_adds = blocks.iter().map(|block| block.multiply_adds).sum();
-        rows.push(Row { name, parameters, multiply_adds, blocks, training });
+        rows.push(Row { name, parameters, multiply_adds, blocks, training, scaling });
     }
     let document = Document { skeleton: &skeleton.name, size: arguments.size, models: rows };
     if common.json {
@@ -139,6 +155,8 @@ fn side_by_side(document: &Document<'_>) -> String {
         );
     }
     let _ = write!(text, "\n{TABLE_3_NOTES}");
+    text +=
+        &scale::side_by_side(document.models.iter().filter_map(|row| Some((row.name.as_str(), row.scaling.as_ref()?))));
     text
 }
 
@@ -204,6 +222,7 @@ fn block_by_block(row: &Row, document: &Document<'_>) -> String {
             gibi(slots)
         );
     }
+    text.extend(row.scaling.as_ref().map(rank_by_rank));
     if is_ditn_w32 {
         text += TABLE_8_NOTES;
     }

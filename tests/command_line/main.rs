@@ -14,6 +14,7 @@ mod reliability;
 mod reports;
 mod resuming;
 mod runs;
+mod scale;
 mod schema;
 mod video;
 mod web;
