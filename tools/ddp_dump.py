@@ -2,8 +2,8 @@
 
     python tools/ddp_dump.py OUT.safetensors [--ranks 2] [the options of ditn_torch.py]
 
-Each rank is a process of the gloo backend on the CPU and has `--batch` pictures. The dump is one of ranks x batch pictures in
-the format of ditn_torch.py, so that `ditn verify` checks it as the work of one process:
+Each rank is a process of the gloo backend on the CPU and has `--batch` pictures. The dump is one of ranks x batch
+pictures in the format of ditn_torch.py, so that `ditn verify` checks it as the work of one process:
 
     input.*, target.*, weight.*, eval.*, train.*   those of the ranks, one behind the other in the order of ranks
     loss.*, trajectory.loss                        the mean over the ranks
@@ -11,14 +11,15 @@ the format of ditn_torch.py, so that `ditn verify` checks it as the work of one 
                                                    running statistics, parameters; the same on all ranks, to the bit
     noise.*                                        of the processes' own float32, over the orders of float32_noise.py
 
-torch.nn.SyncBatchNorm takes no tensors of the CPU ("SyncBatchNorm expected input tensor to be on GPU or XPU", PyTorch 2.15).
-`SynchronisedBatchNorm` below is the same normalisation with an all_reduce that is its own gradient: the mean, then the mean
-square of what is left, over the pictures of all ranks; running_var moves by the unbiased variance of that count.
+torch.nn.SyncBatchNorm takes no tensors of the CPU ("SyncBatchNorm expected input tensor to be on GPU or XPU", PyTorch
+2.15). `SynchronisedBatchNorm` below is the same normalisation with an all_reduce that is its own gradient: the mean,
+then the mean square of what is left, over the pictures of all ranks; running_var moves by the unbiased variance of that
+count.
 
 The script prints how far the processes are from one process with all pictures, in float64 and in float32, by groups of
-tensors, and what normalisation by each rank's own statistics makes of it. It ends with an error if float64 differs by more
-than rounding. The group `after` says little there: AdamW's first steps go by the sign of a gradient, also where it is zero but
-for rounding.
+tensors, and what normalisation by each rank's own statistics makes of it. It ends with an error if float64 differs by
+more than rounding. The group `after` says little there: AdamW's first steps go by the sign of a gradient, also where it
+is zero but for rounding.
 
 Needs: pip install torch safetensors numpy.
 """
@@ -37,8 +38,8 @@ from torch.nn.parallel import DistributedDataParallel
 import ditn_torch
 from float32_noise import relative_errors
 
-# What float64 may differ by, relative to a whole group. Sums of the same terms in another order differ by some 1e-15, and the
-# steps of a trajectory make it more.
+# What float64 may differ by, relative to a whole group. Sums of the same terms in another order differ by some 1e-15,
+# and the steps of a trajectory make it more.
 ROUNDING = 1e-9
 JOINED = ("eval", "train")
 MEANS = ("loss", "trajectory")
@@ -46,7 +47,7 @@ GROUPS = ("eval", "train", "loss", "grad", "stats", "trajectory")
 
 
 class SumOverRanks(torch.autograd.Function):
-    """The sum of a tensor over all ranks. Each rank's loss depends on each rank's tensor, so that gradients are summed too."""
+    """The sum of a tensor over all ranks. Every rank's loss depends on every rank's tensor: gradients are summed too."""
 
     @staticmethod
     def forward(_, x):
