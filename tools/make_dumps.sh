@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the small dumps in tests/dumps/, or in another folder, with the PyTorch reference beside this script: networks of
-# two channels, so that a file stays small. Needs: pip install torch safetensors numpy.
+# two channels, so that a file stays small; the last one with ddp_dump.py, in two processes. Needs: pip install torch
+# safetensors numpy.
 #
 #     tools/make_dumps.sh [FOLDER [OPTION...]]
 #
@@ -38,3 +39,7 @@ resnet() {
 
 resnet resnet_mpii --model resnet --seed 6
 resnet ditn_resnet_mpii_no_attention --model ditn-resnet --no-cab --no-sab --batch 4 --seed 7
+
+# Two processes of two pictures each, normalised by the statistics of all four: DistributedDataParallel with SyncBatchNorm.
+python3 "$tools/ddp_dump.py" "$folder/ditn_mpii_two_processes.safetensors" --ranks 2 --batch 2 \
+    --width 2 --stem 4 --blocks 1 --modules 1 1 1 --size 64 64 --seed 8 "${options[@]}"

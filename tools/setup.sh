@@ -4,6 +4,8 @@
 # that bring their own interface (macOS, Windows).
 #
 # With --browsers also node, npm, Firefox and Chromium where they are missing, for the tests of the pages (web/tests).
+# With --mpi also what `cargo build --features mpi` needs: Open MPI with its headers, unless there is an MPI already, and
+# libclang, with which Rust's bindings to it are made.
 set -euo pipefail
 
 say() { echo "setup: $*" >&2; }
@@ -22,16 +24,44 @@ install_packages() {
     install || { "${as_root[@]}" apt-get update >&2 && install; }
 }
 
-if [ "${1:-}" = --browsers ] && [ "$(uname -s)" = Linux ]; then
+browsers=false mpi=false
+for option in "$@"; do
+    case "$option" in
+        --browsers) browsers=true ;;
+        --mpi) mpi=true ;;
+        *) say "unknown option '$option'; there are --browsers and --mpi"; exit 2 ;;
+    esac
+done
+
+# Installs "${packages[@]}", if there are any, for a purpose.
+install_for() {
+    [ "${#packages[@]}" -gt 0 ] || return 0
+    command -v apt-get >/dev/null || { say "no apt-get to install ${packages[*]} with, for $1"; exit 1; }
+    say "installing ${packages[*]} with apt-get, for $1"
+    install_packages
+}
+
+if $browsers && [ "$(uname -s)" = Linux ]; then
     packages=()
     for program in node:nodejs npm:npm firefox-esr:firefox-esr chromium:chromium; do
         command -v "${program%:*}" >/dev/null || packages+=("${program#*:}")
     done
-    if [ "${#packages[@]}" -gt 0 ]; then
-        command -v apt-get >/dev/null || { say "no apt-get to install ${packages[*]} with"; exit 1; }
-        say "installing ${packages[*]} with apt-get, for the tests of the pages"
-        install_packages
-    fi
+    install_for "the tests of the pages"
+fi
+
+# Where the libclang is that bindgen finds by itself, if anywhere.
+libclang() {
+    compgen -G "${LIBCLANG_PATH:-/nowhere}/libclang*.so*" || compgen -G "/usr/lib/llvm-*/lib/libclang*.so*" ||
+        compgen -G "/usr/lib*/libclang*.so*"
+}
+
+if $mpi && [ "$(uname -s)" = Linux ]; then
+    packages=()
+    # mpicc comes with the headers, mpirun without them.
+    command -v mpicc >/dev/null || packages+=(libopenmpi-dev)
+    command -v mpirun >/dev/null || packages+=(openmpi-bin)
+    libclang >/dev/null || packages+=(libclang-dev)
+    install_for "the feature mpi"
 fi
 
 if [ "$(uname -s)" != Linux ]; then
