@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use ditn::data::{Broken, Coco, Dataset, Joined, Leeds, LeedsSplit, Loader, LoaderOptions, Size};
+use ditn::data::{Broken, Coco, Dataset, Joined, Leeds, LeedsSplit, Loader, LoaderOptions, Share, Size};
 use ditn::metrics::MeanPose;
 use ditn::metrics::files::{score_coco, score_lsp, score_mpii};
 use ditn::predict::{Keypoint, Pose};
@@ -52,7 +52,15 @@ fn the_mean_pose_of_leeds_sports_pose_scores_19_9_and_gymnasts_spoil_it() {
 fn every_person_of_a_real_set_comes_out_of_the_loader() {
     let Some(test) = leeds("lsp", LeedsSplit::Test) else { return };
     let input = Size { width: 96, height: 96 };
-    let options = LoaderOptions { batch: 32, input, seed: 0, workers: 2, ahead: 2, broken: Broken::Stop };
+    let options = LoaderOptions {
+        batch: 32,
+        input,
+        seed: 0,
+        workers: 2,
+        ahead: 2,
+        broken: Broken::Stop,
+        share: Share::default(),
+    };
     let mut people = 0;
     for batch in Loader::evaluation(test, &options).expect("the set has people") {
         let batch = batch.expect("every picture is whole");

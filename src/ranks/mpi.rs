@@ -94,6 +94,9 @@ impl Communicator for Mpi {
         self.world.all_gather_into(&(bytes.len() as u64), &mut lengths[..]);
         let parts = in_a_row(lengths.into_iter().map(|length| length as usize));
         let mut all = vec![0; parts.last().map_or(0, |part| part.end)];
+        if all.is_empty() {
+            return vec![Vec::new(); parts.len()];
+        }
         let (lengths, starts) = counts(&parts);
         self.world.all_gather_varcount_into(bytes, &mut PartitionMut::new(&mut all[..], lengths, starts));
         parts.into_iter().map(|part| all[part].to_vec()).collect()

@@ -307,7 +307,13 @@ impl<'a> Run<'a> {
         let pictures = self.epochs.pictures_per_step();
         self.progress.step += 1;
         if !loss.total.is_finite() {
-            return Err(self.not_finite("the loss".into(), loss.learning_rate, loss.pictures));
+            let ranks: Vec<String> = loss.not_finite.iter().map(ToString::to_string).collect();
+            let what = match (self.process.ranks.size(), ranks.len()) {
+                (1, _) => "the loss".to_string(),
+                (_, 1) => format!("the loss of rank {}", ranks[0]),
+                _ => format!("the loss of ranks {}", ranks.join(", ")),
+            };
+            return Err(self.not_finite(what, loss.learning_rate, loss.pictures));
         }
         let sums = &mut self.progress.epoch;
         sums.steps = sums.steps.saturating_add(1);

@@ -53,6 +53,8 @@ pub struct StepLoss {
     pub learning_rate: f64,
     /// The names of this process's pictures; where a loss is not finite, of those of all that have such a loss.
     pub pictures: Vec<String>,
+    /// The ranks that have a loss which is not finite.
+    pub not_finite: Vec<usize>,
     /// Loss of the joint heat maps.
     pub joints: f32,
     /// Loss of the bone heat maps; 0 for networks without.
@@ -249,14 +251,17 @@ impl Trainer {
         let total = self.config.objective.total(joints, bones);
         let mut accuracy = Accuracy::default();
         all.iter().for_each(|&(_, of_batch)| accuracy.add(of_batch));
-        let is_bad = |batch: &BatchLoss| !(batch.joints.is_finite() && batch.bones.is_finite());
+        let of_ranks = all.chunks(self.config.spread.accumulate).enumerate();
+        let is_bad = |losses: &[u32; 2]| losses.iter().any(|&loss| !f32::from_bits(loss).is_finite());
+        let bad = of_ranks.filter(|(_, batches)| batches.iter().any(|(losses, _)| is_bad(losses)));
+        let not_finite = bad.map(|(rank, _)| rank).collect();
         let names = |batches: &mut dyn Iterator<Item = BatchLoss>| batches.flat_map(|it| it.pictures).collect();
         let pictures: Vec<String> = if total.is_finite() || self.ranks.size() == 1 {
             names(&mut batches.into_iter())
         } else {
-            all_gather(&*self.ranks, &names(&mut batches.into_iter().filter(is_bad))).concat()
+            all_gather(&*self.ranks, &names(&mut batches.into_iter().filter(|batch| is_bad(&given(batch).0)))).concat()
         };
-        Some(StepLoss { step, learning_rate, pictures, joints, bones, total, accuracy })
+        Some(StepLoss { step, learning_rate, pictures, not_finite, joints, bones, total, accuracy })
     }
 
     /// Steps that were submitted and whose losses [`losses`](Self::losses) has not returned yet.
