@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
+use ditn::data::Place;
 use ditn::gpu::{AdapterChoice, Gpu};
 use ditn::graph::{Choices, Tensor};
 use ditn::ir::ValueId;
@@ -17,6 +18,9 @@ use ditn::nn::{
 use ditn::ops::adamw::AdamWSettings;
 use ditn::ops::sgd::SgdSettings;
 use ditn::ranks::{Alone, Communicator};
+use ditn::train::config;
+use ditn::train::people::People;
+use ditn::train::step as pose;
 
 use threads::on_ranks;
 
@@ -224,4 +228,37 @@ fn a_step_for_other_ranks_is_refused() {
     let (step, _) = step(2, |training| training.spread(Spread { ranks: 2, ..ALONE }));
     let refused = Trainer::with_choices(gpu(), step, &Choices::default()).err();
     assert!(matches!(refused, Some(NetworkError::Ranks { expected: 2, given: 1 })), "{refused:?}");
+}
+
+#[test]
+fn a_loss_that_is_not_finite_on_one_rank_is_known_to_all_with_its_rank_and_pictures() {
+    let config = config::embedded().expect("it is valid");
+    let config = config::with_overrides(config, &["train.batch=2", "train.size=[64, 64]"].map(String::from));
+    let config = config.expect("they are valid");
+    let losses = on_ranks(2, |ranks| {
+        let people = People::open(&config).expect("synthetic people are always there");
+        let model = config.model_config(people.skeleton());
+        let step = config.step_config_of(2);
+        let mut trainer = pose::Trainer::with_ranks(gpu(), &model, &step, 1, &ranks).expect("it fits");
+        let batches = people.training_batches(&config, &*ranks, Place::default()).expect("there are enough");
+        let mut losses = Vec::new();
+        for (number, batch) in batches.take(2).enumerate() {
+            let mut batch = batch.expect("it can be drawn");
+            if ranks.rank() == 1 && number == 1 {
+                batch.joints[0] = [f32::NAN, 1.0, 1.0];
+            }
+            trainer.submit(&[batch], 1e-3).expect("the device works");
+            losses.extend(trainer.losses(true).expect("the device works"));
+        }
+        losses
+    });
+    let pictures = |rank: usize, step: usize| &losses[rank][step].pictures;
+    for rank in [0, 1] {
+        assert!(losses[rank][0].total.is_finite() && losses[rank][0].not_finite.is_empty());
+        assert!(losses[rank][1].total.is_nan());
+        assert_eq!(losses[rank][1].not_finite, [1]);
+    }
+    assert_eq!(losses[0][0].total, losses[1][0].total, "both have the mean loss");
+    assert_ne!(pictures(0, 0), pictures(1, 0), "each rank has pictures of its own");
+    assert_eq!((pictures(0, 1), pictures(0, 1).len()), (pictures(1, 1), 2), "those of rank 1 are said");
 }

@@ -74,18 +74,25 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let ranks = join()?;
     let ended = train(&arguments, common, &ranks);
-    if ranks.size() > 1 && !ended.as_ref().err().is_none_or(is_agreed) {
-        // The others are waiting for this one.
-        let (rank, size, host) = (ranks.rank(), ranks.size(), ranks.host());
-        let status = ended.as_ref().err().map_or(Status::Fault, super::status_of);
-        if let Err(error) = ended {
+    let (Err(error), true) = (&ended, ranks.size() > 1) else {
+        // Whoever ends first with another status than 0 would have the others killed.
+        ranks.all_gather(&[]);
+        return ended;
+    };
+    // What has gone wrong on another rank is said there.
+    let of_other = TrainError::OtherRank { rank: 0, not_finite: super::status_of(error) == Status::CheckFailed };
+    match error.downcast_ref::<TrainError>() {
+        Some(TrainError::OtherRank { .. }) => {}
+        Some(TrainError::OnRank { .. } | TrainError::NotFinite { .. }) => eprintln!("error: {error}"),
+        _ => {
+            let (rank, size, host) = (ranks.rank(), ranks.size(), ranks.host());
             eprintln!("error: rank {rank} of {size}, on {host}: {error:#}");
+            // The others do not know and wait for this one.
+            ranks.abort(super::status_of(error).code())
         }
-        ranks.abort(status.code())
     }
-    // Whoever ends first with another status than 0 would have the others killed.
     ranks.all_gather(&[]);
-    ended
+    Err(of_other.into())
 }
 
 /// The other processes that `mpirun` or the like has started.
@@ -100,11 +107,6 @@ fn join() -> anyhow::Result<Rc<dyn Communicator>> {
         "this is one of several processes that mpirun or the like has started, and this program was built without MPI; build it \
          with `cargo build --release --features mpi`"
     )
-}
-
-/// Whether all ranks know of an error.
-fn is_agreed(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(TrainError::OnRank { .. } | TrainError::OtherRank { .. }))
 }
 
 /// What a run is made of, as rank 0 has it.

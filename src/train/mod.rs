@@ -34,6 +34,7 @@ pub mod resume;
 pub mod run;
 pub mod scale;
 pub mod schedule;
+mod start;
 pub mod step;
 pub mod team;
 pub mod watcher;

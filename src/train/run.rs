@@ -12,19 +12,20 @@ use super::epochs::Epochs;
 use super::error::TrainError;
 use super::evaluate::Evaluator;
 use super::folder::RunFolder;
-use super::init::InitialWeights;
 use super::log::{CommunicationLine, EpochLine, NamedScore, Summary, SummaryMetric};
 use super::people::People;
 use super::progress::{EpochSums, Progress, Score};
 use super::recorder::{self, Recorder};
-use super::resume::{self, Changes, ResumeError};
+use super::resume::{self, Changes};
 use super::schedule::Schedule;
+use super::start;
+
 use super::step::{StepLoss, Trainer};
 use super::team::{self, Intent, agree, all_succeed};
 use super::watcher::{Opening, Watcher};
 use crate::data::{Batch, DataError, Loader};
 use crate::gpu::Gpu;
-use crate::nn::checkpoint::{check_fits, first_not_finite, shapes};
+use crate::nn::checkpoint::first_not_finite;
 use crate::nn::{Communication, NetworkError};
 use crate::ranks::{Alone, Communicator};
 
@@ -84,7 +85,7 @@ pub fn run(
     let mut run = Run::open(config, people, folder, resumed, process, watcher)?;
     loop {
         if run.epochs.ends(&run.progress) {
-            run.save_last()?;
+            run.save(false)?;
             if !run.end_epoch(watcher, stop)? {
                 return Ok(run.stopped());
             }
@@ -97,14 +98,14 @@ pub fn run(
             Ok(Intent::GoOn(batches)) => run.step(&batches, watcher)?,
             Ok(Intent::Stop) => {
                 run.drain(watcher)?;
-                run.save_last()?;
+                run.save(false)?;
                 return Ok(run.stopped());
             }
             Err(error) => {
                 // A picture that cannot be read is no reason to lose the steps before it.
                 if run.progress.step + run.trainer.in_flight() > 0 {
                     run.drain(watcher)?;
-                    run.save_last()?;
+                    run.save(false)?;
                 }
                 return Err(error);
             }
@@ -113,7 +114,7 @@ pub fn run(
             run.drain(watcher)?;
         } else if run.checkpoint_is_due() {
             run.drain(watcher)?;
-            run.save_last()?;
+            run.save(false)?;
         }
     }
 }
@@ -158,7 +159,7 @@ impl<'a> Run<'a> {
         let changes = resumed.as_ref().map_or(Ok(Changes::default()), |checkpoint| {
             Changes::between(&checkpoint.header, &config, ranks.size(), folder).map_err(TrainError::from)
         });
-        let fits = changes.and_then(|changes| Ok((changes, check_epoch(&config, ranks.size())?)));
+        let fits = changes.and_then(|changes| Ok((changes, start::check_epoch(&config, ranks.size())?)));
         let (changes, ()) = all_succeed(ranks, fits)?;
         let epochs = Epochs::of(&config, &people, ranks.size());
 
@@ -171,16 +172,15 @@ impl<'a> Run<'a> {
         let mut trainer = all_succeed(ranks, trainer.map_err(TrainError::from))?;
         let has_checkpoint = resumed.is_some();
         let started = match resumed {
-            Some(checkpoint) if folder.is_written() => resume(&mut trainer, checkpoint, folder, gpu, watcher),
+            Some(checkpoint) if folder.is_written() => start::resumed(&mut trainer, checkpoint, folder, gpu, watcher),
             Some(checkpoint) => Ok(resume::progress(checkpoint.header)),
-            None if folder.is_written() => {
-                load_initial_weights(&mut trainer, &config, &people, folder, watcher).map(|()| Progress::default())
-            }
+            None if folder.is_written() => start::load_initial_weights(&mut trainer, &config, &people, folder, watcher)
+                .map(|()| Progress::default()),
             None => Ok(Progress::default()),
         };
         let mut progress = all_succeed(ranks, started)?;
         progress.ranks = ranks.size();
-        team::share_state(ranks, &mut trainer)?;
+        start::share_state(ranks, &mut trainer)?;
         if let Some(note) = changes.note() {
             watcher.note(&note);
         }
@@ -210,7 +210,7 @@ impl<'a> Run<'a> {
             total_steps: epochs.steps(),
             batch: config.train.pictures_per_step(ranks.size()),
         });
-        team::say_who(ranks, gpu, watcher);
+        start::say_who(ranks, gpu, watcher);
         if frozen > 0 {
             watcher.note(&format!("  the backbone stays as it is: {} parameters are trained", trainer.parameters()));
         }
@@ -337,14 +337,21 @@ impl<'a> Run<'a> {
         TrainError::NotFinite { what, step: self.progress.step, learning_rate, pictures, last_good }
     }
 
-    /// Writes `last.safetensors`, where this is the process that writes. All submitted steps have come back.
-    fn save_last(&mut self) -> Result<(), TrainError> {
-        if self.folder.is_written() {
-            let checkpoint = self.checkpoint()?;
-            checkpoint::save(&self.folder.last(), &checkpoint)?;
-        }
+    /// Writes `last.safetensors`, and before it `best.safetensors` where the network `is_best`; on the rank that writes. All
+    /// submitted steps have come back.
+    fn save(&mut self, is_best: bool) -> Result<(), TrainError> {
+        let saved = if self.folder.is_written() { self.write_checkpoints(is_best) } else { Ok(()) };
+        all_succeed(&*self.process.ranks, saved)?;
         self.has_checkpoint = true;
         Ok(())
+    }
+
+    fn write_checkpoints(&mut self, is_best: bool) -> Result<(), TrainError> {
+        let checkpoint = self.checkpoint()?;
+        if is_best {
+            checkpoint::save(&self.folder.best(), &checkpoint)?;
+        }
+        Ok(checkpoint::save(&self.folder.last(), &checkpoint)?)
     }
 
     /// The run as it stands, or an error where a parameter is not finite: a good checkpoint is not to be lost to that.
@@ -406,20 +413,13 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    /// Writes `last.safetensors`, and before it `best.safetensors` where the network `is_scored` and the best so far.
+    /// Saves, as the best so far where the network `is_scored` and is that.
     fn save_scored(&mut self, is_scored: bool) -> Result<(), TrainError> {
-        if !self.folder.is_written() {
-            return Ok(());
-        }
         let best = is_scored && self.is_best();
         if best {
             self.progress.best = self.progress.score.clone();
         }
-        let checkpoint = self.checkpoint()?;
-        if best {
-            checkpoint::save(&self.folder.best(), &checkpoint)?;
-        }
-        Ok(checkpoint::save(&self.folder.last(), &checkpoint)?)
+        self.save(best)
     }
 
     fn is_best(&self) -> bool {
@@ -497,58 +497,4 @@ impl<'a> Run<'a> {
     fn stopped(&self) -> Outcome {
         Outcome::Stopped { step: self.epochs.steps_done(&self.progress, 0), total_steps: self.epochs.steps() }
     }
-}
-
-/// Whether an epoch of a limited number of pictures has a step.
-fn check_epoch(config: &Config, ranks: usize) -> Result<(), DataError> {
-    let (pictures, step) = (config.train.pictures_per_epoch, config.train.pictures_per_step(ranks));
-    if pictures == 0 || pictures >= step {
-        return Ok(());
-    }
-    Err(DataError::Unsuitable(format!(
-        "train.pictures_per_epoch is {pictures}, fewer than the {step} pictures of a step of {ranks} processes; make it more, or \
-         train.batch or train.accumulate less"
-    )))
-}
-
-/// Continues the run of a checkpoint: its tensors, and the log as it was then.
-fn resume(
-    trainer: &mut Trainer,
-    checkpoint: Checkpoint,
-    folder: &RunFolder,
-    gpu: &Gpu,
-    watcher: &mut dyn Watcher,
-) -> Result<Progress, TrainError> {
-    let Checkpoint { header, mut state } = checkpoint;
-    let (progress, fresh) = (resume::progress(header), trainer.state()?);
-    resume::fit_precision(&mut state, &fresh);
-    check_fits(&folder.last(), &shapes(&fresh), &state)?;
-    trainer.restore(&state)?;
-    if trainer.steps() != progress.step {
-        let (path, header, optimizer) = (folder.last(), progress.step, trainer.steps());
-        return Err(ResumeError::Steps { path, header, optimizer }.into());
-    }
-    recorder::truncate_log(folder, progress.epochs)?;
-    let adapter = &gpu.report().name;
-    if progress.adapter != *adapter {
-        let before = &progress.adapter;
-        watcher.note(&format!("the run was started on {before}; on {adapter} results may differ in the last bits"));
-    }
-    Ok(progress)
-}
-
-/// Replaces the initial values by those of the configuration's file, where it names one.
-fn load_initial_weights(
-    trainer: &mut Trainer,
-    config: &Config,
-    people: &People,
-    folder: &RunFolder,
-    watcher: &mut dyn Watcher,
-) -> Result<(), TrainError> {
-    let Some(weights) = InitialWeights::open(config, people.skeleton())? else { return Ok(()) };
-    let mut state = trainer.state()?;
-    weights.replace_in(&mut state);
-    trainer.restore(&state)?;
-    watcher.note(&weights.report(&folder.init()));
-    recorder::write_initial(folder, weights.matching())
 }

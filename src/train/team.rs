@@ -4,11 +4,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::TrainError;
-use super::step::Trainer;
-use super::watcher::Watcher;
-use crate::gpu::Gpu;
-use crate::graph::Tensor;
-use crate::nn::NetworkError;
 use crate::ranks::Communicator;
 
 /// What each rank gives, in their order. Ends all ranks where they do not understand each other.
@@ -38,6 +33,12 @@ pub enum Intent<T> {
     Stop,
 }
 
+/// How ranks tell each other their intents.
+const GOES_ON: u8 = 0;
+const STOPS: u8 = 1;
+const HAS_FAILED: u8 = 2;
+const HAS_DIVERGED: u8 = 3;
+
 /// One way for all: to go on where all are, to stop where one is, and where one has failed the error, as the first to fail
 /// has it; the others have [`TrainError::OtherRank`].
 ///
@@ -48,18 +49,19 @@ pub fn agree<T>(ranks: &dyn Communicator, own: Result<Intent<T>, TrainError>) ->
         return own;
     }
     let state = match &own {
-        Ok(Intent::GoOn(_)) => 0_u8,
-        Ok(Intent::Stop) => 1,
-        Err(_) => 2,
+        Ok(Intent::GoOn(_)) => GOES_ON,
+        Ok(Intent::Stop) => STOPS,
+        Err(error) if error.is_not_finite() => HAS_DIVERGED,
+        Err(_) => HAS_FAILED,
     };
     let states = ranks.all_gather(&[state]).concat();
-    if let Some(failed) = states.iter().position(|&state| state == 2) {
+    if let Some(failed) = states.iter().position(|&state| state == HAS_FAILED || state == HAS_DIVERGED) {
         return Err(match own {
             Err(error) if failed == ranks.rank() => error.on_rank(ranks),
-            _ => TrainError::OtherRank { rank: failed, not_finite: false },
+            _ => TrainError::OtherRank { rank: failed, not_finite: states[failed] == HAS_DIVERGED },
         });
     }
-    if states.contains(&1) { Ok(Intent::Stop) } else { own }
+    if states.contains(&STOPS) { Ok(Intent::Stop) } else { own }
 }
 
 /// `own`, where all ranks have succeeded.
@@ -71,48 +73,5 @@ pub fn all_succeed<T>(ranks: &dyn Communicator, own: Result<T, TrainError>) -> R
         Intent::GoOn(own) => Ok(own),
         // Nobody has wanted to.
         Intent::Stop => Err(TrainError::OtherRank { rank: 0, not_finite: false }),
-    }
-}
-
-/// Gives all ranks the parameters, running statistics and moments of rank 0.
-///
-/// # Errors
-/// Device errors.
-pub(super) fn share_state(ranks: &dyn Communicator, trainer: &mut Trainer) -> Result<(), NetworkError> {
-    if ranks.size() == 1 {
-        return Ok(());
-    }
-    let mut state = trainer.state()?;
-    let own: Vec<f32> = state.values().flat_map(|tensor| &tensor.data).copied().collect();
-    let words: Vec<f32> = bytemuck::pod_collect_to_vec(&ranks.broadcast(bytemuck::cast_slice(&own).to_vec()));
-    let mut rest = &words[..];
-    for (name, Tensor { data, .. }) in &mut state {
-        // The same network has the same tensors on all ranks.
-        let (words, others) = rest.split_at_checked(data.len()).ok_or_else(|| NetworkError::Missing(name.clone()))?;
-        data.copy_from_slice(words);
-        rest = others;
-    }
-    if ranks.rank() > 0 {
-        trainer.restore(&state)?;
-    }
-    Ok(())
-}
-
-/// Says which adapter each rank has.
-pub(super) fn say_who(ranks: &dyn Communicator, gpu: &Gpu, watcher: &mut dyn Watcher) {
-    if ranks.size() == 1 {
-        return;
-    }
-    let report = gpu.report();
-    let adapter = format!("{} ({}, {} {})", report.name, report.backend, report.driver, report.driver_info);
-    let all = all_gather(ranks, &(ranks.host(), adapter.clone()));
-    for (rank, (host, adapter)) in all.iter().enumerate() {
-        watcher.note(&format!("  rank {rank:<7} {host}: {adapter}"));
-    }
-    if all.iter().any(|(_, other)| *other != adapter) {
-        watcher.note(
-            "  Ranks have different adapters or drivers: what they compute may differ in the last bits, and with it their \
-             parameters in time. Rank 0's are saved and scored",
-        );
     }
 }
