@@ -162,6 +162,24 @@ fn synchronised_statistics_give_the_steps_of_one_process_with_all_pictures() {
 }
 
 #[test]
+fn two_processes_with_synchronised_statistics_match_pytorchs_distributed_data_parallel() {
+    let folder = Folder::new("mpi-verify");
+    let dumps = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps");
+    let verify = |dump: &str, ranks| {
+        let dump = dumps.join(dump).with_extension("safetensors");
+        run(&mut on_ranks(&folder, ranks, &["verify", dump.to_str().expect("a path of letters"), "--json"]))
+    };
+    let output = verify("ditn_mpii_two_processes", 2);
+    assert_eq!(status(&output), 0, "{}{}", String::from_utf8_lossy(&output.stdout), errors(&output));
+    let report = harness::printed_json(&output.stdout);
+    let groups: Vec<_> = report["groups"].as_array().expect("groups").iter().map(|group| &group["name"]).collect();
+    assert_eq!(groups, ["loss", "grad", "stats", "trajectory"]);
+    let refused = verify("ditn_mpii_two_processes", 3);
+    assert_eq!(status(&refused), 2, "{}", errors(&refused));
+    assert!(errors(&refused).contains("cannot be divided by 3 processes"), "{}", errors(&refused));
+}
+
+#[test]
 fn a_run_goes_on_with_other_processes_where_a_step_stays_what_it_is() {
     let folder = Folder::new("mpi-resume");
     let rate = ["--set", "schedule.milestones=[]"];

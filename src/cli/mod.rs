@@ -18,6 +18,7 @@ mod people;
 mod plot;
 mod predict;
 mod progress;
+mod ranks;
 #[cfg(test)]
 mod readme;
 mod report;

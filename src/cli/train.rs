@@ -8,18 +8,19 @@ use anyhow::Context;
 
 use super::common::{Common, Status, print, print_json};
 use super::progress::Progress;
+use super::ranks::{end_together, join};
 use crate::gpu::{AdapterChoice, Gpu};
 use crate::graph::SessionError;
 use crate::nn::NetworkError;
 use crate::nn::checkpoint::State;
-use crate::ranks::{self, Alone, Communicator};
+use crate::ranks::{Communicator, broadcast};
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::folder::RunFolder;
 use crate::train::init::InitialWeights;
 use crate::train::log::Summary;
 use crate::train::people::People;
 use crate::train::resume::Changes;
-use crate::train::team::{all_succeed, broadcast};
+use crate::train::team::all_succeed;
 use crate::train::watcher::{Silent, Watcher};
 use crate::train::{self, Config, Outcome, Process, TrainError, config};
 
@@ -74,39 +75,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let ranks = join()?;
     let ended = train(&arguments, common, &ranks);
-    let (Err(error), true) = (&ended, ranks.size() > 1) else {
-        // Whoever ends first with another status than 0 would have the others killed.
-        ranks.all_gather(&[]);
-        return ended;
-    };
-    // What has gone wrong on another rank is said there.
-    let of_other = TrainError::OtherRank { rank: 0, not_finite: super::status_of(error) == Status::CheckFailed };
-    match error.downcast_ref::<TrainError>() {
-        Some(TrainError::OtherRank { .. }) => {}
-        Some(TrainError::OnRank { .. } | TrainError::NotFinite { .. }) => eprintln!("error: {error}"),
-        _ => {
-            let (rank, size, host) = (ranks.rank(), ranks.size(), ranks.host());
-            eprintln!("error: rank {rank} of {size}, on {host}: {error:#}");
-            // The others do not know and wait for this one.
-            ranks.abort(super::status_of(error).code())
-        }
-    }
-    ranks.all_gather(&[]);
-    Err(of_other.into())
-}
-
-/// The other processes that `mpirun` or the like has started.
-fn join() -> anyhow::Result<Rc<dyn Communicator>> {
-    if !ranks::is_launched() {
-        return Ok(Rc::new(Alone));
-    }
-    #[cfg(feature = "mpi")]
-    return Ok(Rc::new(ranks::mpi::Mpi::join().context("MPI has been initialised already")?));
-    #[cfg(not(feature = "mpi"))]
-    anyhow::bail!(
-        "this is one of several processes that mpirun or the like has started, and this program was built without MPI; build it \
-         with `cargo build --release --features mpi`"
-    )
+    end_together(&*ranks, ended)
 }
 
 /// What a run is made of, as rank 0 has it.

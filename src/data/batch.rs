@@ -50,7 +50,7 @@ pub struct Batch {
     /// Where the step that it is a part of ends, and the next one begins.
     pub end: Place,
     /// People whose turn it was but who cannot be used, with the reason, and for whom [others stand
-    /// in](super::loader::Broken::Skip).
+    /// in](super::Broken::Skip).
     pub skipped: Vec<String>,
     /// The people without the padding: at most N.
     pub people: Vec<BatchPerson>,

@@ -5,65 +5,16 @@
 
 use super::augmentation::{Augmentation, Placement};
 use super::batch::Place;
-use super::{Batch, DataError, Dataset, Person, Size};
+use super::loader_options::{Broken, LoaderOptions, Share};
+use super::{Batch, DataError, Dataset, Person};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use image::RgbImage;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
-use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// What batches are made like.
-#[derive(Clone, Debug)]
-pub struct LoaderOptions {
-    /// People in a batch.
-    pub batch: usize,
-    /// Size of the network's input.
-    pub input: Size,
-    /// Seed of the order and of the augmentation.
-    pub seed: u64,
-    /// Threads that prepare batches.
-    pub workers: usize,
-    /// Batches that each worker prepares ahead.
-    pub ahead: usize,
-    /// What becomes of people who cannot be used.
-    pub broken: Broken,
-    /// Which batches of all.
-    pub share: Share,
-}
-
-/// The batches that a loader makes, of those that a step takes together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Share {
-    /// Batches of a step.
-    pub of: usize,
-    /// Which of them, one after the other.
-    pub own: Range<usize>,
-}
-
-impl Default for Share {
-    /// All batches, one a step.
-    fn default() -> Self {
-        Self { of: 1, own: 0..1 }
-    }
-}
-
-/// What becomes of a person whose picture cannot be read or whose annotation gives nothing to cut out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Broken {
-    /// The batches end with an error that names the person.
-    #[default]
-    Stop,
-    /// In training, the next person in the pass's order who can be used stands in, in the augmentation that the broken
-    /// one would have had; where nobody can be used, the batches end with an error. In an evaluation the person is shown
-    /// as a black picture, so that the score counts the joints as not found.
-    Skip,
-}
 
 /// An iterator over batches in order.
 ///
@@ -319,9 +270,10 @@ pub(crate) fn generator(seed: u64, pass: u64, index: u64, stream: Stream) -> Cha
 #[cfg(test)]
 mod tests {
     use super::super::skeleton::LSP;
-    use super::super::{Annotation, Joint, Person, Skeleton};
+    use super::super::{Annotation, Joint, Person, Size, Skeleton};
     use super::*;
     use image::{Rgb, RgbImage};
+    use std::ops::Range;
 
     /// Small one-coloured pictures; `broken` people cannot be loaded.
     struct Plain {

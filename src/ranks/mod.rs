@@ -7,8 +7,10 @@
 #[cfg(feature = "mpi")]
 pub mod mpi;
 mod sum;
+mod values;
 
 pub use sum::Sum;
+pub use values::{broadcast, gather};
 
 use std::ops::Range;
 

@@ -9,7 +9,7 @@ use image::RgbImage;
 use super::config::Config;
 use super::error::TrainError;
 use super::people::People;
-use super::team::{Intent, agree, all_gather, all_succeed};
+use super::team::{Intent, agree, all_succeed};
 use super::watcher::Watcher;
 use crate::data::augmentation::Placement;
 use crate::data::loader::blank;
@@ -18,7 +18,7 @@ use crate::gpu::Gpu;
 use crate::nn::NetworkError;
 use crate::nn::checkpoint::{self, State};
 use crate::predict::{Keypoint, Pose, PoseNetwork, places, sheet};
-use crate::ranks::Communicator;
+use crate::ranks::{Communicator, gather};
 
 /// People on a sheet, and how many cells a row has: prediction and truth of four people.
 const SHEET: (usize, usize) = (24, 8);
@@ -121,7 +121,7 @@ impl Evaluator {
             say_skipped(people, &skipped)?;
             return Ok(Some(poses));
         }
-        let skipped = all_gather(ranks, &skipped).concat();
+        let skipped = gather(ranks, &skipped).concat();
         all_succeed(
             ranks,
             if ranks.rank() == 0 { say_skipped(people, &skipped).map_err(TrainError::from) } else { Ok(()) },

@@ -21,13 +21,13 @@ use super::schedule::Schedule;
 use super::start;
 
 use super::step::{StepLoss, Trainer};
-use super::team::{self, Intent, agree, all_succeed};
+use super::team::{Intent, agree, all_succeed};
 use super::watcher::{Opening, Watcher};
 use crate::data::{Batch, DataError, Loader};
 use crate::gpu::Gpu;
 use crate::nn::checkpoint::first_not_finite;
 use crate::nn::{Communication, NetworkError};
-use crate::ranks::{Alone, Communicator};
+use crate::ranks::{Alone, Communicator, broadcast};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -463,7 +463,7 @@ impl<'a> Run<'a> {
     /// Writes the last sheet and the summary. A finished run that was only opened again keeps its summary.
     fn finish(&mut self, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<Outcome, TrainError> {
         let is_recorded = !self.has_results && self.recorder.has_summary(self.progress.epochs);
-        let is_recorded = team::broadcast(&*self.process.ranks, &is_recorded);
+        let is_recorded = broadcast(&*self.process.ranks, &is_recorded);
         if !self.has_results && !is_recorded {
             // It ends earlier than it was going to: its last epoch was not scored as the last.
             if !self.score(self.progress.epochs, true, watcher, stop)? {

@@ -10,14 +10,13 @@ use super::progress::Progress;
 use super::recorder;
 use super::resume::{self, ResumeError};
 use super::step::Trainer;
-use super::team::all_gather;
 use super::watcher::Watcher;
 use crate::data::DataError;
 use crate::gpu::Gpu;
 use crate::graph::Tensor;
 use crate::nn::NetworkError;
 use crate::nn::checkpoint::{check_fits, shapes};
-use crate::ranks::Communicator;
+use crate::ranks::{Communicator, gather};
 
 /// Whether an epoch of a limited number of pictures has a step.
 pub(super) fn check_epoch(config: &Config, ranks: usize) -> Result<(), DataError> {
@@ -104,7 +103,7 @@ pub(super) fn say_who(ranks: &dyn Communicator, gpu: &Gpu, watcher: &mut dyn Wat
     }
     let report = gpu.report();
     let adapter = format!("{} ({}, {} {})", report.name, report.backend, report.driver, report.driver_info);
-    let all = all_gather(ranks, &(ranks.host(), adapter.clone()));
+    let all = gather(ranks, &(ranks.host(), adapter.clone()));
     for (rank, (host, adapter)) in all.iter().enumerate() {
         watcher.note(&format!("  rank {rank:<7} {host}: {adapter}"));
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::accuracy::Accuracy;
 use super::objective::{Objective, Targets};
-use super::team::all_gather;
 use crate::data::{Batch, Size};
 use crate::gpu::Gpu;
 use crate::graph::{Choices, Plan, SessionError, Tensor};
@@ -18,7 +17,7 @@ use crate::ops::decode::Decode;
 use crate::ops::targets::{BoneTargets, JointTargets};
 use crate::predict::network::upload;
 use crate::predict::{DecodeOptions, PoseNetwork};
-use crate::ranks::{Alone, Communicator};
+use crate::ranks::{Alone, Communicator, gather};
 
 pub use crate::nn::{LossScale, Precision};
 
@@ -242,7 +241,7 @@ impl Trainer {
         let &BatchLoss { step, learning_rate, .. } = batches.first()?;
         // As bits: JSON has no numbers that are not finite.
         let given = |it: &BatchLoss| ([it.joints, it.bones].map(f32::to_bits), it.accuracy);
-        let all = all_gather(&*self.ranks, &batches.iter().map(given).collect::<Vec<_>>()).concat();
+        let all = gather(&*self.ranks, &batches.iter().map(given).collect::<Vec<_>>()).concat();
         let mean = |loss: usize| {
             let losses = all.iter().map(|(losses, _)| f64::from(f32::from_bits(losses[loss])));
             (losses.sum::<f64>() / all.len() as f64) as f32
@@ -259,7 +258,7 @@ impl Trainer {
         let pictures: Vec<String> = if total.is_finite() || self.ranks.size() == 1 {
             names(&mut batches.into_iter())
         } else {
-            all_gather(&*self.ranks, &names(&mut batches.into_iter().filter(|batch| is_bad(&given(batch).0)))).concat()
+            gather(&*self.ranks, &names(&mut batches.into_iter().filter(|batch| is_bad(&given(batch).0)))).concat()
         };
         Some(StepLoss { step, learning_rate, pictures, not_finite, joints, bones, total, accuracy })
     }

@@ -10,15 +10,18 @@
 mod compare;
 mod dump;
 pub mod operators;
+mod ranks;
 mod report;
 mod runs;
 
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::gpu::Gpu;
 use crate::graph::Choices;
 use crate::nn::Precision;
+use crate::ranks::Communicator;
 
 pub use dump::{Dump, DumpError};
 pub use report::{Group, Report, VerifyError};
@@ -46,5 +49,22 @@ pub fn verify_dump(
 ) -> Result<Report, VerifyError> {
     let computed = runs::run_all(gpu, dump, choices, precision)?;
     let groups = compare::groups(dump.tensors(), &computed, precision);
+    Ok(Report { pass: groups.iter().all(|group| group.pass), noise_orders: dump.noise_orders, groups })
+}
+
+/// As [`verify_dump`] in float32, of the training steps of several ranks together: each has its share of the dump's batch, and
+/// batch normalisation uses the statistics of all. Every rank gets the report of all.
+///
+/// # Errors
+/// As [`verify`]; [`VerifyError::Ranks`] where the batch has no equal shares.
+pub fn verify_ranks(
+    gpu: &Arc<Gpu>,
+    dump: &Dump,
+    choices: &Choices,
+    ranks: &Rc<dyn Communicator>,
+) -> Result<Report, VerifyError> {
+    let computed = ranks::run_steps(gpu, dump, choices, ranks)?;
+    let mut groups = compare::groups(dump.tensors(), &computed, Precision::F32);
+    groups.retain(|group| ["loss", "grad", "stats", "trajectory"].contains(&group.name));
     Ok(Report { pass: groups.iter().all(|group| group.pass), noise_orders: dump.noise_orders, groups })
 }

@@ -26,6 +26,16 @@ pub enum VerifyError {
     /// The network cannot be planned or trained.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The dump's batch has no equal shares for the ranks.
+    #[error(
+        "the dump's batch of {batch} cannot be divided by {ranks} processes; start a number of them that divides it"
+    )]
+    Ranks {
+        /// Pictures of the dump.
+        batch: usize,
+        /// Processes.
+        ranks: usize,
+    },
 }
 
 /// How a group of tensors compares.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Dump, VerifyError};
 use crate::gpu::Gpu;
 use crate::graph::{Choices, Plan, Session, SessionError, Store, Tensor, store_activations_as_f16};
-use crate::ir::{Graph, Role, Value, ValueId};
+use crate::ir::{Graph, Role, Shape, Value, ValueId};
 use crate::models::HeatMaps;
 use crate::nn::{Gradients, LOSS_SCALE, Mode, Network, NetworkError, Optimizer, Precision, Trainer, TrainingStep};
 use crate::ops::loss_scale;
@@ -15,7 +15,7 @@ use crate::train::objective::{Losses, Targets};
 /// The learning rate of the steps that all use the dump's gradients.
 const AFTER_RATE: f64 = 1e-3;
 /// The learning rate of the true training steps.
-const TRAJECTORY_RATE: f64 = 1e-4;
+pub(super) const TRAJECTORY_RATE: f64 = 1e-4;
 /// What the largest gradient of a parameter is scaled below where gradients are stored as F16, which ends at 65504.
 const LARGEST_F16_GRADIENT: f32 = 8192.0;
 
@@ -73,21 +73,27 @@ fn heat_maps(session: &Session, group: &str, maps: HeatMaps) -> Result<BTreeMap<
 }
 
 /// A network in training with the dump's targets as inputs.
-struct TrainingGraph {
-    net: Network,
-    maps: HeatMaps,
-    losses: Losses,
+pub(super) struct TrainingGraph {
+    pub net: Network,
+    pub maps: HeatMaps,
+    pub losses: Losses,
     /// Each input with the dump's tensor that goes there.
-    inputs: Vec<(ValueId, &'static str)>,
+    pub inputs: Vec<(ValueId, &'static str)>,
 }
 
-fn training_graph(dump: &Dump) -> Result<TrainingGraph, VerifyError> {
+/// The network for one of `shares` equal shares of the dump's batch.
+pub(super) fn training_graph(dump: &Dump, shares: usize) -> Result<TrainingGraph, VerifyError> {
     let mut net = Network::new(Mode::Training);
-    let image = net.graph.input("image", dump.required("input.image").shape());
+    let shape = |name: &str| {
+        let mut extents = dump.required(name).shape.clone();
+        extents[0] /= shares;
+        Shape::new(extents)
+    };
+    let image = net.graph.input("image", shape("input.image"));
     let maps = dump.model.build(&mut net, image)?;
     let mut inputs = vec![(image, "input.image")];
     let mut input = |graph: &mut Graph, name: &'static str| {
-        let value = graph.input(name, dump.required(name).shape());
+        let value = graph.input(name, shape(name));
         inputs.push((value, name));
         value
     };
@@ -100,7 +106,7 @@ fn training_graph(dump: &Dump) -> Result<TrainingGraph, VerifyError> {
 }
 
 /// The losses of a run: joints, bones, total.
-fn losses_of(dump: &Dump, joints: &[f32], bones: Option<&[f32]>) -> [f32; 3] {
+pub(super) fn losses_of(dump: &Dump, joints: &[f32], bones: Option<&[f32]>) -> [f32; 3] {
     let (joints, bones) = (joints[0], bones.map_or(0.0, |bones| bones[0]));
     [joints, bones, dump.objective.total(joints, bones)]
 }
@@ -112,7 +118,7 @@ fn training(
     choices: &Choices,
     precision: Precision,
 ) -> Result<BTreeMap<String, Tensor>, VerifyError> {
-    let TrainingGraph { net, maps, losses, inputs } = training_graph(dump)?;
+    let TrainingGraph { net, maps, losses, inputs } = training_graph(dump, 1)?;
     let mut graph = net.graph;
     let kept: Vec<ValueId> = [Some(maps.joints), maps.bones].into_iter().flatten().collect();
     let training = dump.objective.training(&losses).keep(&kept);
@@ -209,7 +215,7 @@ fn optimizer(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<
 
 /// trajectory.loss: the loss before each true training step.
 fn trajectory(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<String, Tensor>, VerifyError> {
-    let TrainingGraph { net, losses, inputs, .. } = training_graph(dump)?;
+    let TrainingGraph { net, losses, inputs, .. } = training_graph(dump, 1)?;
     let step = TrainingStep::new(net, dump.objective.training(&losses))?;
     let mut trainer = Trainer::with_choices(gpu, step, choices)?;
     // The optimizer's moments stay zero: the dump has none.
