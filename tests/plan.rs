@@ -6,13 +6,14 @@ use ditn::data::Skeleton;
 use ditn::graph::{Choices, Placement, Plan, PlanError, Source, differentiate};
 use ditn::ir::{Capabilities, Graph, ValueId};
 use ditn::models::ModelConfig;
+use ditn::nn::{BUCKET_BYTES, buckets as exchanged};
 use ditn::ops::adamw::AdamW;
 use ditn::ops::add::Add;
 use ditn::ops::relu::Relu;
 use ditn::ops::sgd::Sgd;
 use ditn::train::config::Config;
 use ditn::train::memory::training_plan;
-use ditn::train::scale::{BUCKET_BYTES, RankStep, buckets, by_cost};
+use ditn::train::scale::{RankStep, buckets, by_cost};
 use ditn::train::step::StepGraph;
 use proptest::prelude::*;
 
@@ -247,4 +248,29 @@ proptest! {
         let plan = Plan::new(graph, &[last, other], &capabilities(1 << 20)).expect("everything fits");
         assert_no_overlap(&plan);
     }
+}
+
+#[test]
+fn the_buckets_of_the_model_are_those_that_ranks_exchange() {
+    let (alone, _) = step_of_ditn_w32(1 << 27);
+    let mut config = Config::default();
+    config.train.batch = 2;
+    let model = ModelConfig::named("ditn-w32", Skeleton::by_name("mpii").expect("it is known")).expect("it is known");
+    let StepGraph { step, .. } = StepGraph::new(&model, &config.step_config_of(2), 0).expect("it fits");
+    let plan = step.plan(&capabilities(1 << 27), &Choices::default()).expect("it fits");
+    let exchanged = exchanged(&plan);
+    assert!(exchanged.is_sorted_by_key(|&(_, step)| step), "in the order in which they are there");
+    let bytes = |id: ValueId| 4 * plan.graph.value(id).words() as u64;
+    let of_gradients = |id: &ValueId| plan.graph.value(*id).name.contains("gradient");
+    let ids: Vec<ValueId> = exchanged.iter().map(|&(id, _)| id).collect();
+    let mut found: Vec<u64> = ids.iter().copied().filter(of_gradients).map(bytes).collect();
+    let sizes = |bucket: &Vec<ValueId>| -> u64 {
+        bucket.iter().map(|&id| 4 * alone.graph.shape(id).elements().next_multiple_of(64) as u64).sum()
+    };
+    found.reverse();
+    assert_eq!(found, buckets(&alone, BUCKET_BYTES).iter().map(sizes).collect::<Vec<_>>());
+    // Means and variances come before the backward pass.
+    assert!(!of_gradients(&ids[0]) && !of_gradients(&ids[1]) && ids[2..].iter().all(of_gradients), "{ids:?}");
+    let update = step.update_plan(&capabilities(1 << 27), &Choices::default()).expect("it fits").expect("it has one");
+    assert!(update.overwrites() && update.slot_bytes() == 0, "the update needs no memory of its own");
 }
