@@ -18,6 +18,7 @@ struct Copy {
     mapped: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
     submission: wgpu::SubmissionIndex,
     bytes: u64,
+    arrived: bool,
 }
 
 impl Staging {
@@ -54,32 +55,60 @@ impl Staging {
             // The receiver is gone only where nobody wants the result any more.
             let _ = sender.send(result);
         });
-        self.copy = Some(Copy { mapped, submission, bytes });
+        self.copy = Some(Copy { mapped, submission, bytes, arrived: false });
         Ok(())
+    }
+
+    /// Whether the copy has arrived; does not wait for it.
+    ///
+    /// # Errors
+    /// [`GpuError::DeviceLost`]; [`GpuError::Length`] where no copy has been started.
+    pub fn is_there(&mut self) -> Result<bool, GpuError> {
+        let Some(copy) = &mut self.copy else { return Err(not_started()) };
+        if !copy.arrived {
+            self.gpu.poll()?;
+            copy.look()?;
+        }
+        Ok(copy.arrived)
     }
 
     /// Waits for the copy, not for what was submitted after it, and shows its bytes where they lie.
     ///
     /// # Errors
-    /// [`GpuError::DeviceLost`]; [`GpuError::Length`] where no copy has been started.
+    /// As [`Staging::is_there`].
     pub fn wait<R>(&mut self, look: impl FnOnce(&[u8]) -> R) -> Result<R, GpuError> {
-        let Some(Copy { mapped, submission, bytes }) = self.copy.take() else {
-            return Err(GpuError::Length { tensor: "a copy that nobody started".to_string(), expected: 0, given: 0 });
-        };
-        let result = loop {
-            match mapped.try_recv() {
-                Ok(result) => break result,
-                Err(mpsc::TryRecvError::Empty) => self.gpu.wait_for(&submission)?,
-                Err(mpsc::TryRecvError::Disconnected) => {
-                    return Err(GpuError::DeviceLost("a read-back was dropped by the driver".to_string()));
-                }
-            }
-        };
-        let lost = |error: String| GpuError::DeviceLost(error);
-        result.map_err(|error| lost(error.to_string()))?;
-        let seen = look(&self.raw.slice(..bytes).get_mapped_range().map_err(|error| lost(error.to_string()))?);
+        let Some(mut copy) = self.copy.take() else { return Err(not_started()) };
+        copy.look()?;
+        while !copy.arrived {
+            self.gpu.wait_for(&copy.submission)?;
+            copy.look()?;
+        }
+        let range = self.raw.slice(..copy.bytes).get_mapped_range();
+        let seen = look(&range.map_err(|error| GpuError::DeviceLost(error.to_string()))?);
         self.raw.unmap();
         Ok(seen)
+    }
+}
+
+fn not_started() -> GpuError {
+    GpuError::Length { tensor: "a copy that nobody started".to_string(), expected: 0, given: 0 }
+}
+
+impl Copy {
+    /// Looks whether it has arrived.
+    fn look(&mut self) -> Result<(), GpuError> {
+        match self.mapped.try_recv() {
+            Ok(result) => {
+                result.map_err(|error| GpuError::DeviceLost(error.to_string()))?;
+                self.arrived = true;
+                Ok(())
+            }
+            Err(mpsc::TryRecvError::Empty) => Ok(()),
+            Err(mpsc::TryRecvError::Disconnected) if self.arrived => Ok(()),
+            Err(mpsc::TryRecvError::Disconnected) => {
+                Err(GpuError::DeviceLost("a read-back was dropped by the driver".to_string()))
+            }
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the ranks of a step exchange: sums of gradients and batch statistics, and what the step stops for in its middle.
 
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use super::NetworkError;
 use super::micro_batches::{buckets, sum_of};
@@ -22,50 +22,119 @@ pub struct Communication {
     pub seconds: f64,
 }
 
+/// Time between looks at whether a sum has come, while others are still being computed.
+const LOOK_AGAIN: Duration = Duration::from_micros(100);
+
 /// The exchange of the steps of one session.
 pub(super) struct Exchange {
     gpu: Arc<Gpu>,
     ranks: Rc<dyn Communicator>,
+    /// In the order in which the session completes them.
     buckets: Vec<Bucket>,
-    sum: Sum,
     spent: Communication,
 }
 
 /// A sum that lies in one piece of memory.
 struct Bucket {
-    sum: ValueId,
+    value: ValueId,
     staging: Staging,
+    over_ranks: Sum,
+}
+
+/// What the thread that submits a micro-batch tells the one that speaks with other ranks.
+enum Event<'a> {
+    /// A sum of this rank is complete and on its way to the host.
+    Complete(Bucket),
+    /// What a step has computed is to be joined, before anything else is submitted.
+    Stopped(&'a Step),
 }
 
 impl Exchange {
-    /// Whether a session is to pause behind this step, for [`Exchange::behind`].
+    /// Whether a session is to pause behind this step.
     pub fn is_pause(step: &Step) -> bool {
         sum_of(step).is_some() || over_ranks::is_exchanged(step.node.operator.as_ref())
     }
 
     pub fn new(gpu: &Arc<Gpu>, ranks: &Rc<dyn Communicator>, session: &Session) -> Result<Self, NetworkError> {
-        let reserve = |(sum, _)| -> Result<Bucket, SessionError> {
-            let words = session.memory(sum)?.bytes() as usize / 4;
-            Ok(Bucket { sum, staging: Staging::new(gpu, "sums on their way", words)? })
+        let reserve = |(value, _)| -> Result<Bucket, SessionError> {
+            let words = session.memory(value)?.bytes() as usize / 4;
+            let staging = Staging::new(gpu, "sums on their way", words)?;
+            Ok(Bucket { value, staging, over_ranks: Sum::default() })
         };
         let buckets: Result<Vec<_>, _> = buckets(session.plan()).into_iter().map(reserve).collect();
-        let (sum, spent) = (Sum::default(), Communication::default());
-        Ok(Self { gpu: Arc::clone(gpu), ranks: Rc::clone(ranks), buckets: buckets?, sum, spent })
+        let spent = Communication::default();
+        Ok(Self { gpu: Arc::clone(gpu), ranks: Rc::clone(ranks), buckets: buckets?, spent })
     }
 
-    /// What is to be done behind a step at which the session pauses: what all need at once is joined, and sums that are
-    /// complete, as they are in the last micro-batch, begin their way to the host.
-    pub fn behind(&mut self, session: &Session, step: &Step, is_last: bool) -> Result<(), NetworkError> {
-        match sum_of(step) {
-            Some(_) if !is_last => Ok(()),
-            Some(sum) => {
-                let bucket = self.buckets.iter_mut().find(|bucket| bucket.sum == sum);
-                bucket.map_or(Ok(()), |bucket| {
-                    Ok(session.memory(sum)?.copy_to(&mut bucket.staging).map_err(session_error)?)
-                })
+    /// Submits a micro-batch, and joins with other ranks what all need at once. Behind the last of a step it leaves the sums over
+    /// all ranks in place of this rank's.
+    ///
+    /// Submitting has a thread of its own: some drivers do not return before earlier work is done, and sums that are complete are
+    /// to be exchanged meanwhile.
+    pub fn run(&mut self, session: &Session, is_last: bool) -> Result<(), NetworkError> {
+        let steps: Vec<&Step> = session.pauses().collect();
+        let complete = if is_last { std::mem::take(&mut self.buckets) } else { Vec::new() };
+        let (events, received) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let submitting = scope.spawn(|| submit(session, &steps, complete, events, may_go_on));
+            let exchanged = self.exchange(session, &received, &go_on, || submitting.is_finished());
+            // Where that has failed, nobody answers the other thread any more, and it ends.
+            drop((received, go_on));
+            let submitted = submitting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            exchanged.and(submitted)
+        })
+    }
+
+    /// Answers the submitting thread until it has ended.
+    fn exchange(
+        &mut self,
+        session: &Session,
+        events: &mpsc::Receiver<Event>,
+        go_on: &mpsc::Sender<()>,
+        all_is_submitted: impl Fn() -> bool,
+    ) -> Result<(), NetworkError> {
+        let mut uploads = self.buckets.len();
+        for event in events {
+            let mut bucket = match event {
+                Event::Complete(bucket) => bucket,
+                Event::Stopped(step) => {
+                    self.join(session, step)?;
+                    // It waits for nothing else.
+                    let _ = go_on.send(());
+                    continue;
+                }
+            };
+            // To wait in the driver would keep the other thread from submitting.
+            while !all_is_submitted() && !bucket.staging.is_there().map_err(session_error)? {
+                std::thread::sleep(LOOK_AGAIN);
             }
-            None => self.join(session, step),
+            let Bucket { staging, over_ranks, .. } = &mut bucket;
+            let ranks = self.ranks.as_ref();
+            let seconds = staging.wait(|bytes| {
+                let begun = Instant::now();
+                over_ranks.add_up(ranks, bytemuck::cast_slice(bytes));
+                begun.elapsed().as_secs_f64()
+            });
+            self.spent.seconds += seconds.map_err(session_error)?;
+            let others = ranks.size() - 1;
+            self.spent.bytes += 2 * 4 * (over_ranks.sums().len() * others / ranks.size()) as u64;
+            self.buckets.push(bucket);
+            // An upload has to wait for what is being submitted.
+            if all_is_submitted() {
+                self.upload(session, &mut uploads)?;
+            }
         }
+        self.upload(session, &mut uploads)
+    }
+
+    /// Writes the sums from number `next` on in place of this rank's.
+    fn upload(&self, session: &Session, next: &mut usize) -> Result<(), NetworkError> {
+        for bucket in &self.buckets[*next..] {
+            self.gpu.write(session.memory(bucket.value)?, bucket.over_ranks.sums()).map_err(session_error)?;
+        }
+        *next = self.buckets.len();
+        Ok(())
     }
 
     /// Replaces what a step has computed of this rank by that of all.
@@ -92,26 +161,6 @@ impl Exchange {
         Ok(())
     }
 
-    /// Replaces the sums of this rank by those over all, in the order in which they were started.
-    pub fn finish(&mut self, session: &Session) -> Result<(), NetworkError> {
-        let Self { gpu, ranks, buckets, sum, spent } = self;
-        for bucket in buckets {
-            let view = session.memory(bucket.sum)?;
-            let words = view.bytes() as usize / 4;
-            let mut seconds = 0.0;
-            let added = bucket.staging.wait(|bytes| {
-                let begun = Instant::now();
-                let written = gpu.write(view, sum.over_ranks(ranks.as_ref(), bytemuck::cast_slice(bytes)));
-                seconds = begun.elapsed().as_secs_f64();
-                written
-            });
-            added.and_then(|written| written).map_err(session_error)?;
-            spent.seconds += seconds;
-            spent.bytes += 2 * 4 * (words * (ranks.size() - 1) / ranks.size()) as u64;
-        }
-        Ok(())
-    }
-
     pub fn spent(&self) -> Communication {
         self.spent
     }
@@ -119,4 +168,34 @@ impl Exchange {
 
 fn session_error(error: GpuError) -> SessionError {
     error.into()
+}
+
+/// Submits a micro-batch part by part. Of a step's last one, `complete` are the buckets, in order.
+fn submit<'a>(
+    session: &Session,
+    steps: &[&'a Step],
+    complete: Vec<Bucket>,
+    events: mpsc::Sender<Event<'a>>,
+    may_go_on: mpsc::Receiver<()>,
+) -> Result<(), NetworkError> {
+    let mut complete = complete.into_iter();
+    for (part, step) in steps.iter().enumerate() {
+        session.run_part(part)?;
+        let event = match sum_of(step) {
+            None => Event::Stopped(step),
+            Some(_) => match complete.next() {
+                None => continue,
+                Some(mut bucket) => {
+                    session.memory(bucket.value)?.copy_to(&mut bucket.staging).map_err(session_error)?;
+                    Event::Complete(bucket)
+                }
+            },
+        };
+        let has_stopped = matches!(event, Event::Stopped(_));
+        // The other thread has ended with an error of its own where it neither listens nor answers.
+        if events.send(event).is_err() || has_stopped && may_go_on.recv().is_err() {
+            return Ok(());
+        }
+    }
+    Ok(session.run_part(steps.len())?)
 }

@@ -198,7 +198,7 @@ impl Trainer {
             self.session.plan().outputs.iter().map(|&output| self.session.read_later(output)).collect();
         if is_last {
             if let Some(split) = &mut self.split {
-                split.update(&self.session, self.hyper, &hyper)?;
+                split.update(self.hyper, &hyper)?;
             }
             self.steps += 1;
         }
@@ -309,24 +309,13 @@ impl Split {
         session.write(self.others, &[if is_first { 0.0_f32 } else { 1.0 }])?;
         match &mut self.exchange {
             None => session.run()?,
-            Some(exchange) => {
-                let mut parts = 0;
-                for step in session.pauses() {
-                    session.run_part(parts)?;
-                    exchange.behind(session, step, is_last)?;
-                    parts += 1;
-                }
-                session.run_part(parts)?;
-            }
+            Some(exchange) => exchange.run(session, is_last)?,
         }
         Ok(is_last)
     }
 
     /// Updates from the sums of all micro-batches.
-    fn update(&mut self, session: &Session, input: ValueId, hyper: &[f32; 8]) -> Result<(), NetworkError> {
-        if let Some(exchange) = &mut self.exchange {
-            exchange.finish(session)?;
-        }
+    fn update(&mut self, input: ValueId, hyper: &[f32; 8]) -> Result<(), NetworkError> {
         self.update.write(input, hyper)?;
         self.update.run()?;
         self.submitted = 0;

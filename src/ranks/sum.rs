@@ -15,8 +15,13 @@ pub struct Sum {
 }
 
 impl Sum {
-    /// The sums, of as many elements on every rank.
-    pub fn over_ranks(&mut self, ranks: &dyn Communicator, words: &[f32]) -> &[f32] {
+    /// The sums that were added up last.
+    pub fn sums(&self) -> &[f32] {
+        &self.sums
+    }
+
+    /// Adds up `words`, of as many elements on every rank.
+    pub fn add_up(&mut self, ranks: &dyn Communicator, words: &[f32]) {
         let (rank, parts) = (ranks.rank(), shares(words.len(), ranks.size()));
         let own = parts[rank].clone();
         self.received.resize(own.len() * ranks.size(), 0.0);
@@ -29,7 +34,6 @@ impl Sum {
             sums.iter_mut().zip(other).for_each(|(sum, x)| *sum += x);
         }
         ranks.all_gather_parts(&mut self.sums, &parts);
-        &self.sums
     }
 }
 
@@ -52,8 +56,9 @@ mod tests {
     #[test]
     fn a_process_without_others_has_the_sums_already() {
         let mut sum = Sum::default();
-        assert_eq!(sum.over_ranks(&Alone, &[1.0, -2.0]), [1.0, -2.0]);
-        assert_eq!(sum.over_ranks(&Alone, &[3.0]), [3.0]);
-        assert!(sum.over_ranks(&Alone, &[]).is_empty());
+        for words in [&[1.0, -2.0][..], &[3.0], &[]] {
+            sum.add_up(&Alone, words);
+            assert_eq!(sum.sums(), words);
+        }
     }
 }
