@@ -266,7 +266,7 @@ fn a_picture_that_one_rank_cannot_read_ends_all_with_what_was_learnt_and_the_run
     let out = folder.join("run");
     let out = out.to_str().expect("a path of letters");
     let own = ["train", "small.toml", "--set", "data.kind=coco", "--set", "data.annotations=export"];
-    let options = ["--set", "train.pictures_per_epoch=0", "--set", "train.epochs=3", "--set", "evaluate.people=4"];
+    let options = ["--set", "train.pictures_per_epoch=0", "--set", "train.epochs=40", "--set", "evaluate.people=4"];
     for place in ["first", "second"] {
         export(&folder.join(place).join("export"));
     }
@@ -276,21 +276,42 @@ fn a_picture_that_one_rank_cannot_read_ends_all_with_what_was_learnt_and_the_run
         &[&own[..], &options, &["--out", whole.to_str().expect("letters")]].concat(),
     ));
 
-    // The second machine's copy of a picture is broken: sooner or later rank 1 has to read it.
+    // The second machine's copy of a picture breaks during the run: sooner or later rank 1 has to read it.
+    let mut child = start(&mut on_two_machines(&folder, &[&own[..], &options, &["--out", out]].concat()));
+    wait_for_a_checkpoint(&folder.join("run"), &mut child);
     let broken = folder.join("second/export/7.png");
     let good = std::fs::read(&broken).expect("it was written");
     std::fs::write(&broken, b"no picture").expect("the temporary folder is writable");
-    let output =
-        end_of(start(&mut on_two_machines(&folder, &[&own[..], &options, &["--out", out]].concat())), "a picture");
-    assert_one_message(&output, &["rank 1 of 2, on ", "7.png"]);
+    assert_one_message(&end_of(child, "a picture"), &["rank 1 of 2, on ", "7.png"]);
     std::fs::write(&broken, good).expect("the temporary folder is writable");
-    if !folder.join("run/last.safetensors").exists() {
-        // It was the first that rank 1 read: there was nothing to keep.
-        return;
-    }
     let again = end_of(start(&mut on_two_machines(&folder, &["train", "--resume", out])), "the rest of the run");
     assert_eq!(status(&again), 0, "{}", errors(&again));
     assert!(bits(&whole.join("last.safetensors")) == bits(&folder.join("run/last.safetensors")));
+}
+
+#[test]
+fn ranks_with_other_people_are_refused() {
+    let folder = Folder::new("mpi-people");
+    export(&folder.join("first/export"));
+    export(&folder.join("second/export"));
+    let file = folder.join("second/export/annotations.json");
+    let mut annotations = json(&file);
+    annotations["annotations"].as_array_mut().expect("a list").truncate(9);
+    std::fs::write(&file, annotations.to_string()).expect("the temporary folder is writable");
+    #[rustfmt::skip]
+    let own = [
+        "train", "small.toml", "--set", "data.kind=coco", "--set", "data.annotations=export",
+        "--set", "train.pictures_per_epoch=0",
+    ];
+    let output = end_of(start(&mut on_two_machines(&folder, &own)), "other people");
+    assert_one_message(&output, &["rank 1 of 2, on ", "people to learn from", "on rank 0", "give all the same files"]);
+}
+
+#[test]
+fn what_is_for_one_process_is_refused_by_several_once() {
+    let folder = Folder::new("mpi-alone");
+    let output = end_of(start(&mut on_ranks(&folder, 3, &["devices"])), "devices");
+    assert_one_message(&output, &["this command runs as one process"]);
 }
 
 #[test]
@@ -360,7 +381,9 @@ fn ranks_killed_at_random_moments_end_all_and_the_run_goes_on_to_the_same_bits()
     // DITN_FULL=1 kills 20 times.
     let kills = if std::env::var_os("DITN_FULL").is_some_and(|value| value == "1") { 20 } else { 4 };
     let folder = Folder::new("mpi-killed");
-    let options = ["--set", "train.epochs=30", "--set", "output.checkpoint_steps=3", "--set", "evaluate.every=3"];
+    // Longer, the more kills there are to come.
+    let epochs = format!("train.epochs={}", 20 + 5 * kills);
+    let options = ["--set", &epochs, "--set", "output.checkpoint_steps=3", "--set", "evaluate.every=3"];
     let begin = |out: &'static str| on_ranks(&folder, 2, &["train", "small.toml", "--out", out]);
     let begun = Instant::now();
     succeed(begin("whole").args(options));
@@ -369,6 +392,7 @@ fn ranks_killed_at_random_moments_end_all_and_the_run_goes_on_to_the_same_bits()
     let seed = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(u64::from(now));
     println!("the seed of the moments is {seed}");
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let mut real = 0;
     for kill in 0..kills {
         let resumes = folder.join("run/last.safetensors").exists();
         let child = if resumes {
@@ -378,16 +402,19 @@ fn ranks_killed_at_random_moments_end_all_and_the_run_goes_on_to_the_same_bits()
             start(begin("run").args(options))
         };
         let ranks = ranks_of(&child, 2);
-        std::thread::sleep(whole.mul_f64(random.random_range(0.0..0.7)));
+        std::thread::sleep(whole.div_f64(f64::from(kills) / 3.0).mul_f64(random.random_range(0.0..1.0)));
         send("-KILL", ranks[random.random_range(0..2)]);
         let output = end_of(child, "a killed rank");
         let path = folder.join("run/last.safetensors");
         let state = checkpoint::load(&path).map(|checkpoint| checkpoint.header.progress.step);
         assert!(!path.exists() || state.is_ok(), "kill {kill}: {state:?}");
+        real += usize::from(!output.status.success());
         if output.status.success() {
-            println!("kill {kill} came after the end");
+            // It came after the end: there is nothing left to kill.
+            break;
         }
     }
+    assert!(real >= 2, "{real} of {kills} kills came in time");
     let resumes = folder.join("run/last.safetensors").exists();
     if resumes {
         succeed(&mut on_ranks(&folder, 2, &["train", "--resume", "run"]));

@@ -6,14 +6,14 @@ use ditn::data::Skeleton;
 use ditn::graph::{Choices, Placement, Plan, PlanError, Source, differentiate};
 use ditn::ir::{Capabilities, Graph, ValueId};
 use ditn::models::ModelConfig;
-use ditn::nn::{BUCKET_BYTES, buckets as exchanged};
+use ditn::nn::{BUCKET_BYTES, buckets};
 use ditn::ops::adamw::AdamW;
 use ditn::ops::add::Add;
 use ditn::ops::relu::Relu;
 use ditn::ops::sgd::Sgd;
 use ditn::train::config::Config;
 use ditn::train::memory::training_plan;
-use ditn::train::scale::{RankStep, buckets, by_cost};
+use ditn::train::scale::{RankStep, by_cost, gradient_buckets};
 use ditn::train::step::StepGraph;
 use proptest::prelude::*;
 
@@ -126,7 +126,7 @@ fn buckets_hold_every_gradient_once_in_the_order_of_the_parameters() {
         let parameters: Vec<_> = graph.parameters().into_iter().map(|id| graph.shape(id)).collect();
         let bytes = |id: ValueId| 4 * graph.shape(id).elements().next_multiple_of(64) as u64;
         for limit in [BUCKET_BYTES, 1 << 20] {
-            let buckets = buckets(&plan, limit);
+            let buckets = gradient_buckets(&plan, limit);
             let gradients: Vec<_> = buckets.iter().flatten().map(|&id| graph.shape(id)).collect();
             assert_eq!(gradients, parameters);
             let filled: Vec<u64> = buckets.iter().map(|bucket| bucket.iter().map(|&id| bytes(id)).sum()).collect();
@@ -150,7 +150,7 @@ fn the_last_bucket_is_there_first_and_the_first_with_the_end_of_the_backward_pas
     let sizes = |bucket: &Vec<ValueId>| -> u64 {
         bucket.iter().map(|&id| 4 * plan.graph.shape(id).elements().next_multiple_of(64) as u64).sum()
     };
-    let mut from_the_last: Vec<u64> = buckets(&plan, BUCKET_BYTES).iter().map(sizes).collect();
+    let mut from_the_last: Vec<u64> = gradient_buckets(&plan, BUCKET_BYTES).iter().map(sizes).collect();
     from_the_last.reverse();
     // The running statistics are there before the backward pass, as bytes of a mean and a variance a channel.
     let (statistics, gradients) = step.buckets.split_first().expect("there are buckets");
@@ -258,7 +258,7 @@ fn the_buckets_of_the_model_are_those_that_ranks_exchange() {
     let model = ModelConfig::named("ditn-w32", Skeleton::by_name("mpii").expect("it is known")).expect("it is known");
     let StepGraph { step, .. } = StepGraph::new(&model, &config.step_config_of(2), 0).expect("it fits");
     let plan = step.plan(&capabilities(1 << 27), &Choices::default()).expect("it fits");
-    let exchanged = exchanged(&plan);
+    let exchanged = buckets(&plan);
     assert!(exchanged.is_sorted_by_key(|&(_, step)| step), "in the order in which they are there");
     let bytes = |id: ValueId| 4 * plan.graph.value(id).words() as u64;
     let of_gradients = |id: &ValueId| plan.graph.value(*id).name.contains("gradient");
@@ -268,7 +268,7 @@ fn the_buckets_of_the_model_are_those_that_ranks_exchange() {
         bucket.iter().map(|&id| 4 * alone.graph.shape(id).elements().next_multiple_of(64) as u64).sum()
     };
     found.reverse();
-    assert_eq!(found, buckets(&alone, BUCKET_BYTES).iter().map(sizes).collect::<Vec<_>>());
+    assert_eq!(found, gradient_buckets(&alone, BUCKET_BYTES).iter().map(sizes).collect::<Vec<_>>());
     // Means and variances come before the backward pass.
     assert!(!of_gradients(&ids[0]) && !of_gradients(&ids[1]) && ids[2..].iter().all(of_gradients), "{ids:?}");
     let update = step.update_plan(&capabilities(1 << 27), &Choices::default()).expect("it fits").expect("it has one");

@@ -98,6 +98,27 @@ fn alone(spread: Spread, batch: usize, training: impl Fn(Training) -> Training) 
     run(&alone, spread, batch, training)
 }
 
+/// The state after three steps whose micro-batches have these numbers, by step and turn.
+fn run_in_order(
+    ranks: &Rc<dyn Communicator>,
+    spread: Spread,
+    batch: usize,
+    training: impl Fn(Training) -> Training,
+    number: impl Fn(usize, usize) -> usize,
+) -> State {
+    let (step, [pictures, labels]) = step(batch, |default| training(default).spread(spread));
+    let mut trainer = Trainer::with_ranks(gpu(), step, &Choices::default(), ranks).expect("it fits");
+    for step in 0..STEPS {
+        for turn in 0..spread.accumulate {
+            let (words, classes) = micro_batch(number(step, turn), batch);
+            trainer.write(pictures, &words).expect("it fits");
+            trainer.write(labels, &classes).expect("it fits");
+            trainer.step(0.01).expect("the device works");
+        }
+    }
+    trainer.state().expect("the device works")
+}
+
 /// Largest difference of two states, relative to the largest number of each tensor.
 fn difference(a: &State, b: &State) -> f32 {
     assert!(a.keys().eq(b.keys()));
@@ -158,6 +179,42 @@ fn with_synchronised_statistics_ranks_compute_what_one_process_does_with_all_the
         let without = difference(&own[0].1, &whole);
         assert!(without > 100.0 * found, "{size} ranks: {found} with, {without} without");
     }
+}
+
+#[test]
+fn synchronised_ranks_that_accumulate_compute_what_one_process_accumulates_with_all_their_pictures() {
+    for (optimizer, precision) in ways().into_iter().skip(1) {
+        let training = |training: Training| training.optimizer(optimizer).precision(precision);
+        let sync = Spread { accumulate: 2, ranks: 2, sync_batch_norm: true };
+        // Micro-batches of one process are those that the ranks compute at the same time.
+        let number = |step: usize, turn: usize, rank: usize| 4 * step + 2 * turn + rank;
+        let of_ranks =
+            on_ranks(2, |ranks| run_in_order(&ranks, sync, 2, training, |step, turn| number(step, turn, ranks.rank())));
+        assert_eq!(of_ranks[0], of_ranks[1]);
+        let alone: Rc<dyn Communicator> = Rc::new(Alone);
+        let spread = Spread { accumulate: 2, ..ALONE };
+        let whole = run_in_order(&alone, spread, 4, training, |step, turn| number(step, turn, 0) / 2);
+        let found = difference(&of_ranks[0], &whole);
+        let allowed = if precision == Precision::F16 { 0.1 } else { 1e-4 };
+        assert!(found < allowed, "{optimizer:?} {precision:?}: {found}");
+    }
+}
+
+#[test]
+fn statistics_that_are_updated_twice_a_step_are_refused() {
+    let mut net = Network::new(Mode::Training);
+    let (x, labels) = (net.input("x", [2, 3, 4, 4]), net.input("labels", [2]));
+    let mut build = || {
+        let y = net.batch_norm("bn", x, BatchNormLayer::new())?;
+        let y = net.batch_norm("bn", y, BatchNormLayer::new())?;
+        let y = net.global_average_pool(y)?;
+        let y = net.flatten(y)?;
+        net.softmax_cross_entropy(y, labels)
+    };
+    let loss = build().expect("the shapes fit");
+    let training = Training::minimize(loss).spread(Spread { accumulate: 2, ..ALONE });
+    let error = TrainingStep::new(net, training).err().map(|error| error.to_string()).expect("it is refused");
+    assert!(error.contains("'bn.running_mean' is updated twice a step"), "{error}");
 }
 
 #[test]

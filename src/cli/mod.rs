@@ -105,7 +105,9 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging(cli.common.verbose);
     let common = &cli.common;
-    let result = match cli.command {
+    let takes_several = matches!(cli.command, Command::Train(_) | Command::Verify(_));
+    let may_run = if takes_several { Ok(()) } else { ranks::be_alone() };
+    let result = may_run.and_then(|()| match cli.command {
         Command::Train(arguments) => train::run(arguments, common),
         Command::Eval(arguments) => eval::run(arguments, common),
         Command::Score(arguments) => score::run(arguments, common),
@@ -125,7 +127,7 @@ pub fn main() -> ExitCode {
         Command::Summary(arguments) => summary::run(arguments, common),
         Command::Web(arguments) => web::run(arguments, common),
         Command::People(arguments) => people::run(arguments, common),
-    };
+    });
     match result {
         Ok(status) => status.into(),
         // Whoever read our output has closed it (`ditn kernels | head`): nothing is wrong.

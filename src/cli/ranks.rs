@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::common::Status;
 use super::status_of;
-use crate::ranks::{Alone, Communicator, is_launched};
+use crate::ranks::{Alone, Communicator, is_first, is_launched};
 use crate::train::TrainError;
 
 /// This process among the others that `mpirun` or the like has started.
@@ -15,15 +15,38 @@ pub(super) fn join() -> anyhow::Result<Rc<dyn Communicator>> {
 #[cfg(feature = "mpi")]
 fn join_launched() -> anyhow::Result<Rc<dyn Communicator>> {
     use anyhow::Context;
-    Ok(Rc::new(crate::ranks::mpi::Mpi::join().context("MPI has been initialised already")?))
+    let ranks = crate::ranks::mpi::Mpi::join().context("MPI has been initialised already")?;
+    if ranks.size() == 1 {
+        return refuse(
+            "this is one of several processes, but the MPI library that this program was built with sees one; start it by \
+             that library's mpirun, or by srun --mpi=pmix",
+        );
+    }
+    Ok(Rc::new(ranks))
 }
 
 #[cfg(not(feature = "mpi"))]
 fn join_launched() -> anyhow::Result<Rc<dyn Communicator>> {
-    anyhow::bail!(
+    refuse(
         "this is one of several processes that mpirun or the like has started, and this program was built without MPI; build it \
-         with `cargo build --release --features mpi`"
+         with `cargo build --release --features mpi`",
     )
+}
+
+/// Refuses a command that is for one process, where there are several.
+pub(super) fn be_alone() -> anyhow::Result<()> {
+    if is_launched() {
+        return refuse("this command runs as one process; `ditn train` and `ditn verify` alone take several");
+    }
+    Ok(())
+}
+
+/// The error of a process that has no part in a run with others; the first of them says it.
+fn refuse<T>(why: &'static str) -> anyhow::Result<T> {
+    if is_first() {
+        anyhow::bail!(why);
+    }
+    Err(TrainError::OtherRank { rank: 0, not_finite: false }.into())
 }
 
 /// Ends a command on all ranks: what went wrong is said by the rank where it did, before any of them has ended with a status

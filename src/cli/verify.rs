@@ -13,13 +13,14 @@ use crate::ranks::Communicator;
 use crate::verify::{Dump, Report, verify_dump, verify_ranks};
 
 const NOTES: &str = "\
-Dumps are made by tools/ditn_torch.py and tools/ddp_dump.py; tests/dumps/ holds small ones. The allowances are multiples of each dump's noise plus
-a constant. The noise is the error of PyTorch's float32 against float64, the largest over several orders of summation: a ReLU
+Dumps are made by tools/ditn_torch.py and tools/ddp_dump.py; tests/dumps/ holds small ones. The allowances are
+multiples of each dump's noise plus a constant. The noise is the error of PyTorch's float32 against float64, the largest over several orders of summation: a ReLU
 whose input is within rounding of zero passes its gradient in one order and stops it in another. A gradient that is zero but
 for rounding (of a bias in front of a batch normalisation) is judged by its group alone.
 
-`mpirun -n 2 ditn verify DUMP` checks the training steps of two processes together, each with its share of the dump's batch
-and batch normalisation by the statistics of both (train.sync_batch_norm): losses, gradients, running statistics, trajectory.";
+`mpirun -n 2 ditn verify DUMP` checks the training steps of two processes together, each with its share of the
+dump's batch and batch normalisation by the statistics of both (train.sync_batch_norm): losses, gradients, running
+statistics, trajectory.";
 
 /// What `ditn verify` takes.
 #[derive(Debug, clap::Args)]

@@ -44,6 +44,12 @@ impl Update {
         let (updates, nodes): (Vec<Node>, Vec<Node>) = graph.nodes().iter().cloned().partition(is_update);
         graph.set_nodes(nodes);
         for (number, node) in updates.iter().enumerate() {
+            if updates[..number].iter().any(|other| other.inputs[0] == node.inputs[0]) {
+                let name = &graph.value(node.inputs[0]).name;
+                let message =
+                    format!("'{name}' is updated twice a step; accumulation and several ranks need one update");
+                return Err(ShapeError::new("training", message));
+            }
             let Some(&statistics) = as_type::<RunningStatistics>(node) else { continue };
             let mut inputs = vec![update.value(graph, node.inputs[0]), update.value(graph, node.inputs[1])];
             for (quantity, input) in [(Quantity::Means, 2), (Quantity::Variances, 3)] {

@@ -7,7 +7,8 @@
 //! with the first.
 //!
 //! [`Training`] says what is minimised and how; [`TrainingStep`] is the step as a graph, without a device; a [`Trainer`]
-//! runs it on one, or with other ranks on several; a [`Spread`] says how the pictures of a step are divided. [`WeightFile`] reads tensors that others have saved, [`Matching`] says which of them are the network's.
+//! runs it on one, or with other ranks on several; a [`Spread`] says how the pictures of a step are divided. [`WeightFile`]
+//! reads tensors that others have saved, [`Matching`] says which of them are the network's.
 
 pub mod checkpoint;
 mod error;

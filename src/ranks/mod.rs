@@ -55,10 +55,16 @@ pub trait Communicator {
 pub fn is_launched() -> bool {
     let says = |name: &str| std::env::var(name).ok();
     let is_more_than_one = |name: &&str| says(name).is_some_and(|size| size != "1");
-    let sizes = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS"];
+    let sizes = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS"];
     // PMIx tells a process its number alone.
     let by_pmix = says("PMIX_RANK").is_some() && sizes.iter().all(|name| says(name).is_none());
     sizes.iter().any(is_more_than_one) || by_pmix && says("SLURM_NTASKS").is_none_or(|size| size != "1")
+}
+
+/// Whether this is the first of the processes that were started together, by the environment, so that one of them speaks.
+pub fn is_first() -> bool {
+    let numbers = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID"];
+    numbers.iter().find_map(|name| std::env::var(name).ok()).is_none_or(|number| number == "0")
 }
 
 /// The communicator of a process without others.

@@ -93,7 +93,7 @@ impl Evaluator {
         watcher: &mut dyn Watcher,
         stop: &AtomicBool,
     ) -> Result<Option<Vec<Prediction>>, TrainError> {
-        let Some((predictions, skipped)) = self.predict_share(people, &Share::default(), watcher, stop)? else {
+        let Some((predictions, skipped)) = self.predict_share(people, (&Share::default(), 1), watcher, stop)? else {
             return Ok(None);
         };
         say_skipped(people, &skipped)?;
@@ -113,7 +113,7 @@ impl Evaluator {
         stop: &AtomicBool,
     ) -> Result<Option<Vec<Pose>>, TrainError> {
         let share = Share { of: ranks.size(), own: ranks.rank()..ranks.rank() + 1 };
-        let own = self.predict_share(people, &share, watcher, stop);
+        let own = self.predict_share(people, (&share, ranks.local().1), watcher, stop);
         let own = own.map(|found| found.map_or(Intent::Stop, Intent::GoOn));
         let Intent::GoOn((predictions, skipped)) = agree(ranks, own)? else { return Ok(None) };
         let poses = poses_of(&predictions);
@@ -140,14 +140,14 @@ impl Evaluator {
     fn predict_share(
         &mut self,
         people: &People,
-        share: &Share,
+        (share, sharers): (&Share, usize),
         watcher: &mut dyn Watcher,
         stop: &AtomicBool,
     ) -> Result<Option<ShareOfSplit>, TrainError> {
         let all = people.evaluation().len();
         let mut predictions = Vec::with_capacity(all / share.of);
         let mut skipped = Vec::new();
-        for batch in people.evaluation_batches(&self.config, share.clone())? {
+        for batch in people.evaluation_batches(&self.config, share.clone(), sharers)? {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }

@@ -183,6 +183,22 @@ impl People {
         }
     }
 
+    /// What tells these people from others: how many there are to learn from and to be scored, and the names of some.
+    ///
+    /// # Errors
+    /// Annotations that cannot be had.
+    pub fn fingerprint(&self) -> Result<(usize, usize, Vec<String>), DataError> {
+        /// Of each set, spread evenly over it.
+        const NAMED: usize = 100;
+        let mut names = Vec::with_capacity(2 * NAMED);
+        for set in [&self.training, &self.evaluation] {
+            for index in (0..set.len()).step_by(set.len().div_ceil(NAMED).max(1)) {
+                names.push(set.annotation(0, index)?.name);
+            }
+        }
+        Ok((self.training.len(), self.evaluation.len(), names))
+    }
+
     /// Endless training batches from `first` on, of which each rank has its share of a step. Passes over the people need not be
     /// the configuration's epochs.
     ///
@@ -200,12 +216,12 @@ impl People {
         Loader::training(Arc::clone(&self.training), &options, Some(config.data.augmentation), first)
     }
 
-    /// A share of the people to be scored, in order and as they are.
+    /// A share of the people to be scored, in order and as they are. So many processes of this machine load them at a time.
     ///
     /// # Errors
     /// Nobody is in the split.
-    pub fn evaluation_batches(&self, config: &Config, share: Share) -> Result<Loader, DataError> {
-        Loader::evaluation(Arc::clone(&self.evaluation), &loader_options(config, share, 1))
+    pub fn evaluation_batches(&self, config: &Config, share: Share, sharers: usize) -> Result<Loader, DataError> {
+        Loader::evaluation(Arc::clone(&self.evaluation), &loader_options(config, share, sharers))
     }
 }
 
@@ -260,9 +276,17 @@ fn mpii_people(config: &Config, purpose: Purpose) -> Result<Sides, DataError> {
 
 /// `sharers` processes of this machine load pictures at the same time.
 fn loader_options(config: &Config, share: Share, sharers: usize) -> LoaderOptions {
-    let workers = std::thread::available_parallelism().map_or(1, |count| count.get()).div_ceil(sharers);
+    let cores = std::thread::available_parallelism().map_or(1, |count| count.get());
+    // A process that is bound to some of the cores has these to itself.
+    let workers = if cores < machine_cores() { cores } else { cores.div_ceil(sharers) };
     let (batch, input, seed) = (config.train.batch, config.train.size, config.seed);
     LoaderOptions { batch, input, seed, workers, ahead: BATCHES_AHEAD, broken: config.data.broken, share }
+}
+
+/// The cores of this machine, where the system says them; otherwise 0.
+fn machine_cores() -> usize {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    text.lines().filter(|line| line.starts_with("processor")).count()
 }
 
 /// The people of a set's first pass in every pass.

@@ -98,16 +98,16 @@ impl Changes {
     /// processes that it is to go on with.
     ///
     /// # Errors
-    /// [`ResumeError::OtherRun`]; [`ResumeError::Ranks`] where steps would be of other pictures and nobody has asked for that.
+    /// [`ResumeError::OtherRun`]; [`ResumeError::Ranks`] where other ranks would make steps of another number of pictures.
     pub fn between(header: &Header, now: &Config, ranks: usize, folder: &RunFolder) -> Result<Self, ResumeError> {
         let (before, were) = (&header.config, header.progress.ranks);
-        let portions = |config: &Config| (config.train.batch, config.train.accumulate);
         let (pictures, others) = (before.train.pictures_per_step(were), now.train.pictures_per_step(ranks));
-        if ranks != were && pictures != others && portions(before) == portions(now) {
-            let accumulate = before.train.accumulate * were;
-            let fits = accumulate.is_multiple_of(ranks).then(|| format!("train.accumulate={}", accumulate / ranks));
+        if ranks != were && pictures != others {
+            let accumulate = before.train.accumulate * were * before.train.batch;
+            let step = now.train.batch * ranks;
+            let suggestion = accumulate.is_multiple_of(step).then(|| format!("train.accumulate={}", accumulate / step));
             let (folder, now) = (folder.path().to_owned(), ranks);
-            return Err(ResumeError::Ranks { folder, before: were, now, pictures, others, suggestion: fits });
+            return Err(ResumeError::Ranks { folder, before: were, now, pictures, others, suggestion });
         }
         let (old, new) = (values(before), values(now));
         let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
@@ -125,6 +125,12 @@ impl Changes {
         };
         let changes: Vec<Change> = all.iter().filter(forbidden).cloned().collect();
         if changes.is_empty() {
+            let mut all = all;
+            if ranks != were {
+                let what = if now.train.sync_batch_norm { "processes that share statistics" } else { "processes" };
+                let (before, now) = (were.to_string(), ranks.to_string());
+                all.push(Change { key: format!("the number of {what}"), before, now });
+            }
             return Ok(Self(all));
         }
         Err(ResumeError::OtherRun { folder: folder.path().to_owned(), last: folder.last(), changes })

@@ -19,7 +19,6 @@ use super::recorder::{self, Recorder};
 use super::resume::{self, Changes};
 use super::schedule::Schedule;
 use super::start;
-
 use super::step::{StepLoss, Trainer};
 use super::team::{Intent, agree, all_succeed};
 use super::watcher::{Opening, Watcher};
@@ -140,8 +139,8 @@ struct Run<'a> {
     has_checkpoint: bool,
     /// Whether this process has scored the network as it is and written its results.
     has_results: bool,
-    /// What had been exchanged when the epoch began.
-    communication: Communication,
+    /// What had been exchanged when this process began with the epoch, and the epoch's steps and seconds then.
+    exchanged_before: (Communication, u64, f64),
 }
 
 impl<'a> Run<'a> {
@@ -161,6 +160,7 @@ impl<'a> Run<'a> {
         });
         let fits = changes.and_then(|changes| Ok((changes, start::check_epoch(&config, ranks.size())?)));
         let (changes, ()) = all_succeed(ranks, fits)?;
+        start::check_people(ranks, &people)?;
         let epochs = Epochs::of(&config, &people, ranks.size());
 
         // The first pictures are made ready while the kernels compile.
@@ -174,8 +174,7 @@ impl<'a> Run<'a> {
         let started = match resumed {
             Some(checkpoint) if folder.is_written() => start::resumed(&mut trainer, checkpoint, folder, gpu, watcher),
             Some(checkpoint) => Ok(resume::progress(checkpoint.header)),
-            None if folder.is_written() => start::load_initial_weights(&mut trainer, &config, &people, folder, watcher)
-                .map(|()| Progress::default()),
+            None if folder.is_written() => start::with_initial_weights(&mut trainer, &config, &people, folder, watcher),
             None => Ok(Progress::default()),
         };
         let mut progress = all_succeed(ranks, started)?;
@@ -192,11 +191,10 @@ impl<'a> Run<'a> {
             recorder::write_config(folder, &toml::to_string(&config).unwrap_or_default())?;
         }
 
-        let frozen = match model.frozen_backbone {
-            true => model.backbone_shapes(config.train.size).map_err(NetworkError::from)?.1,
-            false => 0,
-        };
-        let evaluator = Evaluator::new(&config, trainer.pose_network(config.evaluate.decode_options())?);
+        let backbone = model.frozen_backbone.then(|| model.backbone_shapes(config.train.size));
+        let frozen = backbone.transpose().map_err(NetworkError::from)?.map_or(0, |(_, parameters)| parameters);
+        let network = trainer.pose_network(config.evaluate.decode_options()).map_err(TrainError::from);
+        let evaluator = Evaluator::new(&config, all_succeed(ranks, network)?);
         gpu.save_pipelines();
         let output = &config.output;
         let first_step = progress.step.saturating_add(1);
@@ -232,11 +230,11 @@ impl<'a> Run<'a> {
             evaluator,
             recorder,
             epochs,
-            progress,
             last_pictures: Vec::new(),
             has_checkpoint,
             has_results: false,
-            communication: Communication::default(),
+            exchanged_before: (Communication::default(), progress.epoch.steps, progress.epoch.seconds),
+            progress,
         })
     }
 
@@ -272,7 +270,7 @@ impl<'a> Run<'a> {
             tracing::info!("left out, another stands in: {reason}");
         }
         if batches.len() < self.config.train.accumulate {
-            // Training batches are endless; the loader ends only after an error that it has reported.
+            // Training batches are endless: the loader ends after an error alone.
             return Err(DataError::Unsuitable("the training pictures have run out".into()));
         }
         Ok(batches)
@@ -285,8 +283,6 @@ impl<'a> Run<'a> {
         self.trainer.submit(batches, learning_rate)?;
         // Nothing is saved before all submitted steps are done.
         self.progress.place = batches.last().map(|batch| batch.end);
-        let skipped = &mut self.progress.epoch.skipped;
-        *skipped = skipped.saturating_add(batches.iter().map(|batch| batch.skipped.len() as u64).sum());
         for loss in self.trainer.losses(false)? {
             self.record_step(loss, watcher)?;
         }
@@ -318,6 +314,7 @@ impl<'a> Run<'a> {
         let sums = &mut self.progress.epoch;
         sums.steps = sums.steps.saturating_add(1);
         sums.pictures = sums.pictures.saturating_add(pictures);
+        sums.skipped = sums.skipped.saturating_add(loss.skipped);
         sums.joints += f64::from(loss.joints);
         sums.bones += f64::from(loss.bones);
         sums.total += f64::from(loss.total);
@@ -358,7 +355,8 @@ impl<'a> Run<'a> {
     fn checkpoint(&mut self) -> Result<Checkpoint, TrainError> {
         let state = self.trainer.state()?;
         if let Some(name) = first_not_finite(&state) {
-            let name = format!("parameter {name}");
+            let others = if self.process.ranks.size() > 1 { " (the pictures are rank 0's)" } else { "" };
+            let name = format!("parameter {name}{others}");
             return Err(self.not_finite(name, self.last_learning_rate(), self.last_pictures.clone()));
         }
         self.progress.seconds = self.clock.seconds();
@@ -382,7 +380,7 @@ impl<'a> Run<'a> {
         self.recorder.log(&line)?;
         self.progress.epochs = epoch;
         self.progress.epoch = EpochSums::default();
-        self.communication = self.trainer.communication().unwrap_or_default();
+        self.exchanged_before = (self.trainer.communication().unwrap_or_default(), 0, 0.0);
         self.save_scored(due)?;
         watcher.epoch(&line);
         Ok(true)
@@ -454,10 +452,11 @@ impl<'a> Run<'a> {
 
     /// What has been exchanged since the epoch began.
     fn communication_line(&self) -> Option<CommunicationLine> {
-        let (now, before, sums) = (self.trainer.communication()?, self.communication, &self.progress.epoch);
+        let (now, (before, steps, training)) = (self.trainer.communication()?, self.exchanged_before);
+        let (steps, training) = (self.progress.epoch.steps - steps, self.progress.epoch.seconds - training);
         let seconds = now.seconds - before.seconds;
-        let bytes_per_step = (now.bytes - before.bytes) as f64 / sums.steps as f64;
-        Some(CommunicationLine { bytes_per_step, seconds, share: seconds / sums.seconds })
+        let bytes_per_step = (now.bytes - before.bytes) as f64 / steps.max(1) as f64;
+        Some(CommunicationLine { bytes_per_step, seconds, share: seconds / training.max(f64::MIN_POSITIVE) })
     }
 
     /// Writes the last sheet and the summary. A finished run that was only opened again keeps its summary.

@@ -1,7 +1,7 @@
 //! How long a training step takes on several ranks: a model from the times of one rank's kernels, the bytes of its gradients
 //! and the speed of the links. `docs/scale.md` has the equations and what they leave out.
 //!
-//! Each rank computes the gradients of pictures of its own. They go in [buckets](buckets), each as soon as the backward pass
+//! Each rank computes the gradients of pictures of its own. They go in [buckets](gradient_buckets), each as soon as the backward pass
 //! has computed its last gradient: from the device to the host, from all ranks to the owner of each slice, which sums in the
 //! order of ranks, from the owners to all ranks, and back to the device. Then every rank makes the same update.
 
@@ -119,7 +119,7 @@ impl RankStep {
                 buckets.push(Bucket { bytes: overwritten_bytes(plan, node), ready: now });
             }
         }
-        for bucket in self::buckets(plan, BUCKET_BYTES) {
+        for bucket in gradient_buckets(plan, BUCKET_BYTES) {
             let ready = bucket.iter().filter_map(|gradient| computed.get(gradient)).copied().fold(0.0, f64::max);
             buckets.push(Bucket { bytes: bucket.iter().map(|&gradient| padded_bytes(plan, gradient)).sum(), ready });
         }
@@ -176,7 +176,7 @@ impl RankStep {
 
 /// All gradients of a planned training step in buckets of at most `limit` bytes, in the order of the parameters: a bucket is
 /// closed where the next gradient would not fit.
-pub fn buckets(plan: &Plan, limit: u64) -> Vec<Vec<ValueId>> {
+pub fn gradient_buckets(plan: &Plan, limit: u64) -> Vec<Vec<ValueId>> {
     let mut buckets: Vec<Vec<ValueId>> = Vec::new();
     let mut room = 0;
     for gradient in gradients(plan) {

@@ -10,13 +10,35 @@ use super::progress::Progress;
 use super::recorder;
 use super::resume::{self, ResumeError};
 use super::step::Trainer;
+use super::team::all_succeed;
 use super::watcher::Watcher;
 use crate::data::DataError;
 use crate::gpu::Gpu;
 use crate::graph::Tensor;
 use crate::nn::NetworkError;
 use crate::nn::checkpoint::{check_fits, shapes};
-use crate::ranks::{Communicator, gather};
+use crate::ranks::{Communicator, broadcast, gather};
+
+/// Whether a rank has the people that rank 0 has: data sets that differ would give ranks different epochs.
+pub(super) fn check_people(ranks: &dyn Communicator, people: &People) -> Result<(), TrainError> {
+    if ranks.size() == 1 {
+        return Ok(());
+    }
+    let own = all_succeed(ranks, people.fingerprint().map_err(TrainError::from))?;
+    let first = broadcast(ranks, &own);
+    let checked = if own == first {
+        Ok(())
+    } else if (own.0, own.1) == (first.0, first.1) {
+        Err("the people have other names or another order here than on rank 0".to_string())
+    } else {
+        Err(format!(
+            "there are {} people to learn from and {} to be scored here, and {} and {} on rank 0",
+            own.0, own.1, first.0, first.1
+        ))
+    };
+    let checked = checked.map_err(|what| DataError::Unsuitable(format!("{what}; give all the same files")));
+    all_succeed(ranks, checked.map_err(TrainError::from))
+}
 
 /// Whether an epoch of a limited number of pictures has a step.
 pub(super) fn check_epoch(config: &Config, ranks: usize) -> Result<(), DataError> {
@@ -57,19 +79,20 @@ pub(super) fn resumed(
 }
 
 /// Replaces the initial values by those of the configuration's file, where it names one.
-pub(super) fn load_initial_weights(
+pub(super) fn with_initial_weights(
     trainer: &mut Trainer,
     config: &Config,
     people: &People,
     folder: &RunFolder,
     watcher: &mut dyn Watcher,
-) -> Result<(), TrainError> {
-    let Some(weights) = InitialWeights::open(config, people.skeleton())? else { return Ok(()) };
+) -> Result<Progress, TrainError> {
+    let Some(weights) = InitialWeights::open(config, people.skeleton())? else { return Ok(Progress::default()) };
     let mut state = trainer.state()?;
     weights.replace_in(&mut state);
     trainer.restore(&state)?;
     watcher.note(&weights.report(&folder.init()));
-    recorder::write_initial(folder, weights.matching())
+    recorder::write_initial(folder, weights.matching())?;
+    Ok(Progress::default())
 }
 
 /// Gives all ranks the parameters, running statistics and moments of rank 0.

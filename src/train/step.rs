@@ -62,6 +62,8 @@ pub struct StepLoss {
     pub total: f32,
     /// The joints found in its pictures.
     pub accuracy: Accuracy,
+    /// People who could not be used and for whom others stood in.
+    pub skipped: u64,
 }
 
 /// One training step as a graph, with the values through which the host speaks to it.
@@ -126,6 +128,7 @@ struct PendingBatch {
     pictures: Vec<String>,
     /// The joints to be found.
     truth: Vec<[f32; 3]>,
+    skipped: u64,
 }
 
 /// What a batch has given.
@@ -136,6 +139,7 @@ struct BatchLoss {
     joints: f32,
     bones: f32,
     accuracy: Accuracy,
+    skipped: u64,
 }
 
 impl Trainer {
@@ -213,6 +217,7 @@ impl Trainer {
                 learning_rate,
                 pictures: batch.people.iter().map(|person| person.name.clone()).collect(),
                 truth: batch.joints.clone(),
+                skipped: batch.skipped.len() as u64,
             });
         }
         self.in_flight += 1;
@@ -221,13 +226,13 @@ impl Trainer {
 
     fn finish_oldest(&mut self) -> Result<(), NetworkError> {
         let Some(pending) = self.pending.pop_front() else { return Ok(()) };
-        let PendingBatch { step, learning_rate, pictures, truth } = pending;
+        let PendingBatch { step, learning_rate, pictures, truth, skipped } = pending;
         let (number, outputs) = (step.step, step.wait()?);
         let (found, losses) = outputs.split_last().ok_or_else(|| SessionError::Missing("found".to_string()))?;
         let loss = |number: usize| losses.get(number).and_then(|loss| loss.first()).copied();
         let (joints, bones) = (loss(0).unwrap_or(f32::NAN), loss(1).unwrap_or(0.0));
         let accuracy = Accuracy::of(found.as_chunks::<3>().0, &truth, self.config.size.heat_map());
-        self.computed.push(BatchLoss { step: number, learning_rate, pictures, joints, bones, accuracy });
+        self.computed.push(BatchLoss { step: number, learning_rate, pictures, joints, bones, accuracy, skipped });
         if self.computed.len() == self.config.spread.accumulate {
             let batches = std::mem::take(&mut self.computed);
             let loss = self.step_loss(batches);
@@ -240,19 +245,20 @@ impl Trainer {
     fn step_loss(&self, batches: Vec<BatchLoss>) -> Option<StepLoss> {
         let &BatchLoss { step, learning_rate, .. } = batches.first()?;
         // As bits: JSON has no numbers that are not finite.
-        let given = |it: &BatchLoss| ([it.joints, it.bones].map(f32::to_bits), it.accuracy);
+        let given = |it: &BatchLoss| ([it.joints, it.bones].map(f32::to_bits), it.accuracy, it.skipped);
         let all = gather(&*self.ranks, &batches.iter().map(given).collect::<Vec<_>>()).concat();
         let mean = |loss: usize| {
-            let losses = all.iter().map(|(losses, _)| f64::from(f32::from_bits(losses[loss])));
+            let losses = all.iter().map(|(losses, ..)| f64::from(f32::from_bits(losses[loss])));
             (losses.sum::<f64>() / all.len() as f64) as f32
         };
         let (joints, bones) = (mean(0), mean(1));
         let total = self.config.objective.total(joints, bones);
         let mut accuracy = Accuracy::default();
-        all.iter().for_each(|&(_, of_batch)| accuracy.add(of_batch));
+        all.iter().for_each(|&(_, of_batch, _)| accuracy.add(of_batch));
+        let skipped = all.iter().map(|&(.., skipped)| skipped).sum();
         let of_ranks = all.chunks(self.config.spread.accumulate).enumerate();
         let is_bad = |losses: &[u32; 2]| losses.iter().any(|&loss| !f32::from_bits(loss).is_finite());
-        let bad = of_ranks.filter(|(_, batches)| batches.iter().any(|(losses, _)| is_bad(losses)));
+        let bad = of_ranks.filter(|(_, batches)| batches.iter().any(|(losses, ..)| is_bad(losses)));
         let not_finite = bad.map(|(rank, _)| rank).collect();
         let names = |batches: &mut dyn Iterator<Item = BatchLoss>| batches.flat_map(|it| it.pictures).collect();
         let pictures: Vec<String> = if total.is_finite() || self.ranks.size() == 1 {
@@ -260,7 +266,7 @@ impl Trainer {
         } else {
             gather(&*self.ranks, &names(&mut batches.into_iter().filter(|batch| is_bad(&given(batch).0)))).concat()
         };
-        Some(StepLoss { step, learning_rate, pictures, not_finite, joints, bones, total, accuracy })
+        Some(StepLoss { step, learning_rate, pictures, not_finite, joints, bones, total, accuracy, skipped })
     }
 
     /// Steps that were submitted and whose losses [`losses`](Self::losses) has not returned yet.

@@ -50,7 +50,9 @@ pub fn agree<T>(ranks: &dyn Communicator, own: Result<Intent<T>, TrainError>) ->
 pub fn all_succeed<T>(ranks: &dyn Communicator, own: Result<T, TrainError>) -> Result<T, TrainError> {
     match agree(ranks, own.map(Intent::GoOn))? {
         Intent::GoOn(own) => Ok(own),
-        // Nobody has wanted to.
-        Intent::Stop => Err(TrainError::OtherRank { rank: 0, not_finite: false }),
+        Intent::Stop => {
+            tracing::error!("ranks are at different places of the run");
+            ranks.abort(2)
+        }
     }
 }
