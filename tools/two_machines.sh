@@ -20,6 +20,7 @@ end() {
     ip netns del "${name}b" 2> /dev/null || true
 }
 trap end EXIT
+trap 'exit 130' INT TERM
 
 # Two machines and a cable: what leaves either end keeps to the rate.
 for machine in a b; do ip netns add "$name$machine"; done
