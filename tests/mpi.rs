@@ -414,7 +414,8 @@ fn ranks_killed_at_random_moments_end_all_and_the_run_goes_on_to_the_same_bits()
             break;
         }
     }
-    assert!(real >= 2, "{real} of {kills} kills came in time");
+    println!("{real} of {kills} kills came before the end");
+    assert!(real >= 2, "{real} of {kills} kills came before the end");
     let resumes = folder.join("run/last.safetensors").exists();
     if resumes {
         succeed(&mut on_ranks(&folder, 2, &["train", "--resume", "run"]));
