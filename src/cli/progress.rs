@@ -141,8 +141,11 @@ impl Watcher for Progress {
             0 => String::new(),
             people => format!("  could not be used: {people} (-v says who and why)"),
         };
+        let exchanged = line.communication.map_or(String::new(), |it| {
+            format!("  {:.1} MB a step exchanged in {:.0} % of the time", it.bytes_per_step * 1e-6, 100.0 * it.share)
+        });
         self.say(&format!(
-            "epoch {:>3}  {:>7} pictures  {:>6.0} s  loss {:.5}  {:.1} pictures/s{metric}{scale}{broken}",
+            "epoch {:>3}  {:>7} pictures  {:>6.0} s  loss {:.5}  {:.1} pictures/s{metric}{exchanged}{scale}{broken}",
             line.epoch, line.pictures, line.seconds, line.loss, line.pictures_per_second
         ));
         self.last_line = (self.step, Instant::now());

@@ -145,3 +145,26 @@ fn a_frozen_backbone_stays_to_the_bit_and_the_heads_learn() {
     image::RgbImage::new(64, 64).save(folder.join("one.png")).expect("the folder is writable");
     succeed(&mut ditn(&folder, &picture));
 }
+
+#[test]
+fn a_run_that_accumulates_counts_steps_of_all_its_batches_and_goes_on_to_the_same_bits() {
+    let folder = Folder::new("accumulates");
+    let accumulates = ["--set", "train.accumulate=3", "--set", "schedule.milestones=[]", "--set", "train.epochs=4"];
+    succeed(train(&folder, &["--out", "whole"]).args(accumulates));
+    // 12 pictures an epoch are 2 steps of 3 batches of 2.
+    let lines = log(&folder.join("whole"));
+    let counts: Vec<_> = lines.iter().map(|line| (line["step"].as_u64(), line["pictures"].as_u64())).collect();
+    assert_eq!(counts, [(2, 12), (4, 24), (6, 36), (8, 48)].map(|(step, pictures)| (Some(step), Some(pictures))));
+
+    // A checkpoint comes every 4 steps.
+    kill_at(4, &folder, train(&folder, &["--out", "run"]).args(accumulates));
+    succeed(&mut resume(&folder, &[]));
+    assert!(bits(&folder.join("whole/last.safetensors")) == bits(&folder.join("run/last.safetensors")));
+    assert_eq!(lines, log(&folder.join("run")));
+
+    let none = ["--set", "train.accumulate=0"];
+    refused(train(&folder, &["--out", "none"]).args(none), &["`train.accumulate` = 0: must be at least 1"]);
+    let many = ["--set", "train.accumulate=7"];
+    let parts = ["`train.pictures_per_epoch` = 12", "must be at least train.batch times train.accumulate"];
+    refused(train(&folder, &["--out", "many"]).args(many), &parts);
+}
