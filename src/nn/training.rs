@@ -203,7 +203,7 @@ impl TrainingStep {
         &self.initial
     }
 
-    /// The plan of the step. Parameters, their gradients and the optimizer's state lie in [flat](flatten) values: one update
+    /// The plan of the step. Parameters, their gradients and the optimizer's state lie in [flat](flatten_in_chunks) values: one update
     /// for all parameters, and one of all running statistics. Of a step of several micro-batches it is the plan of one of these.
     ///
     /// # Errors
