@@ -195,7 +195,7 @@ fn synchronised_ranks_that_accumulate_compute_what_one_process_accumulates_with_
         let spread = Spread { accumulate: 2, ..ALONE };
         let whole = run_in_order(&alone, spread, 4, training, |step, turn| number(step, turn, 0) / 2);
         let found = difference(&of_ranks[0], &whole);
-        let allowed = if precision == Precision::F16 { 0.1 } else { 1e-4 };
+        let allowed = if precision == Precision::F16 { 0.06 } else { 1e-4 };
         assert!(found < allowed, "{optimizer:?} {precision:?}: {found}");
     }
 }

@@ -1,4 +1,4 @@
-// sum = x where others = 0, sum + x otherwise      in place
+// sum = x where keep = 0, sum + x otherwise      in place
 //
 // Computes: one element per invocation.
 // Grid: ceil(elements / 64) workgroups of 64, folded into y past 65,535.
@@ -8,7 +8,7 @@
 
 @group(0) @binding(0) var<storage, read_write> sum: array<f32>;  // [elements]
 @group(0) @binding(1) var<storage, read> x: array<f32>;          // [elements]
-@group(0) @binding(2) var<storage, read> others: array<f32>;     // [1]
+@group(0) @binding(2) var<storage, read> keep: array<f32>;        // [1]
 
 @compute @workgroup_size(64)
 fn main(
@@ -21,5 +21,5 @@ fn main(
         return;
     }
     // A product would keep what is not finite.
-    sum[index] = select(sum[index] + x[index], x[index], others[0] == 0.0);
+    sum[index] = select(sum[index] + x[index], x[index], keep[0] == 0.0);
 }

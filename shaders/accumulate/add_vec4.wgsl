@@ -1,4 +1,4 @@
-// sum = x where others = 0, sum + x otherwise      in place
+// sum = x where keep = 0, sum + x otherwise      in place
 //
 // Computes: four neighbouring elements per invocation.
 // Grid: ceil(elements / 256) workgroups of 64, folded into y past 65,535.
@@ -8,7 +8,7 @@
 
 @group(0) @binding(0) var<storage, read_write> sum: array<vec4f>;  // [elements / 4]
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;          // [elements / 4]
-@group(0) @binding(2) var<storage, read> others: array<f32>;       // [1]
+@group(0) @binding(2) var<storage, read> keep: array<f32>;         // [1]
 
 @compute @workgroup_size(64)
 fn main(
@@ -20,5 +20,5 @@ fn main(
     if index >= arrayLength(&sum) {
         return;
     }
-    sum[index] = select(sum[index] + x[index], x[index], others[0] == 0.0);
+    sum[index] = select(sum[index] + x[index], x[index], keep[0] == 0.0);
 }

@@ -132,6 +132,7 @@ pub fn main() -> ExitCode {
         Ok(status) => status.into(),
         // Whoever read our output has closed it (`ditn kernels | head`): nothing is wrong.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<ranks::SaidByTheFirst>() => ExitCode::SUCCESS,
         Err(error) => {
             // What has gone wrong on another rank is said there.
             if !matches!(error.downcast_ref(), Some(TrainError::OtherRank { .. })) {

@@ -41,13 +41,16 @@ pub(super) fn be_alone() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The error of a process that has no part in a run with others; the first of them says it.
+/// The error of a process that has no part in a run with others: the first of them says it. The others end with status 0, or
+/// mpirun might kill the first before it has said anything.
 fn refuse<T>(why: &'static str) -> anyhow::Result<T> {
-    if is_first() {
-        anyhow::bail!(why);
-    }
-    Err(TrainError::OtherRank { rank: 0, not_finite: false }.into())
+    if is_first() { Err(anyhow::anyhow!(why)) } else { Err(SaidByTheFirst.into()) }
 }
+
+/// Why a process ends that the first one speaks for.
+#[derive(Debug, thiserror::Error)]
+#[error("the first process says why")]
+pub(super) struct SaidByTheFirst;
 
 /// Ends a command on all ranks: what went wrong is said by the rank where it did, before any of them has ended with a status
 /// that makes mpirun kill the others.

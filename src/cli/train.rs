@@ -10,7 +10,6 @@ use super::common::{Common, Status, print, print_json};
 use super::progress::Progress;
 use super::ranks::{end_together, join};
 use crate::gpu::{AdapterChoice, Gpu};
-use crate::graph::SessionError;
 use crate::nn::NetworkError;
 use crate::nn::checkpoint::State;
 use crate::ranks::{Communicator, broadcast};
@@ -93,7 +92,7 @@ fn train(arguments: &Arguments, common: &Common, ranks: &Rc<dyn Communicator>) -
 
     let people = all_succeed(&**ranks, people(&config, is_first && header.is_none()))?;
     let gpu = Gpu::open(&AdapterChoice { turn: ranks.local().0, ..common.adapter_choice() });
-    let gpu = all_succeed(&**ranks, gpu.map_err(|error| NetworkError::from(SessionError::from(error)).into()))?;
+    let gpu = all_succeed(&**ranks, gpu.map_err(|error| NetworkError::from(error).into()))?;
     let (folder, checkpoint) = match start.map(|start| start.resumed) {
         Some(Some((folder, checkpoint))) => (Ok(Some(folder)), Some(checkpoint)),
         Some(None) => (new_folder(arguments, &config).map(Some), None),

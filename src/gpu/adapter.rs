@@ -152,19 +152,17 @@ pub fn list_adapters() -> Vec<AdapterReport> {
     adapters().into_iter().map(|(_, report)| report).collect()
 }
 
-/// The places among `found` of the adapters that `wanted` names, in its order; without it of those of the best kind.
-fn suitable(found: &[AdapterReport], wanted: Option<&str>) -> Vec<usize> {
+/// The places of the adapters that `wanted` names among these names, in its order; without it the first `best` of them.
+fn suitable(names: &[&str], best: usize, wanted: Option<&str>) -> Vec<usize> {
     let matching = |name: &str| -> Vec<usize> {
         let name = name.trim().to_lowercase();
-        let by_name =
-            |(place, report): (usize, &AdapterReport)| report.name.to_lowercase().contains(&name).then_some(place);
         match name.parse::<usize>() {
-            Ok(number) => (number < found.len()).then_some(number).into_iter().collect(),
-            Err(_) => found.iter().enumerate().filter_map(by_name).collect(),
+            Ok(number) => (number < names.len()).then_some(number).into_iter().collect(),
+            Err(_) => (0..names.len()).filter(|&place| names[place].to_lowercase().contains(&name)).collect(),
         }
     };
     match wanted {
-        None => (0..found.len()).filter(|&place| found[place].rank() == found[0].rank()).collect(),
+        None => (0..best).collect(),
         // Names have commas too.
         Some(name) => match matching(name) {
             some if !some.is_empty() => some,
@@ -180,8 +178,10 @@ fn suitable(found: &[AdapterReport], wanted: Option<&str>) -> Vec<usize> {
 pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterReport), GpuError> {
     let mut found = adapters();
     let wanted = choice.name.clone().or_else(|| env::var("WGPU_ADAPTER_NAME").ok()).filter(|name| !name.is_empty());
-    let reports: Vec<AdapterReport> = found.iter().map(|(_, report)| report.clone()).collect();
-    let suitable = suitable(&reports, wanted.as_deref());
+    let names: Vec<&str> = found.iter().map(|(_, report)| report.name.as_str()).collect();
+    // They are in order of their kinds.
+    let best = found.iter().take_while(|(_, report)| report.rank() == found[0].1.rank()).count();
+    let suitable = suitable(&names, best, wanted.as_deref());
     let position = suitable.get(choice.turn % suitable.len().max(1)).copied();
     match position {
         Some(position) => Ok(found.swap_remove(position)),
@@ -210,44 +210,19 @@ pub fn missing_driver_advice() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn report(name: &str, kind: &str) -> AdapterReport {
-        let capabilities = Capabilities {
-            subgroups: false,
-            subgroup_min_size: 0,
-            subgroup_max_size: 0,
-            shader_f16: false,
-            cooperative_matrix: None,
-            timestamps: false,
-            pipeline_cache: false,
-            max_binding_bytes: 0,
-            max_buffer_bytes: 0,
-            workgroup_memory: 0,
-            max_workgroup_invocations: 0,
-            max_storage_buffers: 0,
-            is_cpu: kind == "CPU",
-        };
-        let [name, kind, backend] = [name, kind, "vulkan"].map(String::from);
-        AdapterReport { name, kind, backend, driver: String::new(), driver_info: String::new(), capabilities }
-    }
-
     #[test]
     fn processes_take_turns_with_what_is_named_or_of_the_best_kind() {
-        let found = [
-            report("NVIDIA H100", "discrete GPU"),
-            report("NVIDIA H100", "discrete GPU"),
-            report("Radeon", "discrete GPU"),
-            report("llvmpipe (LLVM 15, 256 bits)", "CPU"),
-        ];
-        assert_eq!(suitable(&found, None), [0, 1, 2]);
-        assert_eq!(suitable(&found, Some("h100")), [0, 1]);
-        assert_eq!(suitable(&found, Some("2,0")), [2, 0]);
-        assert_eq!(suitable(&found, Some("radeon, 3")), [2, 3]);
-        assert_eq!(suitable(&found, Some("llvmpipe (LLVM 15, 256 bits)")), [3]);
+        // Three GPUs and a CPU.
+        let names = ["NVIDIA H100", "NVIDIA H100", "Radeon", "llvmpipe (LLVM 15, 256 bits)"];
+        let suitable = |wanted| super::suitable(&names, 3, wanted);
+        assert_eq!(suitable(None), [0, 1, 2]);
+        assert_eq!(suitable(Some("h100")), [0, 1]);
+        assert_eq!(suitable(Some("2,0")), [2, 0]);
+        assert_eq!(suitable(Some("radeon, 3")), [2, 3]);
+        assert_eq!(suitable(Some("llvmpipe (LLVM 15, 256 bits)")), [3]);
         for missing in ["4", "0,4", "Arc"] {
-            assert!(suitable(&found, Some(missing)).is_empty(), "{missing}");
+            assert!(suitable(Some(missing)).is_empty(), "{missing}");
         }
-        assert!(suitable(&[], None).is_empty());
+        assert!(super::suitable(&[], 0, None).is_empty());
     }
 }

@@ -65,11 +65,8 @@ impl Staging {
     /// [`GpuError::DeviceLost`]; [`GpuError::Length`] where no copy has been started.
     pub fn is_there(&mut self) -> Result<bool, GpuError> {
         let Some(copy) = &mut self.copy else { return Err(not_started()) };
-        if !copy.arrived {
-            self.gpu.poll()?;
-            copy.look()?;
-        }
-        Ok(copy.arrived)
+        self.gpu.poll()?;
+        copy.has_arrived()
     }
 
     /// Waits for the copy, not for what was submitted after it, and shows its bytes where they lie.
@@ -78,10 +75,8 @@ impl Staging {
     /// As [`Staging::is_there`].
     pub fn wait<R>(&mut self, look: impl FnOnce(&[u8]) -> R) -> Result<R, GpuError> {
         let Some(mut copy) = self.copy.take() else { return Err(not_started()) };
-        copy.look()?;
-        while !copy.arrived {
+        while !copy.has_arrived()? {
             self.gpu.wait_for(&copy.submission)?;
-            copy.look()?;
         }
         let range = self.raw.slice(..copy.bytes).get_mapped_range();
         let seen = look(&range.map_err(|error| GpuError::DeviceLost(error.to_string()))?);
@@ -95,20 +90,18 @@ fn not_started() -> GpuError {
 }
 
 impl Copy {
-    /// Looks whether it has arrived.
-    fn look(&mut self) -> Result<(), GpuError> {
-        match self.mapped.try_recv() {
-            Ok(result) => {
-                result.map_err(|error| GpuError::DeviceLost(error.to_string()))?;
-                self.arrived = true;
-                Ok(())
-            }
-            Err(mpsc::TryRecvError::Empty) => Ok(()),
-            Err(mpsc::TryRecvError::Disconnected) if self.arrived => Ok(()),
-            Err(mpsc::TryRecvError::Disconnected) => {
-                Err(GpuError::DeviceLost("a read-back was dropped by the driver".to_string()))
-            }
+    /// Asks the driver until it has said so once.
+    fn has_arrived(&mut self) -> Result<bool, GpuError> {
+        if !self.arrived {
+            self.arrived = match self.mapped.try_recv() {
+                Ok(result) => result.map(|()| true).map_err(|error| GpuError::DeviceLost(error.to_string()))?,
+                Err(mpsc::TryRecvError::Empty) => false,
+                Err(mpsc::TryRecvError::Disconnected) => {
+                    return Err(GpuError::DeviceLost("a read-back was dropped by the driver".to_string()));
+                }
+            };
         }
+        Ok(self.arrived)
     }
 }
 

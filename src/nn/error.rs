@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::gpu::GpuError;
 use crate::graph::{ChoicesError, PlanError, SessionError};
 use crate::ir::ShapeError;
 
@@ -42,4 +43,10 @@ pub enum NetworkError {
     /// A state that lacks a tensor of this network.
     #[error("the state lacks tensor '{0}'")]
     Missing(String),
+}
+
+impl From<GpuError> for NetworkError {
+    fn from(error: GpuError) -> Self {
+        SessionError::from(error).into()
+    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::NetworkError;
 use super::micro_batches::{buckets, sum_of};
 use crate::gpu::{Gpu, GpuError, Readback, Staging};
-use crate::graph::{Session, SessionError, Step};
+use crate::graph::{Session, Step};
 use crate::ir::ValueId;
 use crate::ops::over_ranks;
 use crate::ranks::{Communicator, Sum};
@@ -56,7 +56,7 @@ impl Exchange {
     }
 
     pub fn new(gpu: &Arc<Gpu>, ranks: &Rc<dyn Communicator>, session: &Session) -> Result<Self, NetworkError> {
-        let reserve = |(value, _)| -> Result<Bucket, SessionError> {
+        let reserve = |(value, _)| -> Result<Bucket, NetworkError> {
             let words = session.memory(value)?.bytes() as usize / 4;
             let staging = Staging::new(gpu, "sums on their way", words)?;
             Ok(Bucket { value, staging, over_ranks: Sum::default() })
@@ -106,7 +106,7 @@ impl Exchange {
                 }
             };
             // To wait in the driver would keep the other thread from submitting.
-            while !all_is_submitted() && !bucket.staging.is_there().map_err(session_error)? {
+            while !all_is_submitted() && !bucket.staging.is_there()? {
                 std::thread::sleep(LOOK_AGAIN);
             }
             let Bucket { staging, over_ranks, .. } = &mut bucket;
@@ -116,7 +116,7 @@ impl Exchange {
                 over_ranks.add_up(ranks, bytemuck::cast_slice(bytes));
                 begun.elapsed().as_secs_f64()
             });
-            self.spent.seconds += seconds.map_err(session_error)?;
+            self.spent.seconds += seconds?;
             let others = ranks.size() - 1;
             self.spent.bytes += 2 * 4 * (over_ranks.sums().len() * others / ranks.size()) as u64;
             self.buckets.push(bucket);
@@ -131,7 +131,7 @@ impl Exchange {
     /// Writes the sums from number `next` on in place of this rank's.
     fn upload(&self, session: &Session, next: &mut usize) -> Result<(), NetworkError> {
         for bucket in &self.buckets[*next..] {
-            self.gpu.write(session.memory(bucket.value)?, bucket.over_ranks.sums()).map_err(session_error)?;
+            self.gpu.write(session.memory(bucket.value)?, bucket.over_ranks.sums())?;
         }
         *next = self.buckets.len();
         Ok(())
@@ -140,10 +140,11 @@ impl Exchange {
     /// Replaces what a step has computed of this rank by that of all.
     fn join(&mut self, session: &Session, step: &Step) -> Result<(), NetworkError> {
         let outputs = &step.node.outputs;
-        let start = |&output| Readback::start(&self.gpu, session.memory(output)?).map_err(session_error);
-        let copies: Result<Vec<_>, SessionError> = outputs.iter().map(start).collect();
+        let start =
+            |&output| -> Result<Readback, NetworkError> { Ok(Readback::start(&self.gpu, session.memory(output)?)?) };
+        let copies: Result<Vec<_>, _> = outputs.iter().map(start).collect();
         let parts: Result<Vec<Vec<f32>>, GpuError> = copies?.into_iter().map(Readback::wait).collect();
-        let own = parts.map_err(session_error)?.concat();
+        let own = parts?.concat();
         let begun = Instant::now();
         let all = self.ranks.all_gather(bytemuck::cast_slice(&own));
         let all: Vec<Vec<f32>> = all.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect();
@@ -155,7 +156,7 @@ impl Exchange {
         for &output in outputs {
             let view = session.memory(output)?;
             let (words, others) = rest.split_at(view.bytes() as usize / 4);
-            self.gpu.write(view, words).map_err(session_error)?;
+            self.gpu.write(view, words)?;
             rest = others;
         }
         Ok(())
@@ -164,10 +165,6 @@ impl Exchange {
     pub fn spent(&self) -> Communication {
         self.spent
     }
-}
-
-fn session_error(error: GpuError) -> SessionError {
-    error.into()
 }
 
 /// Submits a micro-batch part by part. Of a step's last one, `complete` are the buckets, in order.
@@ -186,7 +183,7 @@ fn submit<'a>(
             Some(_) => match complete.next() {
                 None => continue,
                 Some(mut bucket) => {
-                    session.memory(bucket.value)?.copy_to(&mut bucket.staging).map_err(session_error)?;
+                    session.memory(bucket.value)?.copy_to(&mut bucket.staging)?;
                     Event::Complete(bucket)
                 }
             },

@@ -19,7 +19,7 @@ pub(super) struct Update {
     /// Its input of [`Optimizer::hyper`](super::Optimizer::hyper).
     pub hyper: ValueId,
     /// The input of the step's graph that is 0 for the first micro-batch of a step and 1 for the others.
-    pub others: ValueId,
+    pub keep: ValueId,
 }
 
 impl Update {
@@ -32,12 +32,12 @@ impl Update {
         optimizer: &Optimizer,
         scaled: bool,
     ) -> Result<Self, ShapeError> {
-        let others = graph.input("others", [1]);
+        let keep = graph.input("keep", [1]);
         let mut update = Mirror { graph: Graph::new(), values: HashMap::new() };
         let mut pairs = Vec::with_capacity(gradients.len());
         for &(parameter, gradient) in gradients {
             let name = format!("gradient.{}", graph.value(parameter).name);
-            let sum = accumulate(graph, Quantity::Gradients, &name, gradient, others)?;
+            let sum = accumulate(graph, Quantity::Gradients, &name, gradient, keep)?;
             pairs.push((update.value(graph, parameter), update.value(graph, sum)));
         }
         let is_update = |node: &Node| as_type::<RunningStatistics>(node).is_some();
@@ -54,7 +54,7 @@ impl Update {
             let mut inputs = vec![update.value(graph, node.inputs[0]), update.value(graph, node.inputs[1])];
             for (quantity, input) in [(Quantity::Means, 2), (Quantity::Variances, 3)] {
                 let name = format!("{}.{number}", quantity.name());
-                let sum = accumulate(graph, quantity, &name, node.inputs[input], others)?;
+                let sum = accumulate(graph, quantity, &name, node.inputs[input], keep)?;
                 inputs.push(update.value(graph, sum));
             }
             let statistics = RunningStatistics { batches: micro_batches, ..statistics };
@@ -63,15 +63,15 @@ impl Update {
         let mut update = update.graph;
         let loss_scale = scaled.then(|| update.state(LOSS_SCALE, [loss_scale::INITIAL.len()]));
         let hyper = optimizer.append(&mut update, &pairs, loss_scale)?;
-        Ok(Self { graph: update, hyper, others })
+        Ok(Self { graph: update, hyper, keep })
     }
 }
 
 /// Appends the sum of `x` over the micro-batches of a step.
-fn accumulate(graph: &mut Graph, of: Quantity, name: &str, x: ValueId, others: ValueId) -> Result<ValueId, ShapeError> {
+fn accumulate(graph: &mut Graph, of: Quantity, name: &str, x: ValueId, keep: ValueId) -> Result<ValueId, ShapeError> {
     let name = format!("{TEMPORARY}{name}");
     let sum = graph.state(&name, graph.shape(x).clone());
-    graph.scoped_as(&name, |graph| graph.apply(Accumulate { of }, &[sum, x, others]))?;
+    graph.scoped_as(&name, |graph| graph.apply(Accumulate { of }, &[sum, x, keep]))?;
     Ok(sum)
 }
 

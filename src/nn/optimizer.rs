@@ -1,9 +1,7 @@
 //! Optimizers as a choice.
 
-use std::any::Any;
-
-use crate::graph::Plan;
-use crate::ir::{Graph, ShapeError, ValueId};
+use crate::graph::{Plan, as_type};
+use crate::ir::{Graph, Node, ShapeError, ValueId};
 use crate::ops::adamw::{AdamW, AdamWSettings};
 use crate::ops::loss_scale::{NonFinite, UnscaledHyper, UpdateLossScale};
 use crate::ops::sgd::{Sgd, SgdSettings};
@@ -91,10 +89,8 @@ impl Optimizer {
     /// What the updates of a planned step read as gradients: all gradients of the step, in a few flat values where they have
     /// been [laid flat](crate::graph::flatten). With a loss scale they are that many times as large.
     pub fn gradients(plan: &Plan) -> Vec<ValueId> {
-        let updates = plan.steps.iter().map(|step| &step.node).filter(|node| {
-            let operator: &dyn Any = node.operator.as_ref();
-            operator.is::<AdamW>() || operator.is::<Sgd>()
-        });
+        let is_update = |node: &&Node| as_type::<AdamW>(node).is_some() || as_type::<Sgd>(node).is_some();
+        let updates = plan.steps.iter().map(|step| &step.node).filter(is_update);
         updates.map(|node| node.inputs[1]).collect()
     }
 }

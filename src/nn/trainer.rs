@@ -10,7 +10,7 @@ use super::exchange::{Communication, Exchange};
 use super::micro_batches::Update;
 use super::{LOSS_SCALE, Network, NetworkError, Precision, Spread, Training, TrainingStep};
 use crate::gpu::{Gpu, Readback};
-use crate::graph::{Choices, Plan, Session, SessionError, Store, Tensor};
+use crate::graph::{Choices, Plan, Session, Store, Tensor};
 use crate::ir::ValueId;
 use crate::ops::loss_scale;
 use crate::ranks::{Alone, Communicator};
@@ -52,7 +52,7 @@ pub struct Trainer {
 struct Split {
     update: Session,
     /// The input that is 0 for the first micro-batch of a step and 1 for the others.
-    others: ValueId,
+    keep: ValueId,
     /// Micro-batches of the step under way that have been submitted.
     submitted: usize,
     /// `None` where there is one rank.
@@ -82,7 +82,7 @@ impl PendingStep {
     /// Device errors.
     pub fn wait(self) -> Result<Vec<Vec<f32>>, NetworkError> {
         let outputs: Result<Vec<_>, _> = self.outputs.into_iter().map(Readback::wait).collect();
-        Ok(outputs.map_err(SessionError::from)?)
+        Ok(outputs?)
     }
 }
 
@@ -131,9 +131,9 @@ impl Trainer {
         let TrainingStep { training, seeds, initial, update: of_graph, .. } = step;
         let split = match update.zip(of_graph) {
             None => None,
-            Some((update, Update { others, .. })) => {
+            Some((update, Update { keep, .. })) => {
                 let exchange = (given > 1).then(|| Exchange::new(gpu, ranks, &session)).transpose()?;
-                Some(Split { update, others, submitted: 0, exchange })
+                Some(Split { update, keep, submitted: 0, exchange })
             }
         };
         for (name, initial) in initial {
@@ -152,7 +152,7 @@ impl Trainer {
     /// Uploads an input of the next steps, in the words that it is stored in: `f32`, or `u32` for labels.
     ///
     /// # Errors
-    /// [`SessionError`] where there are more words than the input has.
+    /// [`SessionError`](crate::graph::SessionError) where there are more words than the input has.
     pub fn write<T: bytemuck::NoUninit>(&self, input: ValueId, words: &[T]) -> Result<(), NetworkError> {
         Ok(self.session.write(input, words)?)
     }
@@ -160,7 +160,7 @@ impl Trainer {
     /// Waits for submitted steps and copies a parameter, state or one of [`Training::outputs`] to the host, row-major.
     ///
     /// # Errors
-    /// [`SessionError::NotAnOutput`] for what is not kept; device errors.
+    /// [`SessionError::NotAnOutput`](crate::graph::SessionError::NotAnOutput) for what is not kept; device errors.
     pub fn read(&self, value: ValueId) -> Result<Vec<f32>, NetworkError> {
         Ok(self.session.read(value)?)
     }
@@ -275,8 +275,8 @@ impl Trainer {
     /// Continues from a [`Trainer::state`].
     ///
     /// # Errors
-    /// [`NetworkError::Missing`] or [`SessionError::OtherShape`] for the state of another network; then nothing is
-    /// changed.
+    /// [`NetworkError::Missing`] or [`SessionError::OtherShape`](crate::graph::SessionError::OtherShape) for the state of
+    /// another network; then nothing is changed.
     pub fn restore(&mut self, state: &BTreeMap<String, Tensor>) -> Result<(), NetworkError> {
         let halves = state.get(STEP).ok_or_else(|| NetworkError::Missing(STEP.to_string()))?;
         let [high, low] = halves.data[..] else { return Err(NetworkError::Missing(STEP.to_string())) };
@@ -306,7 +306,7 @@ impl Split {
         let is_first = self.submitted == 0;
         self.submitted += 1;
         let is_last = self.submitted == spread.accumulate;
-        session.write(self.others, &[if is_first { 0.0_f32 } else { 1.0 }])?;
+        session.write(self.keep, &[if is_first { 0.0_f32 } else { 1.0 }])?;
         match &mut self.exchange {
             None => session.run()?,
             Some(exchange) => exchange.run(session, is_last)?,

@@ -6,11 +6,11 @@ use crate::ir::Argument::Input;
 use crate::ir::{Case, Cost, Dispatch, Operator, Shape, ShapeError, Variant, take};
 
 kernels! { "accumulate":
-    ADD, "add", "sum = x where others = 0, sum + x otherwise, in place";
+    ADD, "add", "sum = x where keep = 0, sum + x otherwise, in place";
     ADD_VEC4, "add_vec4", "the same, four elements an invocation";
 }
 
-/// (sum, x, both of one shape, others `[1]`) -> nothing: overwrites `sum` with x where `others` is 0, which says that x is the
+/// (sum, x, both of one shape, keep `[1]`) -> nothing: overwrites `sum` with x where `keep` is 0, which says that x is the
 /// first of the sum, and otherwise adds x to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accumulate {
@@ -50,9 +50,9 @@ impl Operator for Accumulate {
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [sum, x, others] = take(self.name(), inputs)?;
+        let [sum, x, keep] = take(self.name(), inputs)?;
         ShapeError::unless(sum == x, self.name(), || format!("{x} cannot be added to {sum}"))?;
-        ShapeError::unless(others.extents() == [1], self.name(), || format!("others {others} is not [1]"))?;
+        ShapeError::unless(keep.extents() == [1], self.name(), || format!("keep {keep} is not [1]"))?;
         Ok(Vec::new())
     }
 
@@ -86,14 +86,13 @@ impl Operator for Accumulate {
 /// The cases of this file's operators.
 pub fn cases() -> Vec<OperatorCase> {
     use super::Fill::Given;
-    let case = |of, elements: usize, others: f32| {
+    let case = |of, elements: usize, keep: f32| {
         let shapes: [Shape; 3] = [[elements].into(), [elements].into(), [1].into()];
-        OperatorCase::new(Accumulate { of }, &shapes).fill(2, Given(vec![others]))
+        OperatorCase::new(Accumulate { of }, &shapes).fill(2, Given(vec![keep]))
     };
-    let of_gradients =
-        [67, 128].into_iter().flat_map(|n| [0.0, 1.0].map(|others| case(Quantity::Gradients, n, others)));
+    let of_gradients = [67, 128].into_iter().flat_map(|n| [0.0, 1.0].map(|keep| case(Quantity::Gradients, n, keep)));
     // What the sum was before the first summand has no part in it.
     let spoiled = case(Quantity::Gradients, 8, 0.0).fill(0, Given(vec![f32::NAN; 8]));
-    let others = [case(Quantity::Means, 64, 1.0), case(Quantity::Variances, 64, 1.0), spoiled];
-    of_gradients.chain(others).collect()
+    let statistics = [case(Quantity::Means, 64, 1.0), case(Quantity::Variances, 64, 1.0), spoiled];
+    of_gradients.chain(statistics).collect()
 }
