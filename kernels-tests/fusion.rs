@@ -1,7 +1,7 @@
 //! Fusion: that it happens, and that it changes nothing.
 
 use ditn::gpu::Gpu;
-use ditn::graph::{Plan, Session, Store, differentiate, fuse, fuse_backward};
+use ditn::graph::{Plan, Session, Store, differentiate, fuse, fuse_backward, synchronise};
 use ditn::ir::{Graph, ValueId};
 use ditn::ops::Epilogue;
 use ditn::ops::Fill;
@@ -138,28 +138,43 @@ fn a_convolution_computes_the_statistics_of_the_batch_norm_behind_it() {
     assert_eq!(names, ["conv2d", "batch_norm", "batch_norm_running_statistics"]);
 }
 
-#[test]
-fn statistics_from_the_convolution_give_the_values_and_gradients_of_the_plain_graph() {
+/// That the training pattern gives the values and gradients of the plain graph when `rewrite` has changed it, by every variant of
+/// the kernels on every adapter.
+fn agrees_with_the_plain_graph(rewrite: impl Fn(&mut Pattern)) {
     for gpu in gpus() {
         let (plain, _) = training();
         let expected = run(gpu, plain);
         for variant in 0..8 {
-            let (mut fused, _) = training();
-            fuse(&mut fused.graph, &[fused.output]);
-            let fused = run_with(gpu, fused, variant);
-            assert_eq!(fused.len(), 5);
-            for (number, (fused, expected)) in fused.iter().zip(&expected).enumerate() {
+            let (mut rewritten, _) = training();
+            rewrite(&mut rewritten);
+            let found = run_with(gpu, rewritten, variant);
+            assert_eq!(found.len(), 5);
+            for (number, (found, expected)) in found.iter().zip(&expected).enumerate() {
                 // Each may err by 2e-6 of the largest.
                 let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-                for (a, b) in fused.iter().zip(expected) {
-                    assert!((a - b).abs() <= 4e-6 * largest, "value {number}: {a} fused, {b} plain");
+                for (a, b) in found.iter().zip(expected) {
+                    assert!((a - b).abs() <= 4e-6 * largest, "value {number}: {a} rewritten, {b} plain");
                 }
             }
         }
     }
 }
 
-/// relu(batch_norm(conv(x)) + x) with running statistics, and its output.
+#[test]
+fn statistics_from_the_convolution_give_the_values_and_gradients_of_the_plain_graph() {
+    agrees_with_the_plain_graph(|pattern| fuse(&mut pattern.graph, &[pattern.output]));
+}
+
+#[test]
+fn statistics_of_all_ranks_give_those_of_the_plain_graph_where_there_is_one() {
+    let synchronised = |pattern: &mut Pattern| synchronise(&mut pattern.graph, 1).expect("the nodes were accepted");
+    agrees_with_the_plain_graph(synchronised);
+    agrees_with_the_plain_graph(|pattern| {
+        fuse(&mut pattern.graph, &[pattern.output]);
+        synchronised(pattern);
+    });
+}
+
 fn inference() -> (Graph, ValueId, ValueId) {
     let mut graph = Graph::new();
     let x = graph.input("x", [2, 4, 8, 8]);
