@@ -11,10 +11,12 @@ pub mod avg_pool;
 pub mod batch_norm;
 mod case;
 pub mod conv2d;
+pub mod coordinate_loss;
 pub mod crop;
 pub mod decode;
 pub mod dynamic_conv;
 mod epilogue;
+pub mod expectation;
 pub mod flip;
 pub mod gate;
 pub mod gather_channels;
@@ -53,9 +55,11 @@ const FAMILIES: &[Family] = &[
     (avg_pool::cases, avg_pool::kernels),
     (batch_norm::cases, batch_norm::kernels),
     (conv2d::cases, conv2d::kernels),
+    (coordinate_loss::cases, coordinate_loss::kernels),
     (crop::cases, crop::kernels),
     (decode::cases, decode::kernels),
     (dynamic_conv::cases, dynamic_conv::kernels),
+    (expectation::cases, expectation::kernels),
     (flip::cases, flip::kernels),
     (gate::cases, gate::kernels),
     (gather_channels::cases, gather_channels::kernels),
