@@ -10,6 +10,7 @@ pub mod add;
 pub mod avg_pool;
 pub mod batch_norm;
 mod case;
+pub mod concat;
 pub mod conv2d;
 pub mod coordinate_loss;
 pub mod crop;
@@ -29,6 +30,7 @@ pub mod max_pool;
 pub mod over_ranks;
 pub mod relu;
 pub mod reshape;
+pub mod resize;
 pub mod scale;
 pub mod sgd;
 pub(crate) mod shaders;
@@ -54,6 +56,7 @@ const FAMILIES: &[Family] = &[
     (add::cases, add::kernels),
     (avg_pool::cases, avg_pool::kernels),
     (batch_norm::cases, batch_norm::kernels),
+    (concat::cases, concat::kernels),
     (conv2d::cases, conv2d::kernels),
     (coordinate_loss::cases, coordinate_loss::kernels),
     (crop::cases, crop::kernels),
@@ -71,6 +74,7 @@ const FAMILIES: &[Family] = &[
     (over_ranks::cases, over_ranks::kernels),
     (relu::cases, relu::kernels),
     (reshape::cases, reshape::kernels),
+    (resize::cases, resize::kernels),
     (scale::cases, scale::kernels),
     (sgd::cases, sgd::kernels),
     (softmax_cross_entropy::cases, softmax_cross_entropy::kernels),
