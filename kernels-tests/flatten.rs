@@ -8,10 +8,12 @@ use ditn::graph::{Plan, PlanError, Session, SessionError, Store, flatten, store_
 use ditn::ir::{Capabilities, Graph, Role, ShapeError, ValueId};
 use ditn::nn::{BatchNormLayer, Conv2dLayer, Gradients, LOSS_SCALE, LinearLayer, Mode, Network, Optimizer};
 use ditn::ops::Fill;
+use ditn::ops::adam::{Adam, AdamSettings};
 use ditn::ops::adamw::{AdamW, AdamWSettings};
 use ditn::ops::add::Add;
 use ditn::ops::relu::Relu;
 use ditn::ops::reshape::Reshape;
+use ditn::ops::rmsprop::RmsPropSettings;
 use ditn::ops::sgd::{Sgd, SgdSettings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -33,8 +35,13 @@ fn words(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|number| number.to_bits()).collect()
 }
 
-fn optimizers() -> [Optimizer; 2] {
-    [AdamWSettings::default().into(), SgdSettings { momentum: 0.9, weight_decay: 1e-2 }.into()]
+fn optimizers() -> [Optimizer; 4] {
+    [
+        AdamWSettings::default().into(),
+        AdamSettings { weight_decay: 1e-2, ..AdamSettings::default() }.into(),
+        RmsPropSettings { weight_decay: 1e-2, ..RmsPropSettings::default() }.into(),
+        SgdSettings { momentum: 0.9, weight_decay: 1e-2 }.into(),
+    ]
 }
 
 /// Convolutions, normalisations and a linear layer of sizes that are no multiples of anything.
@@ -125,7 +132,8 @@ fn one_update_of_all_is_that_of_each_to_the_bit_in_any_number_of_chunks() {
             // The weight of the linear layer, the largest tensor, has 22,400 bytes.
             for (limit, chunks) in [(1 << 20, 1), (24_000, 2)] {
                 let flat = flat(step.clone(), &limited(gpu, limit));
-                assert_eq!(count(&flat.graph, "adamw") + count(&flat.graph, "sgd"), chunks, "{limit} bytes");
+                let updates = ["adamw", "adam", "rmsprop", "sgd"].map(|name| count(&flat.graph, name));
+                assert_eq!(updates.iter().sum::<usize>(), chunks, "{optimizer:?}, {limit} bytes");
                 assert_eq!(count(&flat.graph, "batch_norm_running_statistics"), 0);
                 assert_eq!(count(&flat.graph, "batch_norm_flat_running_statistics"), 1);
                 assert_eq!(run(gpu, flat, 3, 1.0), each, "{optimizer:?}, {limit} bytes");
@@ -148,6 +156,26 @@ fn an_overflow_of_any_gradient_skips_the_update_of_all_to_the_bit() {
                 assert_eq!(run(gpu, flat, 3, scale), each, "{optimizer:?}, {limit} bytes, scale {scale}");
             }
         }
+    }
+}
+
+#[test]
+fn updates_of_different_optimizers_stay_apart() {
+    for gpu in gpus() {
+        let mut graph = Graph::new();
+        let (x, hyper) = (graph.input("x", [5]), graph.input("hyper", [8]));
+        for name in ["a", "b", "c", "d"] {
+            let parameter = graph.parameter(name, [5]);
+            let [m, v] = ["m", "v"].map(|kind| graph.state(&format!("optimizer.{kind}.{name}"), [5]));
+            let inputs = [parameter, x, m, v, hyper];
+            if name < "c" { graph.apply(AdamW, &inputs) } else { graph.apply(Adam, &inputs) }.expect("they match");
+        }
+        let numbers = AdamSettings { weight_decay: 1e-2, ..AdamSettings::default() }.hyper(1, 0.1);
+        let inputs = vec![(x, words(&[0.5, -1.0, 2.0, -3.0, 0.25])), (hyper, words(&numbers))];
+        let step = Step { graph, outputs: Vec::new(), inputs };
+        let flat = flat(step.clone(), gpu.capabilities());
+        assert_eq!((count(&flat.graph, "adamw"), count(&flat.graph, "adam")), (1, 1));
+        assert_eq!(run(gpu, flat, 2, 1.0), run(gpu, step, 2, 1.0));
     }
 }
 

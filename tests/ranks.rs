@@ -15,7 +15,9 @@ use ditn::nn::{
     BatchNormLayer, Conv2dLayer, LinearLayer, Mode, Network, NetworkError, Optimizer, Precision, Spread, Trainer,
     Training, TrainingStep,
 };
+use ditn::ops::adam::AdamSettings;
 use ditn::ops::adamw::AdamWSettings;
+use ditn::ops::rmsprop::RmsPropSettings;
 use ditn::ops::sgd::SgdSettings;
 use ditn::ranks::{Alone, Communicator};
 use ditn::train::config;
@@ -130,8 +132,13 @@ fn difference(a: &State, b: &State) -> f32 {
 }
 
 fn ways() -> Vec<(Optimizer, Precision)> {
-    let sgd = Optimizer::from(SgdSettings::default());
-    let mut ways = vec![(AdamWSettings::default().into(), Precision::F32), (sgd, Precision::F32)];
+    let optimizers: [Optimizer; 4] = [
+        AdamWSettings::default().into(),
+        AdamSettings::default().into(),
+        RmsPropSettings::default().into(),
+        SgdSettings::default().into(),
+    ];
+    let mut ways: Vec<_> = optimizers.into_iter().map(|optimizer| (optimizer, Precision::F32)).collect();
     if gpu().capabilities().shader_f16 {
         ways.push((AdamWSettings::default().into(), Precision::F16));
     }
@@ -183,7 +190,11 @@ fn with_synchronised_statistics_ranks_compute_what_one_process_does_with_all_the
 
 #[test]
 fn synchronised_ranks_that_accumulate_compute_what_one_process_accumulates_with_all_their_pictures() {
-    for (optimizer, precision) in ways().into_iter().skip(1) {
+    // The others' first steps go by the sign of a gradient, also where it is rounding.
+    let by_size = |(optimizer, precision): &(Optimizer, Precision)| {
+        matches!(optimizer, Optimizer::Sgd(_)) || *precision == Precision::F16
+    };
+    for (optimizer, precision) in ways().into_iter().filter(by_size) {
         let training = |training: Training| training.optimizer(optimizer).precision(precision);
         let sync = Spread { accumulate: 2, ranks: 2, sync_batch_norm: true };
         // Micro-batches of one process are those that the ranks compute at the same time.

@@ -10,7 +10,9 @@ use ditn::nn::{
     BatchNormLayer, Conv2dLayer, LinearLayer, Mode, Network, NetworkError, Optimizer, Pool2d, Precision, Trainer,
     Training, TrainingStep,
 };
+use ditn::ops::adam::AdamSettings;
 use ditn::ops::adamw::AdamWSettings;
+use ditn::ops::rmsprop::RmsPropSettings;
 use ditn::ops::sgd::SgdSettings;
 
 const BATCH: usize = 6;
@@ -70,7 +72,12 @@ fn steps(trainer: &mut Trainer, count: usize) -> Vec<f32> {
 }
 
 fn ways() -> Vec<(Optimizer, Precision)> {
-    let optimizers = [AdamWSettings::default().into(), Optimizer::from(SgdSettings::default())];
+    let optimizers = [
+        AdamWSettings::default().into(),
+        AdamSettings::default().into(),
+        RmsPropSettings::default().into(),
+        Optimizer::from(SgdSettings::default()),
+    ];
     let precisions = [Precision::F32, Precision::F16];
     let all = optimizers.into_iter().flat_map(|optimizer| precisions.map(|precision| (optimizer, precision)));
     all.filter(|&(_, precision)| precision == Precision::F32 || gpu().capabilities().shader_f16).collect()
@@ -134,6 +141,8 @@ fn a_state_names_parameters_statistics_and_what_the_optimizer_keeps() {
     };
     let adamw = ["conv.bias", "optimizer.m.conv.bias", "optimizer.step", "optimizer.v.conv.bias"];
     assert_eq!(names(AdamWSettings::default().into()), adamw);
+    assert_eq!(names(AdamSettings::default().into()), adamw);
+    assert_eq!(names(RmsPropSettings::default().into()), ["conv.bias", "optimizer.step", "optimizer.v.conv.bias"]);
     assert_eq!(names(SgdSettings::default().into()), ["conv.bias", "optimizer.momentum.conv.bias", "optimizer.step"]);
 }
 

@@ -2,7 +2,8 @@
 //!
 //! | nodes | become | on the flat values of |
 //! |---|---|---|
-//! | AdamW of each parameter | one AdamW | parameters, gradients, first and second moments |
+//! | AdamW, or Adam, of each parameter | one | parameters, gradients, first and second moments |
+//! | RMSprop of each parameter | one RMSprop | parameters, gradients, second moments |
 //! | SGD of each parameter | one SGD | parameters, gradients, momenta |
 //! | running statistics of each layer | one of all layers | running means and variances, the batch's means and variances |
 //! | sum of each gradient, mean and variance over micro-batches | one of all | the sums, what is added to them |
@@ -22,10 +23,12 @@ use std::sync::Arc;
 use super::fuse::as_type;
 use crate::ir::{ALIGNMENT, Argument, Capabilities, Case, DType, Graph, Node, Operator, Role, ShapeError, ValueId};
 use crate::ops::accumulate::{Accumulate, Quantity};
+use crate::ops::adam::Adam;
 use crate::ops::adamw::AdamW;
 use crate::ops::batch_norm::{FlatRunningStatistics, RunningStatistics};
 use crate::ops::loss_scale::NonFinite;
 use crate::ops::reshape::Reshape;
+use crate::ops::rmsprop::RmsProp;
 use crate::ops::sgd::Sgd;
 
 /// Lays what updates of one kind read and overwrite element by element into flat values, and replaces the updates by one for
@@ -70,8 +73,10 @@ pub fn flatten_in_chunks(graph: &mut Graph, capabilities: &Capabilities, most: u
 /// What a node updates element by element: names of its inputs, from the first on. The inputs behind them are one for all
 /// elements. None of what is no update.
 fn columns(node: &Node) -> &'static [&'static str] {
-    if as_type::<AdamW>(node).is_some() {
+    if as_type::<AdamW>(node).is_some() || as_type::<Adam>(node).is_some() {
         &["parameters", "gradients", "first moments", "second moments"]
+    } else if as_type::<RmsProp>(node).is_some() {
+        &["parameters", "gradients", "second moments"]
     } else if as_type::<Sgd>(node).is_some() {
         &["parameters", "gradients", "momenta"]
     } else if as_type::<RunningStatistics>(node).is_some() {
@@ -124,7 +129,7 @@ fn chunks(graph: &Graph, nodes: &[Node], limit: u64) -> Vec<Chunk> {
     };
     let bytes = |words: usize| 4 * words as u64;
     let mut chunks: Vec<Chunk> = Vec::new();
-    let mut open: HashMap<(&[&str], &[ValueId]), usize> = HashMap::new();
+    let mut open: HashMap<(&str, &[&str], &[ValueId]), usize> = HashMap::new();
     for (place, node) in nodes.iter().enumerate() {
         let columns = columns(node);
         if columns.is_empty() || !node.operator.overwrites().iter().all(|&number| is_alone(&node.inputs[number])) {
@@ -134,7 +139,7 @@ fn chunks(graph: &Graph, nodes: &[Node], limit: u64) -> Vec<Chunk> {
         if bytes(words) > limit {
             continue;
         }
-        let kind = (columns, &node.inputs[columns.len()..]);
+        let kind = (node.operator.name(), columns, &node.inputs[columns.len()..]);
         let fits = |&chunk: &usize| bytes(chunks[chunk].words + words) <= limit;
         match open.get(&kind).copied().filter(fits) {
             Some(chunk) => {

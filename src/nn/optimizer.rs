@@ -2,8 +2,10 @@
 
 use crate::graph::{Plan, as_type};
 use crate::ir::{Graph, Node, ShapeError, ValueId};
+use crate::ops::adam::{Adam, AdamSettings};
 use crate::ops::adamw::{AdamW, AdamWSettings};
 use crate::ops::loss_scale::{NonFinite, UnscaledHyper, UpdateLossScale};
+use crate::ops::rmsprop::{RmsProp, RmsPropSettings};
 use crate::ops::sgd::{Sgd, SgdSettings};
 
 /// The tensor of a checkpoint that holds the state of the loss scale.
@@ -14,6 +16,10 @@ pub const LOSS_SCALE: &str = "optimizer.loss_scale";
 pub enum Optimizer {
     /// Adam with decoupled weight decay.
     AdamW(AdamWSettings),
+    /// Adam with weight decay in the gradient.
+    Adam(AdamSettings),
+    /// RMSprop without momentum and centring.
+    RmsProp(RmsPropSettings),
     /// Stochastic gradient descent with momentum.
     Sgd(SgdSettings),
 }
@@ -30,6 +36,18 @@ impl From<AdamWSettings> for Optimizer {
     }
 }
 
+impl From<AdamSettings> for Optimizer {
+    fn from(settings: AdamSettings) -> Self {
+        Self::Adam(settings)
+    }
+}
+
+impl From<RmsPropSettings> for Optimizer {
+    fn from(settings: RmsPropSettings) -> Self {
+        Self::RmsProp(settings)
+    }
+}
+
 impl From<SgdSettings> for Optimizer {
     fn from(settings: SgdSettings) -> Self {
         Self::Sgd(settings)
@@ -41,13 +59,15 @@ impl Optimizer {
     pub fn hyper(&self, step: u64, learning_rate: f64) -> [f32; 8] {
         match self {
             Self::AdamW(settings) => settings.hyper(step, learning_rate),
+            Self::Adam(settings) => settings.hyper(step, learning_rate),
+            Self::RmsProp(settings) => settings.hyper(learning_rate),
             Self::Sgd(settings) => settings.hyper(learning_rate),
         }
     }
 
     /// Appends the update of each (parameter, gradient) and returns the input of [`Optimizer::hyper`]. The optimizer's
-    /// state is named after the parameter: `optimizer.m.NAME` and `optimizer.v.NAME` for AdamW, `optimizer.momentum.NAME`
-    /// for SGD.
+    /// state is named after the parameter: `optimizer.m.NAME` and `optimizer.v.NAME` for AdamW and Adam, `optimizer.v.NAME`
+    /// for RMSprop, `optimizer.momentum.NAME` for SGD.
     ///
     /// With the state of a [loss scale](crate::ops::loss_scale) the gradients are divided by it, and where one has
     /// overflowed nothing is updated but the scale.
@@ -77,6 +97,14 @@ impl Optimizer {
                     let inputs = [parameter, gradient, state("m"), state("v"), hyper];
                     graph.scoped_as(&name, |graph| graph.apply(AdamW, &inputs))?;
                 }
+                Self::Adam(_) => {
+                    let inputs = [parameter, gradient, state("m"), state("v"), hyper];
+                    graph.scoped_as(&name, |graph| graph.apply(Adam, &inputs))?;
+                }
+                Self::RmsProp(_) => {
+                    let inputs = [parameter, gradient, state("v"), hyper];
+                    graph.scoped_as(&name, |graph| graph.apply(RmsProp, &inputs))?;
+                }
                 Self::Sgd(_) => {
                     let inputs = [parameter, gradient, state("momentum"), hyper];
                     graph.scoped_as(&name, |graph| graph.apply(Sgd, &inputs))?;
@@ -89,7 +117,10 @@ impl Optimizer {
     /// What the updates of a planned step read as gradients: all gradients of the step, in a few flat values where they have
     /// been [laid flat](crate::graph::flatten). With a loss scale they are that many times as large.
     pub fn gradients(plan: &Plan) -> Vec<ValueId> {
-        let is_update = |node: &&Node| as_type::<AdamW>(node).is_some() || as_type::<Sgd>(node).is_some();
+        let is_update = |node: &&Node| {
+            let is_adam = as_type::<AdamW>(node).is_some() || as_type::<Adam>(node).is_some();
+            is_adam || as_type::<RmsProp>(node).is_some() || as_type::<Sgd>(node).is_some()
+        };
         let updates = plan.steps.iter().map(|step| &step.node).filter(is_update);
         updates.map(|node| node.inputs[1]).collect()
     }

@@ -7,7 +7,7 @@
 //!
 //! 1. [`ScaledSeed`] multiplies the loss's share, and with it every gradient.
 //! 2. [`NonFinite`] finds out whether any gradient overflowed, four tensors at a time and then over its own results.
-//! 3. [`UnscaledHyper`] gives AdamW the numbers that undo the scale, or that make it change nothing.
+//! 3. [`UnscaledHyper`] gives the optimizer the numbers that undo the scale, or that make it change nothing.
 //! 4. [`UpdateLossScale`] moves the scale.
 //!
 //! Their state is `[3]`: the scale, the steps since it changed, and the steps skipped so far.
@@ -45,8 +45,8 @@ pub struct NonFinite {
 pub struct ScaledSeed;
 
 /// (hyper `[8]` of [`AdamWSettings::hyper`](super::adamw::AdamWSettings::hyper), state `[3]`, overflow `[1]`) -> `[8]`:
-/// hyper with its last number divided by the scale; after an overflow numbers that make [`AdamW`](super::adamw::AdamW)
-/// change nothing.
+/// hyper with its last number divided by the scale; after an overflow numbers that make [`AdamW`](super::adamw::AdamW) and
+/// every other optimizer change nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnscaledHyper;
 

@@ -5,6 +5,7 @@
 //! telling shapes; [`kernels`] lists every shader.
 
 pub mod accumulate;
+pub mod adam;
 pub mod adamw;
 pub mod add;
 pub mod avg_pool;
@@ -31,6 +32,7 @@ pub mod over_ranks;
 pub mod relu;
 pub mod reshape;
 pub mod resize;
+pub mod rmsprop;
 pub mod scale;
 pub mod sgd;
 pub(crate) mod shaders;
@@ -52,6 +54,7 @@ type Family = (fn() -> Vec<OperatorCase>, fn() -> Vec<&'static Kernel>);
 /// The cases and kernels of each file, one line a file, in the order of their names.
 const FAMILIES: &[Family] = &[
     (accumulate::cases, accumulate::kernels),
+    (adam::cases, adam::kernels),
     (adamw::cases, adamw::kernels),
     (add::cases, add::kernels),
     (avg_pool::cases, avg_pool::kernels),
@@ -75,6 +78,7 @@ const FAMILIES: &[Family] = &[
     (relu::cases, relu::kernels),
     (reshape::cases, reshape::kernels),
     (resize::cases, resize::kernels),
+    (rmsprop::cases, rmsprop::kernels),
     (scale::cases, scale::kernels),
     (sgd::cases, sgd::kernels),
     (softmax_cross_entropy::cases, softmax_cross_entropy::kernels),
@@ -83,8 +87,15 @@ const FAMILIES: &[Family] = &[
 ];
 
 /// The tables of each file that has any.
-const TABLES: &[&[TableLayout]] =
-    &[adamw::TABLES, batch_norm::kernels::TABLES, batch_norm::running::TABLES, conv2d::TABLES, sgd::TABLES];
+const TABLES: &[&[TableLayout]] = &[
+    adam::TABLES,
+    adamw::TABLES,
+    batch_norm::kernels::TABLES,
+    batch_norm::running::TABLES,
+    conv2d::TABLES,
+    rmsprop::TABLES,
+    sgd::TABLES,
+];
 
 /// Every operator at telling shapes.
 pub fn cases() -> Vec<OperatorCase> {

@@ -19,6 +19,7 @@ const OTHERS: f64 = 16.0;
 /// By the operators' names.
 const TOLERANCES: &[(&str, f64)] = &[
     ("accumulate", 1.0),
+    ("adam", 12.0),
     ("adamw", 12.0),
     ("add", 1.0),
     ("avg_pool", 10.0),
@@ -73,6 +74,7 @@ const TOLERANCES: &[(&str, f64)] = &[
     ("reshape", 0.0),
     ("resize", 16.0),
     ("resize_backward", 16.0),
+    ("rmsprop", 12.0),
     ("roofline_copy", 0.0),
     ("roofline_fma", 5.0),
     ("scale", 3.0),

@@ -1,8 +1,8 @@
 //! Going on with a run: what may have changed since it stopped, and what older programs' checkpoints lack.
 //!
 //! A run goes on with another batch, other epochs, another learning rate, schedule, precision or size of the pictures, and
-//! on more people of its kind or fewer. It stays with its network, what of it is frozen, its kind of people and their
-//! joints and bones.
+//! on more people of its kind or fewer. It stays with its network, what of it is frozen, its kind of optimizer, whose state
+//! goes on too, its kind of people and their joints and bones.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -119,7 +119,7 @@ impl Changes {
         let network = |config: &Config| ModelConfig { body_weights: now.model.weights, ..config.model.model(&MPII) };
         let same_network = network(before) == network(now);
         let forbidden = |change: &&Change| match change.key.as_str() {
-            "data.kind" | "train.freeze" | "skeleton.joints" | "skeleton.bones" => true,
+            "data.kind" | "optimizer.kind" | "train.freeze" | "skeleton.joints" | "skeleton.bones" => true,
             "model.init" | "model.weights" => false,
             key => key.starts_with("model.") && !same_network,
         };
@@ -251,6 +251,7 @@ mod tests {
             "train.size=[128,128]",
             "train.precision=f16",
             "optimizer.learning_rate=1",
+            "optimizer.weight_decay=0",
             "schedule.milestones=[]",
             "loss.sigma=3",
             "data.people=77",
@@ -269,6 +270,8 @@ mod tests {
             ("model.blocks=9", "and is 9 now"),
             ("skeleton.joints=[\"a\", \"b\"]", "skeleton.joints was not set and is [\"a\", \"b\"] now"),
             ("model.transfer=false", "model.transfer was true and is false now"),
+            ("optimizer.kind=adam", "optimizer.kind was \"adamw\" and is \"adam\" now"),
+            ("optimizer.kind=rmsprop", "optimizer.kind was \"adamw\" and is \"rmsprop\" now"),
             ("train.freeze=backbone", "train.freeze was \"none\" and is \"backbone\" now"),
         ] {
             let error = resumed(&[text, "train.batch=99"]).unwrap_err();

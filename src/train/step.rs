@@ -12,7 +12,6 @@ use crate::graph::{Choices, Plan, SessionError, Tensor};
 use crate::ir::{ShapeError, ValueId};
 use crate::models::ModelConfig;
 use crate::nn::{self, Communication, Mode, Network, NetworkError, PendingStep, PictureInputs, Spread, TrainingStep};
-use crate::ops::adamw::AdamWSettings;
 use crate::ops::decode::Decode;
 use crate::ops::targets::{BoneTargets, JointTargets};
 use crate::predict::network::upload;
@@ -37,8 +36,8 @@ pub struct StepConfig {
     pub objective: Objective,
     /// Deviation of the targets in heat-map pixels.
     pub sigma: f32,
-    /// The optimizer's constants.
-    pub optimizer: AdamWSettings,
+    /// How parameters follow their gradients.
+    pub optimizer: nn::Optimizer,
     /// How feature maps and their gradients are stored.
     pub precision: Precision,
 }

@@ -33,7 +33,7 @@ use crate::ir::ShapeError;
 use crate::nn::checkpoint::CheckpointError;
 use crate::nn::{NetworkError, Precision};
 use crate::predict::TrainedNetwork;
-use crate::train::config::{ConfigError, embedded};
+use crate::train::config::{ConfigError, OptimizerName, embedded};
 use bundle::CONTENTS;
 use examples::Examples;
 
@@ -96,6 +96,11 @@ pub enum WebError {
     /// The embedded configuration is broken.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The embedded configuration has an optimizer that the pages do not know.
+    #[error(
+        "the pages train by AdamW and not by {0:?}: let the embedded configuration have optimizer.kind = \"adamw\""
+    )]
+    Optimizer(OptimizerName),
     /// The people's picture cannot be encoded.
     #[error(transparent)]
     Image(#[from] image::ImageError),

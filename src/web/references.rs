@@ -23,6 +23,7 @@ macro_rules! sources {
 const SOURCES: &[(&str, &str)] = sources![
     "src/bench/probe.rs",
     "src/ops/accumulate.rs",
+    "src/ops/adam.rs",
     "src/ops/adamw.rs",
     "src/ops/add.rs",
     "src/ops/avg_pool.rs",
@@ -52,6 +53,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "src/ops/relu.rs",
     "src/ops/reshape.rs",
     "src/ops/resize.rs",
+    "src/ops/rmsprop.rs",
     "src/ops/scale.rs",
     "src/ops/sgd.rs",
     "src/ops/softmax_cross_entropy.rs",

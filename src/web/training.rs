@@ -16,7 +16,7 @@ use crate::data::skeleton::MPII;
 use crate::gpu::Gpu;
 use crate::graph::{Choices, Plan, Session, Store};
 use crate::ir::{Role, ValueId};
-use crate::nn::{Initial, TrainingStep};
+use crate::nn::{self, Initial, TrainingStep};
 use crate::ops::adamw::AdamWSettings;
 use crate::predict::network::upload;
 use crate::train::config::{Config, LossName, embedded};
@@ -92,7 +92,10 @@ pub(super) fn add(bundle: &mut Bundle, gpu: &Arc<Gpu>, examples: &Examples) -> R
     let plan = step.step.plan(&Target::default_limits().capabilities, &Choices::default())?;
     let seeds = step.step.seeds().iter();
     let initial = step.step.initial().iter();
-    let AdamWSettings { beta1, beta2, eps, weight_decay } = config.optimizer.settings();
+    let nn::Optimizer::AdamW(settings) = config.optimizer.settings() else {
+        return Err(WebError::Optimizer(config.optimizer.kind));
+    };
+    let AdamWSettings { beta1, beta2, eps, weight_decay } = settings;
     Ok(Training {
         plans,
         loss: config.loss.joints,

@@ -22,7 +22,7 @@ pub use data::DataConfig;
 pub use error::ConfigError;
 pub use evaluate::{EvaluateConfig, Split};
 pub use loss::{LossConfig, LossName};
-pub use optimizer::OptimizerConfig;
+pub use optimizer::{OptimizerConfig, OptimizerName};
 pub use output::OutputConfig;
 pub use read::{embedded, from_file, from_text, with_overrides};
 pub use run::Config;

@@ -176,7 +176,10 @@ mod tests {
     #[test]
     fn an_unknown_key_like_no_other_lists_the_known_ones() {
         let text = message("[optimizer]\nzzz = 0.1\n");
-        assert!(text.contains("unknown key `optimizer.zzz`; known here: learning_rate, betas, epsilon"), "{text}");
+        assert!(
+            text.contains("unknown key `optimizer.zzz`; known here: kind, learning_rate, betas, epsilon"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct Config {
     pub train: TrainConfig,
     /// What is minimised.
     pub loss: LossConfig,
-    /// AdamW's constants.
+    /// How parameters follow their gradients.
     pub optimizer: OptimizerConfig,
     /// The learning rate over the run.
     pub schedule: ScheduleConfig,

@@ -1,0 +1,187 @@
+//! Adam with weight decay as a part of the gradient (Kingma and Ba, 2015), as an operator that updates in place.
+//!
+//! [`AdamW`](super::adamw::AdamW) takes the decay off the parameter instead, past the moments.
+
+use crate::ir::Argument::Input;
+use crate::ir::{Case, Cost, Dispatch, Operator, Shape, ShapeError, Variant, take};
+
+use super::shaders::kernels;
+use super::table::table;
+use super::{OperatorCase, TableLayout};
+
+kernels! { "adam":
+    UPDATE, "update", "p, m, v = Adam(p, g + wd p, m, v), in place";
+    UPDATE_VEC4, "update_vec4", "the same, four elements an invocation";
+}
+
+/// What stays the same over a training run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamSettings {
+    /// Share of the first moment that a step keeps.
+    pub beta1: f64,
+    /// Share of the second moment that a step keeps.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Times the parameter, added to its gradient.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamSettings {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 }
+    }
+}
+
+impl AdamSettings {
+    /// The contents of [`Adam`]'s input `hyper` for step number `step`, counted from 1: wd, 1 - beta1, beta2, 1 - beta2,
+    /// sqrt(1 - beta2^step), eps, lr / (1 - beta1^step), 1; computed in float64 as PyTorch does.
+    ///
+    /// Of the numbers with which [`AdamW`](super::adamw::AdamW) changes nothing, `[1, 0, 1, 0, 1, 1, 0, 0]`, this operator
+    /// changes nothing either: the 1 of the weight decay makes the parameter the gradient, and both moments take 0 of it.
+    pub fn hyper(&self, step: u64, learning_rate: f64) -> [f32; 8] {
+        let correction = |beta: f64| 1.0 - beta.powf(step as f64);
+        bytemuck::cast(AdamHyper {
+            weight_decay: self.weight_decay as f32,
+            one_minus_beta1: (1.0 - self.beta1) as f32,
+            beta2: self.beta2 as f32,
+            one_minus_beta2: (1.0 - self.beta2) as f32,
+            root_of_correction2: correction(self.beta2).sqrt() as f32,
+            eps: self.eps as f32,
+            step_size: (learning_rate / correction(self.beta1)) as f32,
+            gradient_scale: 1.0,
+        })
+    }
+}
+
+table! {
+    /// The contents of [`Adam`]'s input `hyper`.
+    struct AdamHyper {
+        weight_decay: f32,
+        one_minus_beta1: f32,
+        beta2: f32,
+        one_minus_beta2: f32,
+        root_of_correction2: f32,
+        eps: f32,
+        step_size: f32,
+        gradient_scale: f32,
+    }
+}
+
+/// The layouts of this file.
+pub(super) const TABLES: &[TableLayout] = &[AdamHyper::LAYOUT];
+
+/// (parameter, gradient, first moment, second moment, hyper \[8\]) -> nothing: overwrites the parameter and both
+/// moments with those of the next step. The first four have one shape; `hyper` is of [`AdamSettings::hyper`].
+///
+/// g = g + wd p, m = m + (1 - beta1) (g - m), v = beta2 v + (1 - beta2) g^2,
+/// p = p - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps): the order of operations of PyTorch's
+/// single-tensor Adam, with g at first the gradient times the last number of `hyper`. It cannot be differentiated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adam;
+
+impl Operator for Adam {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [parameter, gradient, first, second, hyper] = take(self.name(), inputs)?;
+        for (shape, what) in [(gradient, "gradient"), (first, "first moment"), (second, "second moment")] {
+            ShapeError::unless(shape == parameter, self.name(), || {
+                format!("{what} {shape} does not match parameter {parameter}")
+            })?;
+        }
+        ShapeError::unless(hyper.extents() == [8], self.name(), || format!("hyper {hyper} is not [8]"))?;
+        Ok(Vec::new())
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let bindings: Vec<_> = (0..5).map(Input).collect();
+        let elements = case.inputs[0].elements();
+        let mut variants = Vec::new();
+        if elements.is_multiple_of(4) {
+            let update = Dispatch::per_invocation(&UPDATE_VEC4, elements / 4, Vec::new(), bindings.clone());
+            variants.push(Variant::new("vec4", vec![update]));
+        }
+        variants.push(Variant::new("plain", vec![Dispatch::per_invocation(&UPDATE, elements, Vec::new(), bindings)]));
+        variants
+    }
+
+    fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let &[
+            weight_decay,
+            one_minus_beta1,
+            beta2,
+            one_minus_beta2,
+            root_of_correction2,
+            eps,
+            step_size,
+            gradient_scale,
+        ] = inputs[4]
+        else {
+            unreachable!("output_shapes accepts 8 hyper values only")
+        };
+        let [mut parameter, mut first, mut second] = [inputs[0], inputs[2], inputs[3]].map(<[f64]>::to_vec);
+        for (index, g) in inputs[1].iter().enumerate() {
+            let (p, m, v) = (&mut parameter[index], &mut first[index], &mut second[index]);
+            let g = if gradient_scale == 0.0 { 0.0 } else { g * gradient_scale } + weight_decay * *p;
+            *m += one_minus_beta1 * (g - *m);
+            *v = *v * beta2 + one_minus_beta2 * g * g;
+            *p -= step_size * *m / (v.sqrt() / root_of_correction2 + eps);
+        }
+        vec![parameter, first, second]
+    }
+
+    fn magnitudes(&self, shapes: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let hyper = inputs[4];
+        let (weight_decay, one_minus_beta1, beta2, one_minus_beta2) = (hyper[0], hyper[1], hyper[2], hyper[3]);
+        let (root_of_correction2, eps, step_size, gradient_scale) = (hyper[4], hyper[5], hyper[6], hyper[7]);
+        let mut magnitudes = self.reference(shapes, inputs);
+        for (index, g) in inputs[1].iter().enumerate() {
+            let (p, m, v) = (inputs[0][index].abs(), inputs[2][index].abs(), inputs[3][index]);
+            let g = if gradient_scale == 0.0 { 0.0 } else { (g * gradient_scale).abs() } + weight_decay * p;
+            let first = m + one_minus_beta1 * (g + m);
+            // The terms of g may cancel, so that v is less exact than its own size, and with it the divisor.
+            let (second, exact) = (v * beta2 + one_minus_beta2 * g * g, magnitudes[2][index]);
+            let inexact = if exact > 0.0 { second / exact } else { 1.0 };
+            let divisor = exact.sqrt() / root_of_correction2 + eps;
+            magnitudes[0][index] = p + step_size * first / divisor * inexact;
+            magnitudes[1][index] = first;
+            magnitudes[2][index] = second;
+        }
+        magnitudes
+    }
+
+    fn cost(&self, inputs: &[&Shape], _: &[&Shape]) -> Cost {
+        // Parameter and moments are written as well as read.
+        Cost::new(16.0 * inputs[0].elements() as f64, inputs, &[inputs[0], inputs[2], inputs[3]])
+    }
+
+    fn overwrites(&self) -> &'static [usize] {
+        &[0, 2, 3]
+    }
+}
+
+/// The cases of this file's operators.
+pub fn cases() -> Vec<OperatorCase> {
+    use super::Fill::{Given, Uniform};
+    let case = |shape: Shape, step, learning_rate, weight_decay| {
+        let shapes = [shape.clone(), shape.clone(), shape.clone(), shape, [8].into()];
+        let hyper = AdamSettings { weight_decay, ..AdamSettings::default() }.hyper(step, learning_rate);
+        OperatorCase::new(Adam, &shapes).fill(3, Uniform(0.01, 1.0)).fill(4, Given(hyper.to_vec()))
+    };
+    // After an overflow of the gradient nothing changes: see loss_scale.rs.
+    let skipped = |shape: Shape| {
+        let infinite = vec![f32::INFINITY; shape.elements()];
+        case(shape, 7, 1e-3, 0.1).fill(1, Given(infinite)).fill(4, Given(vec![1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0]))
+    };
+    vec![
+        case([8, 5, 3, 3].into(), 1, 1e-3, 0.1),
+        case([256, 64, 3, 3].into(), 20_000, 1e-3, 1e-4),
+        case([67].into(), 1000, 0.1, 1.0),
+        case([1].into(), 7, 1e-3, 0.0),
+        skipped([12].into()),
+        skipped([5].into()),
+    ]
+}
