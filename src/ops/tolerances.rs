@@ -19,7 +19,7 @@ const OTHERS: f64 = 16.0;
 /// By the operators' names.
 const TOLERANCES: &[(&str, f64)] = &[
     ("accumulate", 1.0),
-    ("adam", 12.0),
+    ("adam", 11.0),
     ("adamw", 12.0),
     ("add", 1.0),
     ("avg_pool", 10.0),
