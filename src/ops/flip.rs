@@ -1,7 +1,9 @@
-//! The flip test: mirroring, and merging the maps of a picture with those of its mirror image.
+//! The flip test: mirroring, and merging the maps or points of a picture with those of its mirror image.
 
 use crate::ir::Argument::{Input, Output, Table};
-use crate::ir::{Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, folded, take};
+use crate::ir::{
+    Case, Cost, Dispatch, Graph, Node, Operator, Shape, ShapeError, ValueId, Variant, absolute, folded, take,
+};
 
 use super::OperatorCase;
 use super::shaders::kernels;
@@ -9,6 +11,7 @@ use super::shaders::kernels;
 kernels! { "flip":
     HORIZONTAL, "horizontal", "y[.., column] = x[.., width - 1 - column]";
     MERGE, "merge", "merged = (maps + maps of the mirrored picture, mirrored back and shifted one pixel to the right) / 2";
+    MERGE_POINTS, "merge_points", "merged = (points + points of the mirrored picture, mirrored back) / 2";
 }
 
 /// x -> y of the same shape with the last dimension mirrored: y\[.., w\] = x\[.., W - 1 - w\]. It is its own gradient.
@@ -80,14 +83,7 @@ impl Operator for FlipMerge {
         let [maps, flipped] = take(self.name(), inputs)?;
         let [_, channels, ..] = maps.nchw(self.name())?;
         ShapeError::unless(maps == flipped, self.name(), || format!("maps {maps} and flipped maps {flipped} differ"))?;
-        ShapeError::unless(self.partner.len() == channels, self.name(), || {
-            format!("{} partners for the {channels} maps of {maps}", self.partner.len())
-        })?;
-        for (map, partner) in self.partner.iter().enumerate() {
-            ShapeError::unless(*partner < channels, self.name(), || {
-                format!("partner {partner} of map {map} is not among the {channels} maps of {maps}")
-            })?;
-        }
+        check_partners(self.name(), &self.partner, channels, "map", maps)?;
         Ok(vec![maps.clone()])
     }
 
@@ -136,6 +132,102 @@ impl Operator for FlipMerge {
     }
 }
 
+/// (points, points of the mirrored picture) -> merged, all \[N, J, 3\] of x and y in heat-map pixels and score: the mean of
+/// the points and the un-flipped ones.
+///
+/// Un-flipped is (width - 1/4 - x, y, score) of flipped\[n, partner\[j\]\]: the mirrored picture's pixel i is the picture's
+/// pixel 4 width - 1 - i, and a heat-map pixel is 4 pixels. It is for evaluation and has no gradient rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FlipMergePoints {
+    /// For each joint the one of the same body part on the other side, or itself.
+    pub partner: Vec<usize>,
+    /// Columns of the heat maps.
+    pub width: f32,
+}
+
+impl FlipMergePoints {
+    /// The means of `points` and of `flipped`, whose x are `mirror` of what they were.
+    fn merged(&self, points: &[f64], flipped: &[f64], mirror: impl Fn(f64) -> f64) -> Vec<f64> {
+        let joints = self.partner.len();
+        let mut merged = Vec::with_capacity(points.len());
+        for (number, point) in points.chunks_exact(3).enumerate() {
+            let source = number / joints * joints + self.partner[number % joints];
+            let other = &flipped[3 * source..3 * source + 3];
+            let other = [mirror(other[0]), other[1], other[2]];
+            merged.extend(point.iter().zip(other).map(|(a, b)| 0.5 * (a + b)));
+        }
+        merged
+    }
+}
+
+impl Operator for FlipMergePoints {
+    fn name(&self) -> &'static str {
+        "flip_merge_points"
+    }
+
+    fn attributes(&self) -> String {
+        format!("partner={} width={}", super::list(&self.partner), self.width)
+    }
+
+    fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [points, flipped] = take(self.name(), inputs)?;
+        let &[_, joints, 3] = points.extents() else {
+            return Err(ShapeError::new(self.name(), format!("points {points} are not [N, J, 3]")));
+        };
+        ShapeError::unless(points == flipped, self.name(), || {
+            format!("points {points} and flipped points {flipped} differ")
+        })?;
+        check_partners(self.name(), &self.partner, joints, "point", points)?;
+        Ok(vec![points.clone()])
+    }
+
+    fn gradient(&self, _: &mut Graph, _: &Node, _: &[Option<ValueId>]) -> Result<Vec<Option<ValueId>>, ShapeError> {
+        Err(ShapeError::new(self.name(), "merging points of mirrored pictures has no gradient rule"))
+    }
+
+    fn variants(&self, case: &Case) -> Vec<Variant> {
+        let points = case.inputs[0].elements() / 3;
+        let constants =
+            vec![("POINTS", points as f64), ("JOINTS", self.partner.len() as f64), ("WIDTH", f64::from(self.width))];
+        let bindings = vec![Input(0), Input(1), Table(0), Output(0)];
+        let dispatch = Dispatch::per_invocation(&MERGE_POINTS, points, constants, bindings);
+        let partner = self.partner.iter().map(|&partner| partner as u32).collect();
+        vec![Variant::new("plain", vec![dispatch]).with_tables(vec![partner])]
+    }
+
+    fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![self.merged(inputs[0], inputs[1], |x| f64::from(self.width) - 0.25 - x)]
+    }
+
+    fn magnitudes(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let [points, flipped] = [inputs[0], inputs[1]].map(absolute);
+        vec![self.merged(&points, &flipped, |x| f64::from(self.width).abs() + 0.25 + x)]
+    }
+
+    fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
+        Cost::new(2.0 * outputs[0].elements() as f64, inputs, outputs)
+    }
+}
+
+/// Refuses partners that are not one for each of the `count` maps or points of a shape, among these.
+fn check_partners(
+    operator: &'static str,
+    partners: &[usize],
+    count: usize,
+    what: &str,
+    shape: &Shape,
+) -> Result<(), ShapeError> {
+    ShapeError::unless(partners.len() == count, operator, || {
+        format!("{} partners for the {count} {what}s of {shape}", partners.len())
+    })?;
+    for (number, partner) in partners.iter().enumerate() {
+        ShapeError::unless(*partner < count, operator, || {
+            format!("partner {partner} of {what} {number} is not among the {count} {what}s of {shape}")
+        })?;
+    }
+    Ok(())
+}
+
 /// Extent of the last dimension.
 fn columns(shape: &Shape) -> usize {
     shape.extents().last().copied().unwrap_or(1)
@@ -143,6 +235,7 @@ fn columns(shape: &Shape) -> usize {
 
 /// The cases of this file's operators.
 pub fn cases() -> Vec<OperatorCase> {
+    use super::Fill::Uniform;
     vec![
         OperatorCase::new(FlipHorizontal, &[[2, 3, 5, 7]]).differentiate(&[0]),
         OperatorCase::new(FlipHorizontal, &[[1, 3, 16, 12]]),
@@ -150,5 +243,9 @@ pub fn cases() -> Vec<OperatorCase> {
         OperatorCase::new(FlipMerge { partner: vec![2, 1, 0, 4, 3] }, &[[2, 5, 9, 7]; 2]),
         OperatorCase::new(FlipMerge { partner: vec![1, 2, 0] }, &[[1, 3, 16, 12]; 2]),
         OperatorCase::new(FlipMerge { partner: vec![0] }, &[[1, 1, 1, 1]; 2]),
+        OperatorCase::new(FlipMergePoints { partner: vec![2, 1, 0, 4, 3], width: 48.0 }, &[[2, 5, 3]; 2])
+            .fill(0, Uniform(-1.0, 48.0))
+            .fill(1, Uniform(-1.0, 48.0)),
+        OperatorCase::new(FlipMergePoints { partner: vec![0], width: 1.0 }, &[[1, 1, 3]; 2]),
     ]
 }

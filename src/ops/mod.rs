@@ -10,6 +10,7 @@ pub mod adamw;
 pub mod add;
 pub mod avg_pool;
 pub mod batch_norm;
+mod blur;
 mod case;
 pub mod concat;
 pub mod conv2d;

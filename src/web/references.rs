@@ -38,7 +38,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "src/ops/conv2d/statistics.rs",
     "src/ops/coordinate_loss.rs",
     "src/ops/crop.rs",
-    "src/ops/decode.rs",
+    "src/ops/decode/mod.rs",
     "src/ops/dynamic_conv.rs",
     "src/ops/expectation.rs",
     "src/ops/flip.rs",
@@ -57,7 +57,10 @@ const SOURCES: &[(&str, &str)] = sources![
     "src/ops/scale.rs",
     "src/ops/sgd.rs",
     "src/ops/softmax_cross_entropy.rs",
-    "src/ops/targets.rs",
+    "src/ops/targets/blurred.rs",
+    "src/ops/targets/bones.rs",
+    "src/ops/targets/coordinates.rs",
+    "src/ops/targets/joints.rs",
     "src/ops/upsample.rs",
 ];
 

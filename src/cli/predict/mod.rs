@@ -136,13 +136,22 @@ enum Rule {
     Quarter,
     /// The maximum of the log of the smoothed map
     Dark,
+    /// The mean place over the softmax of the map; scores are 1
+    Expectation,
+    /// The largest value of the map blurred over 21 pixels, a quarter pixel towards the second largest
+    SecondMaximum,
 }
+
+/// Side of the blur of `--decode second-maximum`: that of the public code of cascaded pyramid networks.
+const BLUR: usize = 21;
 
 impl From<Rule> for Decode {
     fn from(rule: Rule) -> Decode {
         match rule {
             Rule::Quarter => Decode::Quarter,
             Rule::Dark => Decode::Dark,
+            Rule::Expectation => Decode::Expectation,
+            Rule::SecondMaximum => Decode::SecondMaximum(BLUR),
         }
     }
 }

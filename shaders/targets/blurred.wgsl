@@ -1,0 +1,92 @@
+// maps[n, j, y, x] = PEAK b(x, cx, WIDTH) b(y, cy, HEIGHT) / the largest of these products in the map
+//
+// b(i, c, E) = g(|i - c|) + [c > 0] g(i + c) + [c < E - 1] g(2 (E - 1) - c - i): a row of E pixels that is 1 at c and 0
+// elsewhere, blurred with the weights g(0) .. g(REACH), 0 beyond, and mirrored at both ends, so that the mirror images
+// of c count too. (cx, cy) is the joint rounded down. Map and weights[n, j] are 0 where the joint's last number is 0 or
+// (cx, cy) is not in the map, else the weight is 1; with VISIBLE_ONLY the map is 0 unless that number is more than 1,
+// and all weights are 1.
+//
+// Computes: one map per workgroup; every 64th pixel per lane.
+// Grid: MAPS workgroups of 64, folded into y past 65,535.
+// Memory: neighbouring lanes write neighbouring pixels. Workgroup memory: the largest b along both axes that each of
+//   the 64 lanes has seen, which are compared as a tree.
+// Why: the plain kernel: a blur of one pixel is a product of two blurred rows, so that a pixel needs six weights and no
+//   convolution.
+// Measured: not measured.
+
+override MAPS: u32;    // N J
+override HEIGHT: u32;  // H
+override WIDTH: u32;   // W
+override REACH: u32;   // half the side of the blur, rounded down
+override PEAK: f32;
+override VISIBLE_ONLY: bool;
+
+@group(0) @binding(0) var<storage, read> joints: array<f32>;         // [N, J, 3] x, y in heat-map pixels, kind
+@group(0) @binding(1) var<storage, read> taps: array<f32>;           // [REACH + 1] g
+@group(0) @binding(2) var<storage, read_write> maps: array<f32>;     // [N, J, H, W]
+@group(0) @binding(3) var<storage, read_write> weights: array<f32>;  // [N, J]
+
+var<workgroup> partial: array<vec2f, 64>;
+
+fn tap_at(distance: i32) -> f32 {
+    let steps = u32(abs(distance));
+    if steps > REACH {
+        return 0.0;
+    }
+    return taps[steps];
+}
+
+// b(at, centre, extent).
+fn blurred_pixel(at: i32, centre: i32, extent: u32) -> f32 {
+    let last = i32(extent) - 1;
+    var sum = tap_at(at - centre);
+    if centre > 0 {
+        sum += tap_at(at + centre);
+    }
+    if centre < last {
+        sum += tap_at(2 * last - centre - at);
+    }
+    return sum;
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let map = workgroup.y * workgroups.x + workgroup.x;
+    if map >= MAPS {
+        return;
+    }
+    let place = floor(vec2f(joints[3u * map], joints[3u * map + 1u]));
+    let kind = joints[3u * map + 2u];
+    let inside = all(place >= vec2f()) && all(place < vec2f(f32(WIDTH), f32(HEIGHT)));
+    let counts = inside && kind > select(0.0, 1.0, VISIBLE_ONLY);
+    let centre = vec2i(select(vec2f(), place, inside));
+    var largest = vec2f();
+    for (var at = lane; at < max(WIDTH, HEIGHT); at += 64u) {
+        if at < WIDTH {
+            largest.x = max(largest.x, blurred_pixel(i32(at), centre.x, WIDTH));
+        }
+        if at < HEIGHT {
+            largest.y = max(largest.y, blurred_pixel(i32(at), centre.y, HEIGHT));
+        }
+    }
+    partial[lane] = largest;
+    workgroupBarrier();
+    for (var reach = 32u; reach > 0u; reach /= 2u) {
+        if lane < reach {
+            partial[lane] = max(partial[lane], partial[lane + reach]);
+        }
+        workgroupBarrier();
+    }
+    let scale = select(0.0, PEAK / (partial[0].x * partial[0].y), counts);
+    for (var pixel = lane; pixel < HEIGHT * WIDTH; pixel += 64u) {
+        let row = scale * blurred_pixel(i32(pixel / WIDTH), centre.y, HEIGHT);
+        maps[map * HEIGHT * WIDTH + pixel] = row * blurred_pixel(i32(pixel % WIDTH), centre.x, WIDTH);
+    }
+    if lane == 0u {
+        weights[map] = select(0.0, 1.0, VISIBLE_ONLY || counts);
+    }
+}
