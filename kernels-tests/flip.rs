@@ -28,7 +28,7 @@ proptest! {
         let within = Fill::Uniform(-1.0, shape[3] as f32);
         let points = OperatorCase::new(points, &[[shape[0], channels, 3]; 2]);
         values_agree(&points.fill(0, within.clone()).fill(1, within), seed);
-        values_agree(&OperatorCase::new(FlipMerge { partner }, &[shape; 2]), seed);
+        values_agree(&OperatorCase::new(FlipMerge { partner, shift: true }, &[shape; 2]), seed);
     }
 }
 
@@ -36,7 +36,7 @@ proptest! {
 fn more_than_65535_workgroups_fold_into_y() {
     folded_values_agree(&OperatorCase::new(FlipHorizontal, &[[65_537, 65]]), 0);
     let partner = (0..13_109).rev().collect();
-    folded_values_agree(&OperatorCase::new(FlipMerge { partner }, &[[5, 13_109, 1, 2]; 2]), 0);
+    folded_values_agree(&OperatorCase::new(FlipMerge { partner, shift: true }, &[[5, 13_109, 1, 2]; 2]), 0);
     const JOINTS: usize = 65_535 * 64 / 3 + 1;
     let points = FlipMergePoints { partner: (0..JOINTS).rev().collect(), width: 48.0 };
     folded_values_agree(&OperatorCase::new(points, &[[3, JOINTS, 3]; 2]), 0);
@@ -46,7 +46,7 @@ fn more_than_65535_workgroups_fold_into_y() {
 fn merging_swaps_sides_mirrors_and_shifts() {
     // The mirrored picture's right map, mirrored back: 3 2 1; shifted: 3 3 2.
     let flipped = [9.0, 9.0, 9.0, 1.0, 2.0, 3.0];
-    let operator = FlipMerge { partner: vec![1, 0] };
+    let operator = FlipMerge { partner: vec![1, 0], shift: true };
     let shape = Shape::from([1, 2, 1, 3]);
     let merged = operator.reference(&[&shape, &shape], &[&[1.0, 1.0, 4.0, 9.0, 9.0, 9.0], &flipped]);
     assert_eq!(merged[0], [2.0, 2.0, 3.0, 9.0, 9.0, 9.0]);
@@ -56,7 +56,7 @@ fn merging_swaps_sides_mirrors_and_shifts() {
 fn partners_that_do_not_fit_the_maps_are_refused() {
     let shape = Shape::from([1, 2, 4, 4]);
     for (partner, message) in [(vec![0], "1 partners"), (vec![1, 2], "partner 2 of map 1")] {
-        let error = FlipMerge { partner }.output_shapes(&[&shape, &shape]).expect_err("it does not fit");
+        let error = FlipMerge { partner, shift: true }.output_shapes(&[&shape, &shape]).expect_err("it does not fit");
         assert!(error.to_string().contains(message), "{error}");
     }
     let points = Shape::from([1, 2, 3]);

@@ -107,7 +107,9 @@ impl Protocol {
         let image = graph.apply_one(AffineCrop { height, width }, &[pixels, pictures, lattice]).expect(fits);
         let targets = JointTargets { height: rows, width: columns, sigma: 2.0 };
         let targets = graph.apply(targets, &[on_map]).expect(fits);
-        let merged = graph.apply_one(FlipMerge { partner: skeleton.flipped_joints() }, &[maps, mirrored]).expect(fits);
+        let merged = graph
+            .apply_one(FlipMerge { partner: skeleton.flipped_joints(), shift: true }, &[maps, mirrored])
+            .expect(fits);
         let decoded = graph.apply_one(Decode::Quarter, &[merged]).expect(fits);
         let outputs = [image, targets[0], targets[1], decoded];
         let plan = Plan::new(graph, &outputs, gpu.capabilities()).expect("it fits the adapter");

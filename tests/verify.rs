@@ -25,7 +25,7 @@ fn dumps() -> Vec<PathBuf> {
 fn every_dump_agrees_with_the_network_on_this_adapter() {
     let gpu = Gpu::open(&AdapterChoice::default()).unwrap_or_else(|error| panic!("{error}"));
     let dumps = dumps();
-    assert_eq!(dumps.len(), 9, "{dumps:?}");
+    assert_eq!(dumps.len(), 13, "{dumps:?}");
     for path in dumps {
         let report = verify(&gpu, &path, &Choices::of(&gpu).unwrap_or_else(|error| panic!("{error}")))
             .unwrap_or_else(|error| panic!("{error}"));
@@ -41,7 +41,7 @@ fn every_variant_of_the_kernels_agrees_in_whole_networks() {
     let dumps = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps");
     for name in names {
         let choices = Choices::everywhere(name);
-        for dump in ["ditn_mpii", "resnet_mpii"] {
+        for dump in ["ditn_mpii", "resnet_mpii", "hourglass_mpii", "cpn_coco", "rsn_coco", "ipr_coco"] {
             let report = verify(&gpu, &dumps.join(dump).with_extension("safetensors"), &choices);
             let report = report.unwrap_or_else(|error| panic!("{error}"));
             assert!(report.pass, "{dump} by the variants '{name}': {report:#?}");
@@ -84,7 +84,13 @@ fn verify_bytes(gpu: &Arc<Gpu>, name: &str, bytes: &[u8]) -> Report {
 /// Multiplies the weight of a convolution in the middle of a dump's network.
 fn scale_a_weight(bytes: &mut [u8], factor: f32) {
     let (header, metadata) = SafeTensors::read_metadata(bytes).expect("a header");
-    let weights = ["param.stage2.0.branches.0.0.conv1.weight", "param.layer2.0.conv1.weight"];
+    let weights = [
+        "param.stage2.0.branches.0.0.conv1.weight",
+        "param.hg.0.hg.0.0.0.conv2.weight",
+        "param.resnet.layer2.0.conv1.weight",
+        "param.backbone.multi_stage_rsn.0.downsample.layer2.0.conv_bn_relu1.conv.weight",
+        "param.layer2.0.conv1.weight",
+    ];
     let weight = weights.iter().find_map(|name| metadata.info(name)).expect("the weight").data_offsets;
     for element in bytes[8 + header..][weight.0..weight.1].chunks_exact_mut(4) {
         let value = f32::from_le_bytes(element.try_into().expect("four bytes"));

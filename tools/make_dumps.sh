@@ -5,8 +5,9 @@
 #
 #     tools/make_dumps.sh [FOLDER [OPTION...]]
 #
-# Options go to every dump: with `--mistake eps` (or momentum, padding, focal) `ditn verify` must refuse those that the
-# mistake reaches. The seeds count from 0. None was chosen for its result: the noise in a dump is the largest over several
+# Options go to every dump of the paper's own networks: with `--mistake eps` (or momentum, padding, focal) `ditn verify` must
+# refuse those that the mistake reaches. The last four, by zoo_dump.py, are of the systems that the paper compares with; their
+# options are those of the environment variable ZOO: ZOO="--mistake stack" (or corners, half-pixel). The seeds count from 0. None was chosen for its result: the noise in a dump is the largest over several
 # orders of summation, so that a ReLU within rounding of zero does not decide whether a correct network passes.
 set -euo pipefail
 tools=$(cd "$(dirname "$0")" && pwd)
@@ -43,3 +44,16 @@ resnet ditn_resnet_mpii_no_attention --model ditn-resnet --no-cab --no-sab --bat
 # Two processes of two pictures each, normalised by the statistics of all four: DistributedDataParallel with SyncBatchNorm.
 python3 "$tools/ddp_dump.py" "$folder/ditn_mpii_two_processes.safetensors" --ranks 2 --batch 2 \
     --width 2 --stem 4 --blocks 1 --modules 1 1 1 --size 64 64 --seed 8 "${options[@]}"
+
+# The systems that the paper compares with.
+zoo() {
+    local name=$1
+    shift
+    # shellcheck disable=SC2086
+    python3 "$tools/zoo_dump.py" dump "$folder/$name.safetensors" "$@" --size 64 64 ${ZOO:-}
+}
+
+zoo hourglass_mpii --model hourglass --stacks 2 --levels 2 --channels 8 --stem 4 --paper-stem --seed 9
+zoo cpn_coco --model cpn --layers 1 1 1 1 --stem 2 --channels 8 --seed 10
+zoo rsn_coco --model rsn --layers 1 1 1 1 --stem 4 --expand 2 --channels 4 --stacks 2 --seed 11
+zoo ipr_coco --model ipr --layers 1 1 1 1 --stem 2 --seed 12

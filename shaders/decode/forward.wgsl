@@ -1,7 +1,7 @@
 // points[n, j] = (x, y, largest value of map j)
 //
 // where (x, y) is the place of the largest value, moved a quarter pixel on each axis towards the larger neighbour where
-// 1 < x < WIDTH - 1 and 1 < y < HEIGHT - 1; (0, 0) where the largest is not above 0. Of equal values the first, row by
+// 1 < x < WIDTH - 1 and 1 < y < HEIGHT - 1, plus OFFSET; (0, 0) where the largest is not above 0. Of equal values the first, row by
 // row, is taken.
 //
 // Computes: one map per workgroup; a lane finds the largest of every 64th pixel.
@@ -14,6 +14,7 @@
 override MAPS: u32;    // N J
 override HEIGHT: u32;  // H
 override WIDTH: u32;   // W
+override OFFSET: f32;
 
 @group(0) @binding(0) var<storage, read> maps: array<f32>;          // [N, J, H, W]
 @group(0) @binding(1) var<storage, read_write> points: array<f32>;  // [N, J, 3]
@@ -68,6 +69,7 @@ fn main(
             let here = first + places[0];
             point += 0.25 * sign(vec2f(maps[here + 1u] - maps[here - 1u], maps[here + WIDTH] - maps[here - WIDTH]));
         }
+        point += OFFSET;
     }
     points[3u * map] = point.x;
     points[3u * map + 1u] = point.y;

@@ -12,8 +12,9 @@ use crate::data::skeleton::{COCO, skeletons};
 use crate::data::{DataKind, Size, Skeleton, SkeletonTable};
 use crate::models::{Fit, NAMES};
 use crate::nn::{Matching, WeightCopy, WeightFile};
+use crate::ops::decode::Decode;
 use crate::train::checkpoint::{self, Checkpoint, Header};
-use crate::train::config::{self, Config, NetworkConfig};
+use crate::train::config::{self, Config, NetworkConfig, NetworkKind};
 use crate::train::progress::Progress;
 
 const EXAMPLES: &str = "\
@@ -182,9 +183,21 @@ fn configuration(
     if *skeleton == *COCO {
         config.train.size = Size::new(256, 192);
     }
+    config.evaluate.decode = public_decoding(model, config.data.kind);
     let config = config::with_overrides(config, overrides)?;
     config.validate()?;
     Ok(config)
+}
+
+/// How the public code of a network reads joints from its maps.
+fn public_decoding(model: &NetworkConfig, data: DataKind) -> Decode {
+    match model.kind {
+        _ if model.integral => Decode::Expectation,
+        NetworkKind::Hourglass => Decode::QuarterFloor,
+        NetworkKind::Cpn => Decode::SecondMaximum(21),
+        NetworkKind::Rsn => Decode::SecondMaximum(if data == DataKind::Mpii { 9 } else { 5 }),
+        NetworkKind::Hrnet | NetworkKind::Resnet | NetworkKind::Ditn | NetworkKind::DitnResnet => Decode::Quarter,
+    }
 }
 
 fn network_named(name: &str) -> Result<NetworkConfig, String> {

@@ -22,9 +22,11 @@ mod ranks;
 #[cfg(test)]
 mod readme;
 mod report;
+mod rows;
 mod scale;
 mod score;
 mod summary;
+mod systems;
 mod train;
 mod tune;
 mod verify;
@@ -83,6 +85,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Train the rows of the paper's Table 5, 6 or 7 and print them beside the paper's figures
     Ablation(ablation::Arguments),
+    /// Train or score the systems of the paper's Table 2, 3 or 4 and print them beside the paper's figures
+    Systems(systems::Arguments),
     /// Draw the curves of runs, and scores by threshold
     Plot(plot::Arguments),
     /// Choose the kernels' variants by measuring on this adapter
@@ -120,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Gradcheck => gradcheck::run(common),
         Command::Verify(arguments) => verify::run(arguments, common),
         Command::Ablation(arguments) => ablation::run(arguments, common),
+        Command::Systems(arguments) => systems::run(arguments, common),
         Command::Plot(arguments) => plot::run(arguments, common),
         Command::Tune(arguments) => tune::run(arguments, common),
         Command::Bench(arguments) => bench::run(arguments, common),

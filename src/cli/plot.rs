@@ -158,11 +158,30 @@ impl Charts {
             chart.lines.push(Line { series, points: accuracies });
         }
         // Of the joints alone, which networks with and without bones have in common.
-        let chart = self.chart("Training loss of the joints", by.label(), "mean over the epoch");
-        chart.logarithmic = true;
-        let points = epochs.iter().map(|line| [by.of(line), line.joint_loss]).collect();
-        chart.lines.push(Line { series, points });
+        self.add_losses(series, "the joints", by, &epochs, |line| Some(line.joint_loss).filter(|&loss| loss > 0.0));
+        self.add_losses(series, "the coordinates", by, &epochs, |line| line.coordinate_loss);
+        for side in 0..epochs.iter().map(|line| line.side_losses.len()).max().unwrap_or(0) {
+            let title = format!("side output {side}");
+            self.add_losses(series, &title, by, &epochs, |line| line.side_losses.get(side).copied());
+        }
         Ok(())
+    }
+
+    /// A loss over a run's epochs, of those that have it.
+    fn add_losses(
+        &mut self,
+        series: usize,
+        of: &str,
+        by: Abscissa,
+        epochs: &[EpochLine],
+        loss: impl Fn(&EpochLine) -> Option<f64>,
+    ) {
+        let points: Vec<[f64; 2]> = epochs.iter().filter_map(|line| Some([by.of(line), loss(line)?])).collect();
+        if !points.is_empty() {
+            let chart = self.chart(&format!("Training loss of {of}"), by.label(), "mean over the epoch");
+            chart.logarithmic = true;
+            chart.lines.push(Line { series, points });
+        }
     }
 
     /// The score by threshold.

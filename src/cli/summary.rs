@@ -17,7 +17,7 @@ use crate::train::step::{Precision, StepGraph};
 
 const EXAMPLES: &str = "\
 Examples:
-  ditn summary                                       every network of the paper, beside its Table 3
+  ditn summary                                       every network, beside the paper's Tables 3 and 4
   ditn summary ditn-w32 --size 256x256               block by block, beside its Table 8
   ditn summary --skeleton coco --batch 32            and what training takes in memory on this adapter
   ditn summary ditn-w32 --batch 32 --ranks 1,2,4,8 --bandwidth 25Gbit/s
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     /// Whose joints and bones are predicted
     #[arg(long, default_value = "mpii", value_parser = ["mpii", "coco", "lsp"])]
     skeleton: String,
-    /// Height and width of the input in pixels, multiples of 32
+    /// Height and width of the input in pixels, multiples of 32, for hourglasses of 64
     #[arg(long, value_name = "HxW", default_value = "256x192", value_parser = parse_size)]
     size: Size,
     /// Also plan a training step of so many pictures on this adapter, and show the memory that it takes
@@ -112,20 +112,30 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
     Ok(Status::Done)
 }
 
-/// Parameters in millions and multiply-adds in 2^30 as the paper's Table 3 prints them (COCO, 256x192).
-const TABLE_3: [(&str, &str, &str); 6] = [
+/// Parameters in millions and multiply-adds in 2^30 as the paper's Tables 3 and 4 print them (COCO, 256x192), and as the README of
+/// its authors' code does for RSN.
+const PUBLISHED: [(&str, &str, &str); 10] = [
     ("hrnet-w32", "28.5 M", "7.10"),
     ("hrnet-w48", "63.6 M", "14.6"),
     ("simplebaseline-50", "34.0 M", "8.90"),
     ("simplebaseline-101", "53.0 M", "12.4"),
     ("simplebaseline-152", "68.6 M", "15.7"),
     ("ditn-w32", "28.6 M", "7.26"),
+    ("hourglass-8", "25.1 M", "14.3"),
+    ("cpn-50", "27.0 M", "6.20"),
+    ("rsn-50", "-", "6.4"),
+    ("ipr-101", "45.0 M", "11.0"),
 ];
 
-const TABLE_3_NOTES: &str = "\
-The paper's columns are its Table 3, for COCO at 256x192. A multiply-add is one; they are counted in units of 2^30, for
+const NOTES: &str = "\
+The paper's columns are its Tables 3 and 4, for COCO at 256x192. A multiply-add is one; they are counted in units of 2^30, for
 convolutions alone. For SimpleBaseline the published figures count each transposed convolution at the size of its output,
-four times its work: `as published` counts so.
+four times its work: `as published` counts so. What cannot be the network here:
+  hourglass-8  14.3 was copied from table to table: CPN's paper counts 19.48 for it at 256x192, in units of 2^30
+  cpn-50       27.0 M is the form of its authors' code, whose RefineNet keeps the identity in six blocks where the checkpoints
+               here project; 6.20 is neither form's
+  rsn-50       6.4 is the authors' README on a network that is not public; the one here is MMPose's
+  ipr-101      45.0 M is about a ResNet-101 with its classifier; the authors' own head gives 53.0 M. 11.0 is at 256x256
 ";
 
 fn side_by_side(document: &Document<'_>) -> String {
@@ -139,7 +149,7 @@ fn side_by_side(document: &Document<'_>) -> String {
         "network", "parameters", "paper", "multiply-adds", "as published", "paper"
     );
     for row in &document.models {
-        let printed = TABLE_3.iter().find(|(name, ..)| *name == row.name);
+        let printed = PUBLISHED.iter().find(|(name, ..)| *name == row.name);
         let (parameters, multiply_adds) = printed.map_or(("-", "-"), |&(_, p, m)| (p, m));
         let transposed: u64 = row.blocks.iter().map(|block| block.transposed_multiply_adds).sum();
         let memory = row.training.map(|training| format!("  {:>13} GiB", gibi(training.total))).unwrap_or_default();
@@ -154,7 +164,7 @@ fn side_by_side(document: &Document<'_>) -> String {
             multiply_adds
         );
     }
-    let _ = write!(text, "\n{TABLE_3_NOTES}");
+    let _ = write!(text, "\n{NOTES}");
     text +=
         &scale::side_by_side(document.models.iter().filter_map(|row| Some((row.name.as_str(), row.scaling.as_ref()?))));
     text

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Depth, Ditn, Head, HrNet, ModelConfig, NAMES, ResNet};
+use super::{Body, Cpn, Depth, Ditn, Head, Hourglass, HrNet, ModelConfig, NAMES, ResNet, Rsn};
 use crate::data::skeleton::MPII;
 use crate::data::{InvalidValue, Skeleton};
 use crate::nn::WeightInit;
@@ -22,6 +22,12 @@ pub enum NetworkKind {
     DitnResnet,
     /// SimpleBaseline: ResNet, three transposed convolutions and one 1x1 convolution as its head.
     Resnet,
+    /// Stacked hourglass.
+    Hourglass,
+    /// Cascaded pyramid network: GlobalNet and RefineNet on a ResNet.
+    Cpn,
+    /// Residual steps network, of one or more stages.
+    Rsn,
 }
 
 impl NetworkKind {
@@ -62,22 +68,38 @@ impl From<Layers> for Depth {
 pub struct NetworkConfig {
     /// Which network.
     pub kind: NetworkKind,
-    /// ResNet: its layers, 50, 101 or 152.
+    /// ResNet, CPN: the ResNet's layers, 50, 101 or 152.
     pub depth: Layers,
+    /// ResNet, CPN, RSN: blocks of each of the four resolutions, where they are not those of `depth`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<[usize; 4]>,
     /// HRNet: channels of the highest resolution; the others have 2, 4 and 8 times as many.
     pub width: usize,
     /// Channels of the stem, and the bottleneck width of the first stage.
     pub stem: usize,
-    /// HRNet: basic blocks in each branch of a module.
+    /// HRNet: basic blocks in each branch of a module. Hourglass: residuals in a row.
     pub blocks: usize,
     /// HRNet: modules in stages 2, 3 and 4.
     pub modules: [usize; 3],
+    /// Hourglass, RSN: how many follow each other.
+    pub stacks: usize,
+    /// Hourglass: how often each halves the resolution.
+    pub levels: usize,
+    /// Hourglass, CPN, RSN: channels of the features from which the maps are made.
+    pub channels: usize,
+    /// RSN: channels of each of the four parts of a first block.
+    pub expand: usize,
+    /// Hourglass: the stem's widths as in its paper and in princeton-vl's code, rather than in bearpaw's.
+    pub paper_stem: bool,
     /// DITN: the dynamic information transfer (off: multi-task only).
     pub transfer: bool,
     /// DITN: the channel attention block.
     pub channel_attention: bool,
     /// DITN: the spatial attention block.
     pub spatial_attention: bool,
+    /// Integral pose regression, on any network: the joints are the expectations of their heat maps. It is trained by
+    /// `loss.coordinate_weight` and decoded by `evaluate.decode = "expectation"`.
+    pub integral: bool,
     /// Initial weights of the body: "public" as the public code, "kaiming-uniform" as PyTorch by itself, or
     /// "kaiming-normal".
     pub weights: WeightInit,
@@ -92,16 +114,24 @@ impl Default for NetworkConfig {
     fn default() -> Self {
         let HrNet { width, stem, blocks, modules } = HrNet::W32;
         let Ditn { transfer, channel_attention, spatial_attention } = Ditn::FULL;
+        let Hourglass { levels, channels, paper_stem, .. } = Hourglass::EIGHT;
         Self {
             kind: NetworkKind::Ditn,
             depth: Layers(Depth::Fifty),
+            layers: None,
             width,
             stem,
             blocks,
             modules,
+            stacks: 1,
+            levels,
+            channels,
+            expand: Rsn::FIFTY.expand,
+            paper_stem,
             transfer,
             channel_attention,
             spatial_attention,
+            integral: false,
             weights: WeightInit::Public,
             init: None,
         }
@@ -118,14 +148,36 @@ impl NetworkConfig {
             (Body::HrNet(_), Head::Ditn(_)) => NetworkKind::Ditn,
             (Body::ResNet(_), Head::Convolution) => NetworkKind::Resnet,
             (Body::ResNet(_), Head::Ditn(_)) => NetworkKind::DitnResnet,
+            (Body::Hourglass(_), _) => NetworkKind::Hourglass,
+            (Body::Cpn(_), _) => NetworkKind::Cpn,
+            (Body::Rsn(_), _) => NetworkKind::Rsn,
         };
-        let mut network = Self { kind, weights: model.body_weights, ..Self::default() };
-        match model.body {
+        let base = Self { kind, weights: model.body_weights, integral: model.integral, ..Self::default() };
+        // Depths are shorter to read than lists of blocks.
+        let blocks_of = |ResNet { layers, stem }: ResNet| {
+            let depth = Depth::ALL.into_iter().find(|depth| depth.bottlenecks() == layers);
+            (depth.map_or(base.depth, Layers), depth.is_none().then_some(layers), stem)
+        };
+        let mut network = match model.body {
             Body::HrNet(HrNet { width, stem, blocks, modules }) => {
-                network = Self { width, stem, blocks, modules, ..network };
+                Self { width, stem, blocks, modules, ..base.clone() }
             }
-            Body::ResNet(ResNet { depth, stem }) => network = Self { depth: Layers(depth), stem, ..network },
-        }
+            Body::ResNet(resnet) => {
+                let (depth, layers, stem) = blocks_of(resnet);
+                Self { depth, layers, stem, ..base.clone() }
+            }
+            Body::Hourglass(Hourglass { stacks, residuals: blocks, channels, stem, levels, paper_stem }) => {
+                Self { stacks, blocks, channels, stem, levels, paper_stem, ..base.clone() }
+            }
+            Body::Cpn(Cpn { resnet, channels }) => {
+                let (depth, layers, stem) = blocks_of(resnet);
+                Self { depth, layers, stem, channels, ..base.clone() }
+            }
+            Body::Rsn(Rsn { stages: stacks, layers, stem, channels, expand }) => {
+                let (depth, layers, stem) = blocks_of(ResNet { layers, stem });
+                Self { depth, layers, stem, stacks, channels, expand, ..base.clone() }
+            }
+        };
         if let Head::Ditn(Ditn { transfer, channel_attention, spatial_attention }) = model.head {
             network = Self { transfer, channel_attention, spatial_attention, ..network };
         }
@@ -134,22 +186,27 @@ impl NetworkConfig {
 
     /// Its name of [`NAMES`], or its kind where its extents are its own.
     pub fn title(&self) -> String {
-        let plain = Self { init: None, ..self.clone() };
-        let named = NAMES.into_iter().find(|name| Self::named(name).as_ref() == Some(&plain));
+        let model = self.model(&MPII);
+        let named = NAMES.into_iter().find(|name| ModelConfig::named(name, &MPII).as_ref() == Some(&model));
         let kind = match self.kind {
             NetworkKind::Ditn => "ditn",
             NetworkKind::Hrnet => "hrnet",
             NetworkKind::DitnResnet => "ditn-resnet",
+            NetworkKind::Resnet if self.integral => "ipr",
             NetworkKind::Resnet => "simplebaseline",
+            NetworkKind::Hourglass => "hourglass",
+            NetworkKind::Cpn => "cpn",
+            NetworkKind::Rsn => "rsn",
         };
         named.unwrap_or(kind).to_owned()
     }
 
     /// The network for people of `skeleton`.
     pub fn model(&self, skeleton: &Arc<Skeleton>) -> ModelConfig {
-        let hrnet =
-            Body::HrNet(HrNet { width: self.width, stem: self.stem, blocks: self.blocks, modules: self.modules });
-        let resnet = Body::ResNet(ResNet { depth: self.depth.into(), stem: self.stem });
+        let &Self { width, stem, blocks, modules, stacks, levels, channels, expand, paper_stem, .. } = self;
+        let layers = self.layers.unwrap_or_else(|| Depth::from(self.depth).bottlenecks());
+        let hrnet = Body::HrNet(HrNet { width, stem, blocks, modules });
+        let resnet = ResNet { layers, stem };
         let ditn = Head::Ditn(Ditn {
             transfer: self.transfer,
             channel_attention: self.channel_attention,
@@ -157,12 +214,18 @@ impl NetworkConfig {
         });
         let (body, head) = match self.kind {
             NetworkKind::Hrnet => (hrnet, Head::Convolution),
-            NetworkKind::Resnet => (resnet, Head::Convolution),
+            NetworkKind::Resnet => (Body::ResNet(resnet), Head::Convolution),
             NetworkKind::Ditn => (hrnet, ditn),
-            NetworkKind::DitnResnet => (resnet, ditn),
+            NetworkKind::DitnResnet => (Body::ResNet(resnet), ditn),
+            NetworkKind::Hourglass => {
+                let hourglass = Hourglass { stacks, residuals: blocks, channels, stem, levels, paper_stem };
+                (Body::Hourglass(hourglass), Head::Convolution)
+            }
+            NetworkKind::Cpn => (Body::Cpn(Cpn { resnet, channels }), Head::Convolution),
+            NetworkKind::Rsn => (Body::Rsn(Rsn { stages: stacks, layers, stem, channels, expand }), Head::Convolution),
         };
-        let (skeleton, body_weights) = (Arc::clone(skeleton), self.weights);
-        ModelConfig { skeleton, body, head, body_weights, frozen_backbone: false }
+        let (skeleton, integral, body_weights) = (Arc::clone(skeleton), self.integral, self.weights);
+        ModelConfig { skeleton, body, head, integral, body_weights, frozen_backbone: false }
     }
 
     /// Checks the ranges of the values.
@@ -171,10 +234,28 @@ impl NetworkConfig {
     /// The first value outside its range.
     pub fn check(&self) -> Result<(), InvalidValue> {
         let rule = InvalidValue::unless;
-        for (key, value) in [("width", self.width), ("stem", self.stem), ("blocks", self.blocks)] {
+        let &Self { width, stem, blocks, stacks, levels, channels, expand, .. } = self;
+        for (key, value) in
+            [("width", width), ("stem", stem), ("blocks", blocks), ("stacks", stacks), ("expand", expand)]
+        {
             rule(value >= 1, key, &value, "must be at least 1")?;
         }
-        rule(!self.modules.contains(&0), "modules", &self.modules, "must each be at least 1")
+        rule(!self.modules.contains(&0), "modules", &self.modules, "must each be at least 1")?;
+        let layers = self.layers.is_none_or(|layers| !layers.contains(&0));
+        rule(layers, "layers", &self.layers, "must each be at least 1")?;
+        rule((1..=6).contains(&levels), "levels", &levels, "must be 1 to 6")?;
+        rule(channels >= 2, "channels", &channels, "must be at least 2")
+    }
+
+    /// What the sides of the input must be multiples of.
+    pub fn input_multiple(&self) -> usize {
+        let other = if self.kind == NetworkKind::Hourglass { 4 << self.levels } else { 1 };
+        other.max(32)
+    }
+
+    /// Whether something makes features of the picture that can be left as it is.
+    pub fn has_backbone(&self) -> bool {
+        self.kind != NetworkKind::Hourglass
     }
 
     /// Whether the network learns bones.

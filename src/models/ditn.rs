@@ -43,7 +43,7 @@ impl Ditn {
         } else {
             (joints, AttentionGates::default())
         };
-        Ok(HeatMaps { joints, bones: Some(bones), gates })
+        Ok(HeatMaps { bones: Some(bones), gates, ..HeatMaps::of_joints(joints) })
     }
 
     /// Figure 5 and Equations 2 and 3, the dynamic information transfer module: F_J `[N, J, H, W]` and F_B
@@ -81,6 +81,9 @@ impl Ditn {
 }
 
 /// Figure 6a. Bone maps `[N, 2B, H, W]` -> kernels theta `[N, 2B, kh, kw]`; 64x64 maps give 7x7.
+///
+/// It is that of the parsing-induced learner (Nie et al. 2018), which makes kernels of the features of body parts, without groups
+/// and with biases, for a depthwise convolution of the features of the pose.
 fn parameter_adapter(net: &mut Network, x: ValueId, bones: usize) -> Result<ValueId, ShapeError> {
     let conv = head_conv(2 * bones, 3).groups(bones);
     let half = MaxPool { kernel: 2, stride: 2, padding: 0 };

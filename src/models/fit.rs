@@ -1,7 +1,8 @@
 //! Whether what was loaded from a file makes the network that it was trained as: a file can have every tensor of a
 //! network and be of a deeper one.
 
-use super::{Body, Depth, Head, HrNet, ModelConfig, ResNet};
+use super::found::Found;
+use super::{Body, HrNet, ModelConfig};
 use crate::nn::{Matching, says_average};
 
 /// How many names a message quotes.
@@ -16,13 +17,6 @@ pub struct Fit {
     pub remarks: Vec<String>,
     /// Which network the file is of by its names, where that is another one; begins with a semicolon.
     pub other: String,
-}
-
-/// The body that the names of a file describe.
-#[derive(Clone, Debug, PartialEq)]
-enum Found {
-    HrNet(HrNet),
-    ResNet { stem: usize, layers: [usize; 4], bottlenecks: bool },
 }
 
 impl Fit {
@@ -97,8 +91,20 @@ fn further(count: usize, what: &str) -> String {
 
 /// Whether a tensor is of a head, which differs with the joints.
 fn is_head(name: &str) -> bool {
-    let heads = ["final_layer", "joint_decoder", "bone_decoder", "transfer"];
-    heads.contains(&name.split('.').next().unwrap_or_default())
+    let heads = ["final_layer", "joint_decoder", "bone_decoder", "transfer", "score_"];
+    heads.contains(&name.split('.').next().unwrap_or_default()) || has_row_a_joint(name)
+}
+
+/// Whether the first extent of a tensor is the number of joints: those of last layers, with a map a joint.
+pub fn has_row_a_joint(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('.').collect();
+    match parts.as_slice() {
+        ["final_layer", ..] | ["joint_decoder", "head", ..] | ["score", ..] => true,
+        ["global_net", "predict", _, layer, ..] => ["3", "5"].contains(layer),
+        ["refine_net", "final_predict", layer, _] => ["1", "2"].contains(layer),
+        ["head", "predict_layers", _, "conv_layers", layer, ..] => *layer == "1",
+        _ => false,
+    }
 }
 
 /// Tensors that the file has in the midst of layers that were loaded, or of a head that was.
@@ -116,87 +122,6 @@ fn is_unused(model: &ModelConfig, name: &str) -> bool {
     let Body::HrNet(HrNet { modules, .. }) = model.body else { return false };
     let last = format!("stage4.{}.fuse_layers.", modules[2].saturating_sub(1));
     name.strip_prefix(&last).is_some_and(|output| !output.starts_with("0."))
-}
-
-impl Found {
-    /// The body of a file; `None` where its names are those of no body.
-    fn new(matching: &Matching) -> Option<Self> {
-        let names = || {
-            let reshaped = matching.other_shape.iter().map(|tensor| &tensor.name);
-            matching.loaded.iter().chain(reshaped).chain(&matching.extra).map(String::as_str)
-        };
-        // One more than the largest number that follows `before` in a name.
-        let count = |before: &str| {
-            let numbers =
-                names().filter_map(|name| name.strip_prefix(before)?.split('.').next()?.parse::<usize>().ok());
-            numbers.max().map_or(0, |most| most.saturating_add(1))
-        };
-        let stem = matching.channels_of("conv1.weight")?;
-        if count("stage2.") > 0 {
-            let width = matching.channels_of("transition1.0.0.weight")?;
-            let modules = [count("stage2."), count("stage3."), count("stage4.")];
-            return Some(Self::HrNet(HrNet { width, stem, blocks: count("stage2.0.branches.0."), modules }));
-        }
-        let layers = [count("layer1."), count("layer2."), count("layer3."), count("layer4.")];
-        let bottlenecks = names().any(|name| name == "layer1.0.conv3.weight");
-        (layers[1] > 0).then_some(Self::ResNet { stem, layers, bottlenecks })
-    }
-
-    /// What it is and which configuration is its, where that is not `model`'s; begins with a colon or semicolon.
-    fn beside(&self, model: &ModelConfig) -> String {
-        let ditn = matches!(model.head, Head::Ditn(_));
-        let mut values = Vec::new();
-        match (self, model.body) {
-            (Self::HrNet(found), Body::HrNet(body)) => {
-                let HrNet { width, stem, blocks, modules } = *found;
-                let mut differ = |key: &str, differs: bool, value: String| {
-                    if differs {
-                        values.push(format!("--set model.{key}={value}"));
-                    }
-                };
-                differ("width", width != body.width, width.to_string());
-                differ("stem", stem != body.stem, stem.to_string());
-                differ("blocks", blocks != body.blocks, blocks.to_string());
-                let list = modules.map(|count| count.to_string()).join(",");
-                differ("modules", modules != body.modules, format!("[{list}]"));
-            }
-            (Self::HrNet(found), Body::ResNet(_)) => {
-                let family = if ditn { "ditn" } else { "hrnet" };
-                let width = if found.width == HrNet::W48.width { 48 } else { 32 };
-                return format!("; it is an HRNet of width {}: --model {family}-w{width}", found.width);
-            }
-            (Self::ResNet { bottlenecks: false, layers, .. }, _) => {
-                let layers = layers.map(|count| count.to_string()).join(", ");
-                return format!("; it is a ResNet of basic blocks ({layers}, as ResNet-18 and -34), which is not here");
-            }
-            (Self::ResNet { stem, layers, .. }, body) => {
-                let depth = Depth::ALL.into_iter().find(|depth| depth.bottlenecks() == *layers);
-                let Some(depth) = depth else {
-                    let layers = layers.map(|count| count.to_string()).join(", ");
-                    return format!("; it is a ResNet of {layers} bottlenecks, which is not here");
-                };
-                match body {
-                    Body::HrNet(_) if ditn => {
-                        return format!("; it is a ResNet-{}: --model ditn-resnet50", depth.layers());
-                    }
-                    Body::HrNet(_) => {
-                        return format!("; it is a ResNet-{0}: --model simplebaseline-{0}", depth.layers());
-                    }
-                    Body::ResNet(ResNet { depth: expected, stem: narrow }) => {
-                        if depth != expected && !ditn {
-                            values.push(format!("--model simplebaseline-{}", depth.layers()));
-                        } else if depth != expected {
-                            values.push(format!("--set model.depth={}", depth.layers()));
-                        }
-                        if *stem != narrow {
-                            values.push(format!("--set model.stem={stem}"));
-                        }
-                    }
-                }
-            }
-        }
-        if values.is_empty() { String::new() } else { format!("; {} would fit it", values.join(" ")) }
-    }
 }
 
 #[cfg(test)]

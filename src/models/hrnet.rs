@@ -32,7 +32,7 @@ impl HrNet {
     /// # Errors
     /// [`ShapeError`] where H or W is not a multiple of 32.
     pub fn backbone(&self, net: &mut Network, image: ValueId) -> Result<ValueId, ShapeError> {
-        check_input_size(net, image, "hrnet")?;
+        check_input_size(net, image, "hrnet", 32)?;
         let channels: Vec<usize> = (0..4).map(|branch| self.width << branch).collect();
 
         let x = numbered_conv_bn_relu(net, 1, image, Conv2dLayer::new(self.stem, 3).stride(2))?;

@@ -7,19 +7,26 @@
 
 mod blocks;
 mod config;
+mod cpn;
 mod ditn;
 mod fit;
+mod found;
+mod hourglass;
 mod hrnet;
 mod maps;
 mod model;
 mod resnet;
+mod rsn;
 mod summary;
 
 pub use config::{Layers, NetworkConfig, NetworkKind};
+pub use cpn::Cpn;
 pub use ditn::Ditn;
-pub use fit::Fit;
+pub use fit::{Fit, has_row_a_joint};
+pub use hourglass::Hourglass;
 pub use hrnet::HrNet;
-pub use maps::{AttentionGates, HeatMaps};
+pub use maps::{AttentionGates, HeatMaps, SideMaps};
 pub use model::{Body, Head, ModelConfig, NAMES};
 pub use resnet::{Depth, ResNet};
+pub use rsn::Rsn;
 pub use summary::{Block, blocks};

@@ -9,7 +9,7 @@ use crate::ir::{ShapeError, ValueId};
 use crate::nn::{BatchNormLayer, Conv2dLayer, Network};
 use crate::ops::max_pool::MaxPool;
 
-/// How many bottlenecks a [`ResNet`] has.
+/// The ResNets of the papers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     /// ResNet-50: 3, 4, 6, 3.
@@ -39,7 +39,7 @@ impl Depth {
     }
 
     /// Bottlenecks of each of the four stages.
-    pub(super) fn bottlenecks(self) -> [usize; 4] {
+    pub fn bottlenecks(self) -> [usize; 4] {
         match self {
             Self::Fifty => [3, 4, 6, 3],
             Self::HundredAndOne => [3, 4, 23, 3],
@@ -51,8 +51,8 @@ impl Depth {
 /// Extents of a SimpleBaseline body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResNet {
-    /// How many bottlenecks.
-    pub depth: Depth,
+    /// Bottlenecks of each of the four stages: of a [`Depth`], or others.
+    pub layers: [usize; 4],
     /// Channels of the stem and of the first stage's bottlenecks; the features have four times as many.
     pub stem: usize,
 }
@@ -61,19 +61,34 @@ impl ResNet {
     /// That of ResNet-50, -101 and -152.
     pub const STEM: usize = 64;
 
+    /// ResNet-50, -101 or -152.
+    pub fn of_depth(depth: Depth) -> Self {
+        Self { layers: depth.bottlenecks(), stem: Self::STEM }
+    }
+
     /// The ResNet: image `[N, 3, H, W]` -> `[N, 32 stem, H / 32, W / 32]`.
     ///
     /// # Errors
     /// [`ShapeError`] where H or W is not a multiple of 32.
     pub fn backbone(&self, net: &mut Network, image: ValueId) -> Result<ValueId, ShapeError> {
-        check_input_size(net, image, "resnet")?;
+        Ok(self.stages(net, image)?[3])
+    }
+
+    /// The features of each stage, `[N, 4 stem, H / 4, W / 4]` to `[N, 32 stem, H / 32, W / 32]`.
+    ///
+    /// # Errors
+    /// As [`backbone`](Self::backbone).
+    pub fn stages(&self, net: &mut Network, image: ValueId) -> Result<[ValueId; 4], ShapeError> {
+        check_input_size(net, image, "resnet", 32)?;
         let x = numbered_conv_bn_relu(net, 1, image, Conv2dLayer::new(self.stem, 7).stride(2))?;
         let mut x = net.graph.apply_one(MaxPool { kernel: 3, stride: 2, padding: 1 }, &[x])?;
-        for (stage, count) in self.depth.bottlenecks().into_iter().enumerate() {
+        let mut stages = [x; 4];
+        for (stage, (features, &count)) in stages.iter_mut().zip(&self.layers).enumerate() {
             let stride = if stage == 0 { 1 } else { 2 };
             x = bottlenecks(net, &format!("layer{}", stage + 1), x, count, self.stem << stage, stride)?;
+            *features = x;
         }
-        Ok(x)
+        Ok(stages)
     }
 
     /// The transposed convolutions: `[N, C, H / 32, W / 32]` -> features `[N, 4 stem, H / 4, W / 4]`.

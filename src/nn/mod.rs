@@ -24,6 +24,7 @@ mod network;
 mod optimizer;
 mod precision;
 pub mod pth;
+mod public_names;
 mod pytorch;
 mod spread;
 mod stored;

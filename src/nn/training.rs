@@ -33,8 +33,13 @@ pub struct Training {
 impl Training {
     /// Minimises a loss `[1]` by AdamW in float32 from the initial values of seed 0.
     pub fn minimize(loss: ValueId) -> Self {
+        Self::minimize_all(vec![(loss, 1.0)])
+    }
+
+    /// As [`Training::minimize`], the sum of losses `[1]`, each times its weight.
+    pub fn minimize_all(losses: Vec<(ValueId, f32)>) -> Self {
         Self {
-            losses: vec![(loss, 1.0)],
+            losses,
             kept: Vec::new(),
             optimizer: Optimizer::default(),
             precision: Precision::default(),

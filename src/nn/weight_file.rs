@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 
 use super::file_kind::{FileKind, kind_of};
+use super::public_names::{self, Renamed};
 use super::pytorch::{PyTorchError, PyTorchFile, StoredTensor};
 use super::stored::decode;
 use super::weight_error::WeightFileError;
@@ -48,13 +49,17 @@ enum Source {
 const COUNTER: &str = "num_batches_tracked";
 
 /// A tensor in a file.
+#[derive(Clone)]
 struct Stored {
     shape: Vec<usize>,
     element: String,
     values: Values,
+    /// The tensor that is subtracted from it: see [`public_names`].
+    less: Option<Box<Stored>>,
 }
 
 /// Where the values are.
+#[derive(Clone)]
 enum Values {
     /// In the file's bytes, little-endian.
     Bytes(Range<usize>),
@@ -69,12 +74,28 @@ impl WeightFile {
     /// [`WeightFileError`], except for the types of elements.
     pub fn open(path: &Path) -> Result<Self, WeightFileError> {
         let read = |error| WeightFileError::Read { path: path.to_owned(), error };
-        match kind_of(path).map_err(read)? {
-            FileKind::Safetensors => Self::safetensors(path),
-            FileKind::PyTorch => Self::pytorch(path),
-            FileKind::Pipe => Err(malformed(path, "it is a pipe or a device: save it as a file first")),
-            FileKind::Other(what) => Err(malformed(path, &format!("it is {what}"))),
+        let mut file = match kind_of(path).map_err(read)? {
+            FileKind::Safetensors => Self::safetensors(path)?,
+            FileKind::PyTorch => Self::pytorch(path)?,
+            FileKind::Pipe => return Err(malformed(path, "it is a pipe or a device: save it as a file first")),
+            FileKind::Other(what) => return Err(malformed(path, &format!("it is {what}"))),
+        };
+        file.rename();
+        Ok(file)
+    }
+
+    /// Gives the tensors of networks that are [known under other names](public_names) those that they have here.
+    fn rename(&mut self) {
+        let shapes = self.shapes().collect();
+        let Some(renamed) = public_names::renamed(&shapes) else { return };
+        let mut named = BTreeMap::new();
+        for Renamed { original, name, less } in renamed {
+            let less = less.and_then(|less| self.tensors.get(&less).cloned().map(Box::new));
+            if let Some(stored) = self.tensors.get(&original).cloned() {
+                named.insert(name, Stored { less, ..stored });
+            }
         }
+        self.tensors = named;
     }
 
     fn safetensors(path: &Path) -> Result<Self, WeightFileError> {
@@ -92,7 +113,7 @@ impl WeightFile {
         for (name, tensor) in std::mem::take(&mut file.tensors) {
             if !name.ends_with(COUNTER) {
                 let (shape, element) = (tensor.shape.clone(), tensor.element.to_owned());
-                tensors.entry(name).or_insert(Stored { shape, element, values: Values::PyTorch(tensor) });
+                tensors.entry(name).or_insert(Stored { shape, element, values: Values::PyTorch(tensor), less: None });
             }
         }
         let made = std::mem::take(&mut file.made).into_iter().collect();
@@ -147,6 +168,15 @@ impl WeightFile {
                 None => malformed(&self.path, &format!("it has no tensor `{name}`")),
             });
         };
+        let mut tensor = self.values_of(name, stored)?;
+        if let Some(less) = &stored.less {
+            let less = self.values_of(name, less)?;
+            tensor.data.iter_mut().zip(less.data).for_each(|(value, less)| *value -= less);
+        }
+        Ok(tensor)
+    }
+
+    fn values_of(&self, name: &str, stored: &Stored) -> Result<Tensor, WeightFileError> {
         let unpacked;
         let bytes = match (&stored.values, &self.source) {
             (Values::Bytes(range), Source::Bytes(bytes)) => &bytes[range.clone()],
@@ -183,7 +213,7 @@ fn safetensors_in(bytes: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
         let start = view.data().as_ptr().addr() - bytes.as_ptr().addr();
         let values = Values::Bytes(start..start + view.data().len());
         let element = format!("{:?}", view.dtype());
-        (name.to_owned(), Stored { shape: view.shape().to_vec(), element, values })
+        (name.to_owned(), Stored { shape: view.shape().to_vec(), element, values, less: None })
     };
     Ok(file.iter().map(stored).collect())
 }

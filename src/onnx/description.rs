@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::proto::Entry;
-use super::{BONE_MAPS, HEAT_MAPS, IMAGE, JOINTS, Options};
+use super::{BONE_MAPS, COORDINATES, HEAT_MAPS, IMAGE, JOINTS, Options};
 use crate::data::crop::MARGIN;
 use crate::data::{STRIDE, Size};
 use crate::models::{Head, ModelConfig};
@@ -34,6 +34,12 @@ pub(super) fn text(model: &ModelConfig, size: Size, options: Options) -> String 
         text += &format!(
             "Output `{BONE_MAPS}` [batch, {bones}, {}, {}]: a map a bone, near 1 along it.\n",
             maps.height, maps.width
+        );
+    }
+    if model.integral {
+        text += &format!(
+            "Output `{COORDINATES}` [batch, {joints}, 2]: the place of each joint in the input, x / {width} - 1/2 and \
+             y / {height} - 1/2: the expectation of the softmax of its map.\n"
         );
     }
     if options.decode {

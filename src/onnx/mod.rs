@@ -40,6 +40,9 @@ pub const HEAT_MAPS: &str = "heat_maps";
 /// Name of the output `[batch, B, H / 4, W / 4]` of networks that predict bones.
 pub const BONE_MAPS: &str = "bone_maps";
 
+/// Name of the output `[batch, J, 2]` of integral pose regression.
+pub const COORDINATES: &str = "coordinates";
+
 /// Name of the output `[batch, J, 3]`, where it is asked for.
 pub const JOINTS: &str = "joints";
 
@@ -80,6 +83,7 @@ pub fn export(model: &ModelConfig, size: Size, state: &State, options: Options) 
     let maps = model.build(&mut net, image)?;
     let mut outputs = vec![(maps.joints, HEAT_MAPS)];
     outputs.extend(maps.bones.map(|bones| (bones, BONE_MAPS)));
+    outputs.extend(maps.coordinates.map(|coordinates| (coordinates, COORDINATES)));
     let mut graph = net.graph;
     fuse(&mut graph, &outputs.iter().map(|&(value, _)| value).collect::<Vec<_>>());
 

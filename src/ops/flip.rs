@@ -61,13 +61,15 @@ impl Operator for FlipHorizontal {
 
 /// (maps, maps of the mirrored picture) -> merged, all \[N, C, H, W\]: the mean of the maps and the un-flipped ones.
 ///
-/// Un-flipped is u\[n, c, h, w\] = flipped\[n, partner\[c\], h, W - 1 - w\], then shifted one pixel to the right, where
-/// column 0 keeps its own value: the public HRNet code with `SHIFT_HEATMAP`. It is for evaluation and has no gradient
+/// Un-flipped is u\[n, c, h, w\] = flipped\[n, partner\[c\], h, W - 1 - w\], with `shift` then shifted one pixel to the right,
+/// where column 0 keeps its own value: the public HRNet code with `SHIFT_HEATMAP`. It is for evaluation and has no gradient
 /// rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlipMerge {
     /// For each map the one of the same body part or bone on the other side, or itself.
     pub partner: Vec<usize>,
+    /// Whether the un-flipped maps are shifted one pixel to the right.
+    pub shift: bool,
 }
 
 impl Operator for FlipMerge {
@@ -76,7 +78,7 @@ impl Operator for FlipMerge {
     }
 
     fn attributes(&self) -> String {
-        format!("partner={}", super::list(&self.partner))
+        format!("partner={} shift={}", super::list(&self.partner), self.shift)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -101,6 +103,7 @@ impl Operator for FlipMerge {
                 ("CHANNELS", extents[1] as f64),
                 ("HEIGHT", extents[2] as f64),
                 ("WIDTH", extents[3] as f64),
+                ("SHIFT", f64::from(u8::from(self.shift))),
             ],
             bindings: vec![Input(0), Input(1), Table(0), Output(0)],
             workgroups: folded(maps),
@@ -120,7 +123,9 @@ impl Operator for FlipMerge {
                 let row = &maps[(map * height + y) * width..][..width];
                 let mut unflipped = flipped[(source * height + y) * width..][..width].to_vec();
                 unflipped.reverse();
-                unflipped.copy_within(..width - 1, 1);
+                if self.shift {
+                    unflipped.copy_within(..width - 1, 1);
+                }
                 merged.extend(row.iter().zip(&unflipped).map(|(a, b)| 0.5 * (a + b)));
             }
         }
@@ -240,9 +245,10 @@ pub fn cases() -> Vec<OperatorCase> {
         OperatorCase::new(FlipHorizontal, &[[2, 3, 5, 7]]).differentiate(&[0]),
         OperatorCase::new(FlipHorizontal, &[[1, 3, 16, 12]]),
         OperatorCase::new(FlipHorizontal, &[[1]]),
-        OperatorCase::new(FlipMerge { partner: vec![2, 1, 0, 4, 3] }, &[[2, 5, 9, 7]; 2]),
-        OperatorCase::new(FlipMerge { partner: vec![1, 2, 0] }, &[[1, 3, 16, 12]; 2]),
-        OperatorCase::new(FlipMerge { partner: vec![0] }, &[[1, 1, 1, 1]; 2]),
+        OperatorCase::new(FlipMerge { partner: vec![2, 1, 0, 4, 3], shift: true }, &[[2, 5, 9, 7]; 2]),
+        OperatorCase::new(FlipMerge { partner: vec![1, 2, 0], shift: true }, &[[1, 3, 16, 12]; 2]),
+        OperatorCase::new(FlipMerge { partner: vec![1, 0, 2], shift: false }, &[[2, 3, 9, 7]; 2]),
+        OperatorCase::new(FlipMerge { partner: vec![0], shift: true }, &[[1, 1, 1, 1]; 2]),
         OperatorCase::new(FlipMergePoints { partner: vec![2, 1, 0, 4, 3], width: 48.0 }, &[[2, 5, 3]; 2])
             .fill(0, Uniform(-1.0, 48.0))
             .fill(1, Uniform(-1.0, 48.0)),

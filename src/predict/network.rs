@@ -13,7 +13,7 @@ use crate::ir::{ShapeError, ValueId};
 use crate::models::{HeatMaps, ModelConfig};
 use crate::nn::{Mode, Network, NetworkError, PictureInputs};
 use crate::ops::decode::Decode;
-use crate::ops::flip::{FlipHorizontal, FlipMerge};
+use crate::ops::flip::{FlipHorizontal, FlipMerge, FlipMergePoints};
 
 /// How joints are read from a network's heat maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,13 +48,29 @@ impl PoseGraph {
         let mut net = Network::new(Mode::Inference);
         let (pictures, image) = net.pictures(batch, size.extents())?;
         let mut maps = model.build(&mut net, image)?;
-        if options.flip_test && model.skeleton.mirrors {
+        let partner = model.skeleton.flipped_joints();
+        let mirrored = if options.flip_test && model.skeleton.mirrors {
             let mirrored = net.graph.apply_one(FlipHorizontal, &[image])?;
-            let mirrored = model.build(&mut net, mirrored)?.joints;
-            let merge = FlipMerge { partner: model.skeleton.flipped_joints() };
-            maps.joints = net.graph.apply_one(merge, &[maps.joints, mirrored])?;
-        }
-        let decoded = net.graph.apply_one(options.decode, &[maps.joints])?;
+            Some(model.build(&mut net, mirrored)?.joints)
+        } else {
+            None
+        };
+        let graph = &mut net.graph;
+        let decoded = match mirrored {
+            // The mean of two maps has another expectation than the mean of theirs.
+            Some(mirrored) if options.decode == Decode::Expectation => {
+                let points = graph.apply_one(options.decode, &[maps.joints])?;
+                let mirrored = graph.apply_one(options.decode, &[mirrored])?;
+                let width = size.heat_map().width as f32;
+                graph.apply_one(FlipMergePoints { partner, width }, &[points, mirrored])?
+            }
+            Some(mirrored) => {
+                let shift = options.decode.shifts_mirrored_maps();
+                maps.joints = graph.apply_one(FlipMerge { partner, shift }, &[maps.joints, mirrored])?;
+                graph.apply_one(options.decode, &[maps.joints])?
+            }
+            None => graph.apply_one(options.decode, &[maps.joints])?,
+        };
         Ok(Self { net, pictures, decoded, maps })
     }
 
@@ -202,9 +218,9 @@ impl PoseNetwork {
             let Tensor { shape, data } = read(gate)?;
             Ok(Tensor { shape, data: data.into_iter().map(|gate| 1.0 + 1.0 / (1.0 + (-gate).exp())).collect() })
         };
-        let HeatMaps { joints, bones, gates } = self.maps;
+        let HeatMaps { joints, bones, gates, .. } = &self.maps;
         Ok(Explanation {
-            joints: read(joints)?,
+            joints: read(*joints)?,
             bones: bones.map(read).transpose()?,
             channel_attention: gates.channel.map(attention).transpose()?,
             spatial_attention: gates.spatial.map(attention).transpose()?,

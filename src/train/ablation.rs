@@ -1,4 +1,5 @@
-//! The paper's ablations (Tables 5, 6 and 7): rows as changes of one configuration, and what seeds allow to say.
+//! Tables of the paper: rows as changes of one configuration, and what seeds allow to say. Here are the ablations (Tables 5, 6
+//! and 7); [`systems`](super::systems) has the comparisons with others.
 
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use super::config::{self, Config, ConfigError, NetworkKind};
 use super::error::TrainError;
 use super::folder::{FolderError, RunFolder};
 use super::log::{self, SummaryMetric};
+use crate::models::NAMES;
 
 /// A table of the paper.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct Table {
     pub title: &'static str,
     /// What the paper trained.
     pub paper: &'static str,
+    /// What it scored, in percent.
+    pub metric: &'static str,
     /// The networks that it can be made with.
     pub networks: &'static [NetworkKind],
     /// Its rows; differences are taken from the first.
@@ -33,12 +37,14 @@ pub struct Row {
     pub name: &'static str,
     /// What it changes in the configuration.
     pub overrides: &'static [&'static str],
-    /// PCKh@0.5 on MPII's validation people, as the paper prints it.
+    /// What it changes besides in a configuration of a small network, so that its own is small too.
+    pub small: &'static [&'static str],
+    /// The score that the paper prints.
     pub paper: f64,
 }
 
 const fn row(folder: &'static str, name: &'static str, overrides: &'static [&'static str], paper: f64) -> Row {
-    Row { folder, name, overrides, paper }
+    Row { folder, name, overrides, small: &[], paper }
 }
 
 /// Tables 5, 6 and 7.
@@ -48,6 +54,7 @@ pub static TABLES: [Table; 3] = [
         name: "table5",
         title: "the parts of DITN",
         paper: "HRNet-W32 on MPII, 256x256, 210 epochs",
+        metric: "PCKh@0.5",
         networks: &[NetworkKind::Ditn],
         rows: &[
             row("hrnet", "HRNet", &["model.kind=hrnet"], 90.330),
@@ -62,6 +69,7 @@ pub static TABLES: [Table; 3] = [
         name: "table6",
         title: "the losses of joints and bones",
         paper: "ResNet-50 on MPII, 256x256, 210 epochs",
+        metric: "PCKh@0.5",
         networks: &[NetworkKind::Ditn, NetworkKind::DitnResnet],
         rows: &[
             row("mse_mse", "MSE + MSE", &["loss.joints=mse", "loss.bones=mse"], 88.81),
@@ -73,6 +81,7 @@ pub static TABLES: [Table; 3] = [
         name: "table7",
         title: "the weight of the bones' loss",
         paper: "ResNet-50 on MPII, 256x256, 210 epochs",
+        metric: "PCKh@0.5",
         networks: &[NetworkKind::Ditn, NetworkKind::DitnResnet],
         rows: &[
             row("lambda_0.10", "lambda = 0.10", &["loss.bone_weight=0.10"], 88.813),
@@ -88,7 +97,9 @@ impl Row {
     /// # Errors
     /// A configuration that does not go together with the row.
     pub fn config(&self, base: &Config, seed: u64) -> Result<Config, ConfigError> {
-        let overrides: Vec<String> = self.overrides.iter().map(|text| (*text).to_owned()).collect();
+        // Networks of the papers have names; others are those of small configurations.
+        let small = if NAMES.contains(&base.model.title().as_str()) { &[] } else { self.small };
+        let overrides: Vec<String> = self.overrides.iter().chain(small).map(|text| (*text).to_owned()).collect();
         let mut config = config::with_overrides(base.clone(), &overrides)?;
         (config.name, config.seed) = (self.folder.to_owned(), seed);
         config.validate()?;

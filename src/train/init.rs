@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::config::Config;
 use crate::data::Skeleton;
 use crate::ir::ShapeError;
-use crate::models::Fit;
+use crate::models::{Fit, has_row_a_joint};
 use crate::nn::checkpoint::State;
 use crate::nn::{Matching, WeightCopy, WeightFile, WeightFileError};
 use crate::predict::TrainedNetwork;
@@ -33,8 +33,6 @@ struct Heads {
     bones: Vec<Option<usize>>,
 }
 
-/// Layers with a map a joint.
-const OF_JOINTS: [&str; 2] = ["final_layer.", "joint_decoder.head."];
 /// Layers with a map a bone.
 const OF_BONES: &str = "bone_decoder.head.";
 
@@ -115,7 +113,10 @@ impl InitialWeights {
     /// Puts the file's tensors in the place of those of the same name and shape. From a network of another skeleton the
     /// last layers are taken over joint by joint, by name.
     pub fn replace_in(&self, state: &mut State) {
-        let of_body = |name: &str| self.heads.as_ref().is_none_or(|heads| heads.rows_of(name).is_none());
+        // What takes the maps of one stack into the next sees the joints in its file's order.
+        let sees_maps = |name: &str| name.starts_with("score_.");
+        let of_body =
+            |name: &str| self.heads.as_ref().is_none_or(|heads| heads.rows_of(name).is_none() && !sees_maps(name));
         let loaded = self.loaded.iter().filter(|(name, _)| of_body(name));
         state.extend(loaded.map(|(name, tensor)| (name.clone(), tensor.clone())));
         if let Some(heads) = &self.heads {
@@ -169,7 +170,7 @@ impl Heads {
     /// Which rows of the other network's tensor are which of this one's, where it is one of a last layer.
     fn rows_of(&self, name: &str) -> Option<&[Option<usize>]> {
         match name {
-            _ if OF_JOINTS.iter().any(|layer| name.starts_with(layer)) => Some(&self.joints),
+            _ if has_row_a_joint(name) => Some(&self.joints),
             _ if name.starts_with(OF_BONES) => Some(&self.bones),
             _ => None,
         }

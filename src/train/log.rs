@@ -24,10 +24,16 @@ pub struct EpochLine {
     pub skipped: u64,
     /// Mean total loss of the epoch's steps.
     pub loss: f64,
-    /// Mean joint loss.
+    /// Mean joint loss; 0 where it does not count.
     pub joint_loss: f64,
     /// Mean bone loss; 0 for a network without bone maps.
     pub bone_loss: f64,
+    /// Mean loss of the coordinates, in integral pose regression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinate_loss: Option<f64>,
+    /// Mean losses of the joint maps before the last ones, of each stack, stage and level in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub side_losses: Vec<f64>,
     /// Labelled joints of the training pictures that were found within a twentieth of the map, in percent: see
     /// [`Accuracy`](super::accuracy::Accuracy).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -193,6 +199,8 @@ mod tests {
             loss: 0.5,
             joint_loss: 0.4,
             bone_loss: 1.0,
+            coordinate_loss: (epoch > 1).then_some(2.5),
+            side_losses: vec![0.75; epoch as usize],
             training_accuracy: (epoch > 1).then_some(62.5),
             loss_scale: (epoch > 2).then_some(LossScale { scale: 65536.0, skipped_steps: 1 }),
             learning_rate: 1e-3,

@@ -7,8 +7,8 @@
 //! [`results`] what public tools read of the scored ones. `recorder` writes all records but checkpoints: [`log`],
 //! [`events`] for TensorBoard, sheets, results; [`checkpoint`], [`progress`] and [`folder`] keep what a run needs to
 //! continue, [`resume`] says how far its configuration may change in between; `clock` measures its time; a [`watcher`] is
-//! told how it goes. [`team`] is how the processes of a run agree, where there are several. [`ablation`] holds the paper's
-//! tables of runs.
+//! told how it goes. [`team`] is how the processes of a run agree, where there are several. [`ablation`] and
+//! [`systems`] hold the paper's tables of runs.
 
 pub mod ablation;
 pub mod accuracy;
@@ -36,6 +36,7 @@ pub mod scale;
 pub mod schedule;
 mod start;
 pub mod step;
+pub mod systems;
 pub mod team;
 pub mod watcher;
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::accuracy::Accuracy;
+use super::objective::LossValues;
 use crate::data::Place;
 
 /// How far a run has come.
@@ -77,6 +78,12 @@ pub struct EpochSums {
     pub joints: f64,
     /// Bone losses.
     pub bones: f64,
+    /// Coordinate losses.
+    #[serde(default)]
+    pub coordinates: f64,
+    /// Losses of the joint maps before the last ones.
+    #[serde(default)]
+    pub sides: Vec<f64>,
     /// Total losses.
     pub total: f64,
     /// Joints found in the training pictures.
@@ -98,4 +105,16 @@ pub struct Score {
     pub name: String,
     /// In percent.
     pub value: f64,
+}
+
+impl EpochSums {
+    /// Adds the losses of a step.
+    pub fn add(&mut self, losses: &LossValues, total: f32) {
+        self.joints += f64::from(losses.joints);
+        self.bones += f64::from(losses.bones);
+        self.coordinates += f64::from(losses.coordinates);
+        self.sides.resize(losses.sides.len(), 0.0);
+        self.sides.iter_mut().zip(&losses.sides).for_each(|(sum, &loss)| *sum += f64::from(loss));
+        self.total += f64::from(total);
+    }
 }

@@ -54,7 +54,11 @@ impl<'a> Recorder<'a> {
             ("epoch/pictures_per_second", line.pictures_per_second),
         ];
         let score = score.as_ref().map(|(tag, value)| (tag.as_str(), *value));
-        self.scalars(line.step, &numbers.into_iter().chain(accuracy).chain(score).collect::<Vec<_>>())
+        let coordinates = line.coordinate_loss.map(|loss| ("epoch/coordinate_loss", loss));
+        let sides: Vec<String> = (0..line.side_losses.len()).map(|side| format!("epoch/side_loss_{side}")).collect();
+        let sides = sides.iter().map(String::as_str).zip(line.side_losses.iter().copied());
+        let numbers = numbers.into_iter().chain(coordinates).chain(sides).chain(accuracy).chain(score);
+        self.scalars(line.step, &numbers.collect::<Vec<_>>())
     }
 
     /// Draws the sheet of an epoch where one is due: into the folder, and where the epoch was scored into the events.

@@ -315,9 +315,7 @@ impl<'a> Run<'a> {
         sums.steps = sums.steps.saturating_add(1);
         sums.pictures = sums.pictures.saturating_add(pictures);
         sums.skipped = sums.skipped.saturating_add(loss.skipped);
-        sums.joints += f64::from(loss.joints);
-        sums.bones += f64::from(loss.bones);
-        sums.total += f64::from(loss.total);
+        sums.add(&loss.losses, loss.total);
         sums.accuracy.add(loss.accuracy);
         self.progress.pictures = self.progress.pictures.saturating_add(pictures);
         self.recorder.step(self.progress.step, &loss)?;
@@ -439,6 +437,8 @@ impl<'a> Run<'a> {
             loss: sums.total / steps,
             joint_loss: sums.joints / steps,
             bone_loss: sums.bones / steps,
+            coordinate_loss: (sums.coordinates != 0.0).then_some(sums.coordinates / steps),
+            side_losses: sums.sides.iter().map(|sum| sum / steps).collect(),
             training_accuracy: sums.accuracy.percent(),
             loss_scale: self.trainer.loss_scale()?,
             learning_rate: self.last_learning_rate(),

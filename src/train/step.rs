@@ -5,15 +5,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::accuracy::Accuracy;
-use super::objective::{Objective, Targets};
+use super::objective::{LossTerm, LossValues, Losses, Objective, Targets};
 use crate::data::{Batch, Size};
 use crate::gpu::Gpu;
 use crate::graph::{Choices, Plan, SessionError, Tensor};
-use crate::ir::{ShapeError, ValueId};
-use crate::models::ModelConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::ir::{Graph, ShapeError, ValueId};
+use crate::models::{HeatMaps, ModelConfig};
 use crate::nn::{self, Communication, Mode, Network, NetworkError, PendingStep, PictureInputs, Spread, TrainingStep};
 use crate::ops::decode::Decode;
-use crate::ops::targets::{BoneTargets, JointTargets};
+use crate::ops::targets::{BlurredTargets, BoneTargets, CoordinateTargets, JointTargets};
 use crate::predict::network::upload;
 use crate::predict::{DecodeOptions, PoseNetwork};
 use crate::ranks::{Alone, Communicator, gather};
@@ -34,12 +36,25 @@ pub struct StepConfig {
     pub spread: Spread,
     /// What is minimised.
     pub objective: Objective,
-    /// Deviation of the targets in heat-map pixels.
+    /// What the targets of the joint maps look like.
+    pub targets: TargetMaps,
+    /// Deviation of Gaussian targets in heat-map pixels.
     pub sigma: f32,
     /// How parameters follow their gradients.
     pub optimizer: nn::Optimizer,
     /// How feature maps and their gradients are stored.
     pub precision: Precision,
+}
+
+/// Targets of joint heat maps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetMaps {
+    /// [`JointTargets`], the same for all maps.
+    #[default]
+    Gaussian,
+    /// [`BlurredTargets`], of which coarse maps have wider ones: CPN's and RSN's.
+    Blurred,
 }
 
 /// The losses of one step, and what its network had learnt before it.
@@ -53,11 +68,9 @@ pub struct StepLoss {
     pub pictures: Vec<String>,
     /// The ranks that have a loss which is not finite.
     pub not_finite: Vec<usize>,
-    /// Loss of the joint heat maps.
-    pub joints: f32,
-    /// Loss of the bone heat maps; 0 for networks without.
-    pub bones: f32,
-    /// joints + bone_weight * bones.
+    /// Its losses.
+    pub losses: LossValues,
+    /// What is minimised: the weighted sum of the losses.
     pub total: f32,
     /// The joints found in its pictures.
     pub accuracy: Accuracy,
@@ -73,11 +86,13 @@ pub struct StepGraph {
     pub pictures: PictureInputs,
     /// `[N, J, 3]`: position in heat-map pixels and weight of each joint.
     pub joints: ValueId,
+    /// The losses.
+    pub losses: Losses,
 }
 
 impl StepGraph {
-    /// Its outputs are the loss of the joints, that of the bones where the network predicts them, and the joints found in
-    /// the maps, `[N, J, 3]`. `seed` is that of the initial values.
+    /// Its outputs are the losses in their order, and the joints found in the maps, `[N, J, 3]`. `seed` is that of the initial
+    /// values.
     ///
     /// # Errors
     /// [`ShapeError`] where the network does not fit the size.
@@ -86,20 +101,67 @@ impl StepGraph {
         let (pictures, image) = net.pictures(config.batch, config.size.extents())?;
         let joints = net.input("joints", [config.batch, model.skeleton.joints.len(), 3]);
         let maps = model.build(&mut net, image)?;
-
-        let [height, width] = config.size.heat_map().extents();
-        let sigma = config.sigma;
+        let mut targets = TargetGraph { joints, model, config, joint_targets: Vec::new() };
         let graph = &mut net.graph;
-        let joint_targets = graph.apply(JointTargets { height, width, sigma }, &[joints])?;
-        let losses = config.objective.append(graph, maps, targets_of(&joint_targets), |graph| {
-            let bones = model.skeleton.bones.to_vec();
-            Ok(targets_of(&graph.apply(BoneTargets { height, width, sigma, bones }, &[joints])?))
-        })?;
-        let found = graph.apply_one(Decode::Quarter, &[maps.joints])?;
-        let training = config.objective.training(&losses).keep(&[found]);
+        let losses = config.objective.append(graph, &maps, |graph, term| targets.of(graph, &maps, term))?;
+        let decode = if model.integral { Decode::Expectation } else { Decode::Quarter };
+        let found = graph.apply_one(decode, &[maps.joints])?;
+        let training = losses.training().keep(&[found]);
         let training =
             training.optimizer(config.optimizer).precision(config.precision).spread(config.spread).seed(seed);
-        Ok(Self { step: TrainingStep::new(net, training)?, pictures, joints })
+        Ok(Self { step: TrainingStep::new(net, training)?, pictures, joints, losses })
+    }
+}
+
+/// Targets on their way into a graph.
+struct TargetGraph<'a> {
+    /// `[N, J, 3]`.
+    joints: ValueId,
+    model: &'a ModelConfig,
+    config: &'a StepConfig,
+    /// Those of joint maps that are there, by blur and whether they are coarse.
+    joint_targets: Vec<((usize, bool), Targets)>,
+}
+
+impl TargetGraph<'_> {
+    fn of(&mut self, graph: &mut Graph, maps: &HeatMaps, term: LossTerm) -> Result<Targets, ShapeError> {
+        let [height, width] = self.config.size.heat_map().extents();
+        let sigma = self.config.sigma;
+        let outputs = match term {
+            LossTerm::Joints => return self.of_joint_maps(graph, maps.blur, false),
+            LossTerm::Side(number) => {
+                let side = maps.sides[number];
+                return self.of_joint_maps(graph, side.blur, side.coarse);
+            }
+            LossTerm::Bones => {
+                let bones = self.model.skeleton.bones.clone();
+                graph.apply(BoneTargets { height, width, sigma, bones }, &[self.joints])?
+            }
+            LossTerm::Coordinates => graph.apply(CoordinateTargets { height, width }, &[self.joints])?,
+        };
+        Ok(targets_of(&outputs))
+    }
+
+    fn of_joint_maps(&mut self, graph: &mut Graph, blur: usize, coarse: bool) -> Result<Targets, ShapeError> {
+        let [height, width] = self.config.size.heat_map().extents();
+        let key = match self.config.targets {
+            TargetMaps::Gaussian => (0, false),
+            TargetMaps::Blurred => (blur, coarse),
+        };
+        if let Some(&(_, targets)) = self.joint_targets.iter().find(|(known, _)| *known == key) {
+            return Ok(targets);
+        }
+        let outputs = match self.config.targets {
+            TargetMaps::Gaussian => {
+                graph.apply(JointTargets { height, width, sigma: self.config.sigma }, &[self.joints])?
+            }
+            TargetMaps::Blurred => {
+                graph.apply(BlurredTargets { height, width, blur, visible_only: coarse }, &[self.joints])?
+            }
+        };
+        let targets = targets_of(&outputs);
+        self.joint_targets.push((key, targets));
+        Ok(targets)
     }
 }
 
@@ -112,6 +174,7 @@ pub struct Trainer {
     trainer: nn::Trainer,
     pictures: PictureInputs,
     joints: ValueId,
+    losses: Losses,
     pending: VecDeque<PendingBatch>,
     /// The batches of the oldest step that have finished, where others have not.
     computed: Vec<BatchLoss>,
@@ -135,8 +198,7 @@ struct BatchLoss {
     step: u64,
     learning_rate: f64,
     pictures: Vec<String>,
-    joints: f32,
-    bones: f32,
+    losses: Vec<f32>,
     accuracy: Accuracy,
     skipped: u64,
 }
@@ -163,7 +225,7 @@ impl Trainer {
         seed: u64,
         ranks: &Rc<dyn Communicator>,
     ) -> Result<Self, NetworkError> {
-        let StepGraph { step, pictures, joints } = StepGraph::new(model, config, seed)?;
+        let StepGraph { step, pictures, joints, losses } = StepGraph::new(model, config, seed)?;
         Ok(Self {
             gpu: Arc::clone(gpu),
             model: model.clone(),
@@ -172,6 +234,7 @@ impl Trainer {
             trainer: nn::Trainer::with_ranks(gpu, step, &Choices::of(gpu)?, ranks)?,
             pictures,
             joints,
+            losses,
             pending: VecDeque::new(),
             computed: Vec::new(),
             finished: Vec::new(),
@@ -228,10 +291,9 @@ impl Trainer {
         let PendingBatch { step, learning_rate, pictures, truth, skipped } = pending;
         let (number, outputs) = (step.step, step.wait()?);
         let (found, losses) = outputs.split_last().ok_or_else(|| SessionError::Missing("found".to_string()))?;
-        let loss = |number: usize| losses.get(number).and_then(|loss| loss.first()).copied();
-        let (joints, bones) = (loss(0).unwrap_or(f32::NAN), loss(1).unwrap_or(0.0));
+        let losses = losses.iter().map(|loss| loss.first().copied().unwrap_or(f32::NAN)).collect();
         let accuracy = Accuracy::of(found.as_chunks::<3>().0, &truth, self.config.size.heat_map());
-        self.computed.push(BatchLoss { step: number, learning_rate, pictures, joints, bones, accuracy, skipped });
+        self.computed.push(BatchLoss { step: number, learning_rate, pictures, losses, accuracy, skipped });
         if self.computed.len() == self.config.spread.accumulate {
             let batches = std::mem::take(&mut self.computed);
             let loss = self.step_loss(batches);
@@ -244,19 +306,20 @@ impl Trainer {
     fn step_loss(&self, batches: Vec<BatchLoss>) -> Option<StepLoss> {
         let &BatchLoss { step, learning_rate, .. } = batches.first()?;
         // As bits: JSON has no numbers that are not finite.
-        let given = |it: &BatchLoss| ([it.joints, it.bones].map(f32::to_bits), it.accuracy, it.skipped);
+        let bits = |losses: &[f32]| losses.iter().map(|loss| loss.to_bits()).collect::<Vec<u32>>();
+        let given = |it: &BatchLoss| (bits(&it.losses), it.accuracy, it.skipped);
         let all = gather(&*self.ranks, &batches.iter().map(given).collect::<Vec<_>>()).concat();
         let mean = |loss: usize| {
             let losses = all.iter().map(|(losses, ..)| f64::from(f32::from_bits(losses[loss])));
             (losses.sum::<f64>() / all.len() as f64) as f32
         };
-        let (joints, bones) = (mean(0), mean(1));
-        let total = self.config.objective.total(joints, bones);
+        let losses: Vec<f32> = (0..self.losses.0.len()).map(mean).collect();
+        let total = self.losses.total(&losses);
         let mut accuracy = Accuracy::default();
-        all.iter().for_each(|&(_, of_batch, _)| accuracy.add(of_batch));
-        let skipped = all.iter().map(|&(.., skipped)| skipped).sum();
+        all.iter().for_each(|(_, of_batch, _)| accuracy.add(*of_batch));
+        let skipped = all.iter().map(|(.., skipped)| skipped).sum();
         let of_ranks = all.chunks(self.config.spread.accumulate).enumerate();
-        let is_bad = |losses: &[u32; 2]| losses.iter().any(|&loss| !f32::from_bits(loss).is_finite());
+        let is_bad = |losses: &[u32]| losses.iter().any(|&loss| !f32::from_bits(loss).is_finite());
         let bad = of_ranks.filter(|(_, batches)| batches.iter().any(|(losses, ..)| is_bad(losses)));
         let not_finite = bad.map(|(rank, _)| rank).collect();
         let names = |batches: &mut dyn Iterator<Item = BatchLoss>| batches.flat_map(|it| it.pictures).collect();
@@ -265,7 +328,8 @@ impl Trainer {
         } else {
             gather(&*self.ranks, &names(&mut batches.into_iter().filter(|batch| is_bad(&given(batch).0)))).concat()
         };
-        Some(StepLoss { step, learning_rate, pictures, not_finite, joints, bones, total, accuracy, skipped })
+        let losses = self.losses.named(&losses);
+        Some(StepLoss { step, learning_rate, pictures, not_finite, losses, total, accuracy, skipped })
     }
 
     /// Steps that were submitted and whose losses [`losses`](Self::losses) has not returned yet.
@@ -289,6 +353,11 @@ impl Trainer {
     /// What exchanging with other ranks has taken so far; `None` without others.
     pub fn communication(&self) -> Option<Communication> {
         self.trainer.communication()
+    }
+
+    /// How many joint maps are judged before those that are decoded.
+    pub fn side_maps(&self) -> usize {
+        self.losses.0.iter().filter(|(term, ..)| matches!(term, LossTerm::Side(_))).count()
     }
 
     /// The loss scale after all submitted steps; `None` in float32, which needs none.

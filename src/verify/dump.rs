@@ -1,17 +1,15 @@
 //! Reading a dump: the network that it describes and its tensors.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
-use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::data::Skeleton;
+use super::described::{self, option};
 use crate::graph::Tensor;
-use crate::models::{Body, Depth, Ditn, Head, HrNet, ModelConfig, ResNet};
-use crate::nn::WeightInit;
-use crate::ops::loss::LossKind;
+use crate::ir::ShapeError;
+use crate::models::ModelConfig;
 use crate::train::objective::Objective;
 
 /// A file that cannot be used as a dump.
@@ -41,6 +39,8 @@ pub struct Dump {
     pub model: ModelConfig,
     /// The losses.
     pub objective: Objective,
+    /// Kind and factor of the loss of each of the maps in order, where the dump says them: they must be those of `objective`.
+    pub(super) terms: Option<Vec<(String, f32)>>,
     /// AdamW steps that all use the dump's gradients.
     pub steps: usize,
     /// True training steps whose losses are dumped.
@@ -81,62 +81,16 @@ impl Dump {
             let data = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
             tensors.insert(name, Tensor { shape: view.shape().to_vec(), data });
         }
-        let skeleton: String = option(&metadata, "skeleton")?;
-        let on = |name| Ok::<bool, String>(!option::<bool>(&metadata, name)?);
-        let ditn = || {
-            Ok::<_, String>(Head::Ditn(Ditn {
-                transfer: on("no_transfer")?,
-                channel_attention: on("no_cab")?,
-                spatial_attention: on("no_sab")?,
-            }))
-        };
-        let hrnet = || {
-            Ok::<_, String>(Body::HrNet(HrNet {
-                width: option(&metadata, "width")?,
-                stem: option(&metadata, "stem")?,
-                blocks: option(&metadata, "blocks")?,
-                modules: option(&metadata, "modules")?,
-            }))
-        };
-        let resnet = || {
-            let layers = option(&metadata, "depth")?;
-            let depth = Depth::of_layers(layers).ok_or_else(|| format!("its depth {layers} is not 50, 101 or 152"))?;
-            // Our own small dumps say it; the reference has one stem for all.
-            let stem =
-                if metadata.contains_key("resnet_stem") { option(&metadata, "resnet_stem")? } else { ResNet::STEM };
-            Ok::<_, String>(Body::ResNet(ResNet { depth, stem }))
-        };
-        let (body, head) = match option::<String>(&metadata, "model")?.as_str() {
-            "hrnet" => (hrnet()?, Head::Convolution),
-            "resnet" => (resnet()?, Head::Convolution),
-            "ditn" => (hrnet()?, ditn()?),
-            "ditn-resnet" => (resnet()?, ditn()?),
-            other => return Err(format!("its network '{other}' is not one of: hrnet, resnet, ditn, ditn-resnet")),
-        };
-        let model = ModelConfig {
-            skeleton: Skeleton::by_name(&skeleton)
-                .ok_or_else(|| format!("its skeleton '{skeleton}' is unknown"))?
-                .clone(),
-            body,
-            head,
-            body_weights: WeightInit::default(),
-            frozen_backbone: false,
-        };
-        let objective = Objective {
-            loss: loss(&option::<String>(&metadata, "loss")?)?,
-            bone_loss: loss(&option::<String>(&metadata, "bone_loss")?)?,
-            bone_weight: option(&metadata, "bone_weight")?,
-        };
+        let (model, objective) = (described::model(&metadata)?, described::objective(&metadata)?);
+        let terms = metadata.contains_key("terms").then(|| option(&metadata, "terms")).transpose()?;
         let (steps, trajectory) = (option(&metadata, "steps")?, option(&metadata, "trajectory")?);
         let noise_orders = if metadata.contains_key("noise_orders") { option(&metadata, "noise_orders")? } else { 1 };
-        for name in ["input.image", "target.joints", "target.bones", "weight.joints", "weight.bones"] {
-            match tensors.get(name) {
-                None => return Err(format!("it lacks tensor '{name}'")),
-                Some(tensor) if tensor.shape.len() != 4 => return Err(format!("tensor '{name}' has no four extents")),
-                Some(_) => {}
-            }
+        match tensors.get("input.image") {
+            None => return Err("it lacks tensor 'input.image'".into()),
+            Some(tensor) if tensor.shape.len() != 4 => return Err("tensor 'input.image' has no four extents".into()),
+            Some(_) => {}
         }
-        Ok(Self { model, objective, steps, trajectory, noise_orders, tensors })
+        Ok(Self { model, objective, terms, steps, trajectory, noise_orders, tensors })
     }
 
     /// All tensors by name.
@@ -144,9 +98,18 @@ impl Dump {
         &self.tensors
     }
 
-    /// One of the tensors that [`Dump::open`] has seen to be there.
-    pub(super) fn required(&self, name: &str) -> &Tensor {
-        &self.tensors[name]
+    /// The pictures `[N, 3, H, W]`, which [`Dump::open`] has seen to be there.
+    pub(super) fn image(&self) -> &Tensor {
+        &self.tensors["input.image"]
+    }
+
+    /// One of its tensors.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where it is not there, or has no extents.
+    pub(super) fn required(&self, name: &str) -> Result<&Tensor, ShapeError> {
+        let tensor = self.tensors.get(name).filter(|tensor| !tensor.shape.is_empty());
+        tensor.ok_or_else(|| ShapeError::new("dump", format!("it lacks tensor '{name}', or that has no extents")))
     }
 
     /// The tensors whose names start with `prefix`, without it.
@@ -155,21 +118,4 @@ impl Dump {
             |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_string(), tensor.clone()));
         self.tensors.iter().filter_map(stripped).collect()
     }
-}
-
-/// One of the dump's options, a JSON value.
-fn option<T: DeserializeOwned>(metadata: &HashMap<String, String>, name: &str) -> Result<T, String> {
-    let text = metadata.get(name).ok_or_else(|| format!("its metadata lacks '{name}'"))?;
-    serde_json::from_str(text).map_err(|error| format!("its metadata '{name}' = {text}: {error}"))
-}
-
-fn loss(name: &str) -> Result<LossKind, String> {
-    Ok(match name {
-        "focal-l2" => LossKind::FocalL2,
-        "focal-l2-printed" => LossKind::FocalL2Printed,
-        "mse" => LossKind::Mse,
-        "ohkm" => LossKind::Ohkm { hardest: 8 },
-        "smooth-l1" => LossKind::SmoothL1,
-        other => return Err(format!("its loss '{other}' is unknown")),
-    })
 }

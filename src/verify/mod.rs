@@ -8,6 +8,7 @@
 //! compares whole groups of tensors and each tensor by ||a - b|| / ||b||.
 
 mod compare;
+mod described;
 mod dump;
 pub mod operators;
 mod ranks;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::runs::{TRAJECTORY_RATE, TrainingGraph, losses_of, training_graph};
+use super::runs::{TRAJECTORY_RATE, TrainingGraph, named_losses, training_graph};
 use super::{Dump, VerifyError};
 use crate::gpu::Gpu;
 use crate::graph::{Choices, TEMPORARY, Tensor};
@@ -19,20 +19,21 @@ pub(super) fn run_steps(
     ranks: &Rc<dyn Communicator>,
 ) -> Result<BTreeMap<String, Tensor>, VerifyError> {
     let size = ranks.size();
-    let batch = dump.required("input.image").shape[0];
+    let batch = dump.image().shape[0];
     if !batch.is_multiple_of(size) {
         return Err(VerifyError::Ranks { batch, ranks: size });
     }
     let TrainingGraph { net, losses, inputs, .. } = training_graph(dump, size)?;
     let spread = Spread { ranks: size, sync_batch_norm: true, ..Spread::default() };
-    let step = TrainingStep::new(net, dump.objective.training(&losses).spread(spread))?;
+    let step = TrainingStep::new(net, losses.training().spread(spread))?;
     let mut trainer = Trainer::with_ranks(gpu, step, choices, ranks)?;
     let parameters = dump.with_prefix("param.");
     for (name, tensor) in &parameters {
         trainer.store().write(name, &tensor.data)?;
     }
     for (value, name) in inputs {
-        let share = dump.required(name).data.chunks_exact(dump.required(name).data.len() / size).nth(ranks.rank());
+        let data = &dump.required(&name)?.data;
+        let share = data.chunks_exact(data.len() / size).nth(ranks.rank());
         trainer.write(value, share.unwrap_or_default())?;
     }
     let mut found = BTreeMap::new();
@@ -42,15 +43,15 @@ pub(super) fn run_steps(
         let all = gather(&**ranks, &own.iter().map(|loss| loss[0].to_bits()).collect::<Vec<_>>());
         let mean = |loss: usize| {
             let losses = all.iter().map(|losses| f64::from(f32::from_bits(losses[loss])));
-            vec![(losses.sum::<f64>() / size as f64) as f32]
+            (losses.sum::<f64>() / size as f64) as f32
         };
-        let losses = losses_of(dump, &mean(0), (own.len() > 1).then(|| mean(1)).as_deref());
-        totals.push(losses[2]);
+        let values: Vec<f32> = (0..own.len()).map(mean).collect();
+        totals.push(losses.total(&values));
         if step > 0 {
             continue;
         }
-        for (name, loss) in ["joints", "bones", "total"].into_iter().zip(losses) {
-            found.insert(format!("loss.{name}"), Tensor { shape: Vec::new(), data: vec![loss] });
+        for (name, loss) in named_losses(dump, &losses, &values) {
+            found.insert(name, Tensor { shape: Vec::new(), data: vec![loss] });
         }
         for name in dump.with_prefix("grad.").into_keys() {
             let sum = trainer.store().read(&format!("{TEMPORARY}gradient.{name}"))?;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::{Dump, VerifyError};
 use crate::gpu::Gpu;
 use crate::graph::{Choices, Plan, Session, SessionError, Store, Tensor, store_activations_as_f16};
-use crate::ir::{Graph, Role, Shape, Value, ValueId};
-use crate::models::HeatMaps;
+use crate::ir::{Graph, Role, Shape, ShapeError, Value, ValueId};
+use crate::models::{Head, HeatMaps};
 use crate::nn::{Gradients, LOSS_SCALE, Mode, Network, NetworkError, Optimizer, Precision, Trainer, TrainingStep};
 use crate::ops::loss_scale;
-use crate::train::objective::{Losses, Targets};
+use crate::train::objective::{LossTerm, Losses, Targets};
 
 /// The learning rate of the steps that all use the dump's gradients.
 const AFTER_RATE: f64 = 1e-3;
@@ -53,62 +53,98 @@ fn inference(
     precision: Precision,
 ) -> Result<BTreeMap<String, Tensor>, VerifyError> {
     let mut net = Network::new(Mode::Inference);
-    let image = net.graph.input("image", dump.required("input.image").shape());
+    let image = net.graph.input("image", dump.image().shape());
     let maps = dump.model.build(&mut net, image)?;
-    let outputs: Vec<ValueId> = [Some(maps.joints), maps.bones].into_iter().flatten().collect();
+    let maps = named_maps(&maps);
+    let outputs: Vec<ValueId> = maps.iter().map(|&(_, id)| id).collect();
     let mut store = Store::new(gpu);
     let session = Session::new(gpu, net.plan_stored_as(precision, &outputs, gpu.capabilities(), choices)?, &mut store)?;
     store.load(&dump.with_prefix("param."))?;
-    session.write(image, &dump.required("input.image").data)?;
+    session.write(image, &dump.image().data)?;
     session.run()?;
-    heat_maps(&session, "eval", maps)
+    read_maps(&session, "eval", &maps)
 }
 
-fn heat_maps(session: &Session, group: &str, maps: HeatMaps) -> Result<BTreeMap<String, Tensor>, VerifyError> {
-    let mut found = BTreeMap::from([(format!("{group}.joints"), tensor(session, maps.joints)?)]);
-    if let Some(bones) = maps.bones {
-        found.insert(format!("{group}.bones"), tensor(session, bones)?);
-    }
-    Ok(found)
+/// What a network predicts, by the names that dumps have for it.
+fn named_maps(maps: &HeatMaps) -> Vec<(String, ValueId)> {
+    let named = |term: LossTerm, id| (term.to_string(), id);
+    let sides = maps.sides.iter().enumerate().map(|(number, side)| named(LossTerm::Side(number), side.maps));
+    let bones = maps.bones.map(|id| named(LossTerm::Bones, id));
+    let coordinates = maps.coordinates.map(|id| named(LossTerm::Coordinates, id));
+    std::iter::once(named(LossTerm::Joints, maps.joints)).chain(sides).chain(bones).chain(coordinates).collect()
+}
+
+fn read_maps(
+    session: &Session,
+    group: &str,
+    maps: &[(String, ValueId)],
+) -> Result<BTreeMap<String, Tensor>, VerifyError> {
+    maps.iter().map(|(name, id)| Ok((format!("{group}.{name}"), tensor(session, *id)?))).collect()
 }
 
 /// A network in training with the dump's targets as inputs.
 pub(super) struct TrainingGraph {
     pub net: Network,
-    pub maps: HeatMaps,
+    pub maps: Vec<(String, ValueId)>,
     pub losses: Losses,
     /// Each input with the dump's tensor that goes there.
-    pub inputs: Vec<(ValueId, &'static str)>,
+    pub inputs: Vec<(ValueId, String)>,
 }
 
 /// The network for one of `shares` equal shares of the dump's batch.
 pub(super) fn training_graph(dump: &Dump, shares: usize) -> Result<TrainingGraph, VerifyError> {
     let mut net = Network::new(Mode::Training);
     let shape = |name: &str| {
-        let mut extents = dump.required(name).shape.clone();
+        let mut extents = dump.required(name)?.shape.clone();
         extents[0] /= shares;
-        Shape::new(extents)
+        Ok::<Shape, ShapeError>(Shape::new(extents))
     };
-    let image = net.graph.input("image", shape("input.image"));
+    let image = net.graph.input("image", shape("input.image")?);
     let maps = dump.model.build(&mut net, image)?;
-    let mut inputs = vec![(image, "input.image")];
-    let mut input = |graph: &mut Graph, name: &'static str| {
-        let value = graph.input(name, shape(name));
-        inputs.push((value, name));
-        value
-    };
-    let graph = &mut net.graph;
-    let joints = Targets { maps: input(graph, "target.joints"), weights: input(graph, "weight.joints") };
-    let losses = dump.objective.append(graph, maps, joints, |graph| {
-        Ok(Targets { maps: input(graph, "target.bones"), weights: input(graph, "weight.bones") })
+    let mut inputs = vec![(image, "input.image".to_string())];
+    let mut known: Vec<(String, Targets)> = Vec::new();
+    let losses = dump.objective.append(&mut net.graph, &maps, |graph, term| {
+        // Side maps without targets of their own have those of the joints.
+        let own = term.to_string();
+        let name = if dump.tensors().contains_key(&format!("target.{own}")) { own } else { "joints".to_string() };
+        if let Some((_, targets)) = known.iter().find(|(other, _)| *other == name) {
+            return Ok(*targets);
+        }
+        let mut input = |kind: &str| {
+            let name = format!("{kind}.{name}");
+            let value = graph.input(&name, shape(&name)?);
+            inputs.push((value, name));
+            Ok::<ValueId, ShapeError>(value)
+        };
+        let targets = Targets { maps: input("target")?, weights: input("weight")? };
+        known.push((name, targets));
+        Ok(targets)
     })?;
+    check_terms(dump, &losses)?;
+    let maps = named_maps(&maps);
     Ok(TrainingGraph { net, maps, losses, inputs })
 }
 
-/// The losses of a run: joints, bones, total.
-pub(super) fn losses_of(dump: &Dump, joints: &[f32], bones: Option<&[f32]>) -> [f32; 3] {
-    let (joints, bones) = (joints[0], bones.map_or(0.0, |bones| bones[0]));
-    [joints, bones, dump.objective.total(joints, bones)]
+/// That the losses are those that the dump was made with.
+fn check_terms(dump: &Dump, losses: &Losses) -> Result<(), ShapeError> {
+    let Some(terms) = &dump.terms else { return Ok(()) };
+    let mut weights: Vec<(LossTerm, f32)> = losses.0.iter().map(|&(term, _, weight)| (term, weight)).collect();
+    // The joints' comes last there.
+    weights.sort_by_key(|(term, _)| *term == LossTerm::Joints);
+    let same = terms.len() == weights.len() && terms.iter().zip(&weights).all(|((_, a), (_, b))| a == b);
+    ShapeError::unless(same, "dump", || format!("its terms {terms:?} are not the network's, {weights:?}"))
+}
+
+/// The losses of a run by the names that dumps have for them, and the total.
+pub(super) fn named_losses(dump: &Dump, losses: &Losses, values: &[f32]) -> Vec<(String, f32)> {
+    let mut named: Vec<(String, f32)> =
+        losses.0.iter().zip(values).map(|((term, ..), &value)| (format!("loss.{term}"), value)).collect();
+    named.push(("loss.total".to_string(), losses.total(values)));
+    if dump.terms.is_none() && dump.model.head == Head::Convolution {
+        // Where a network has no bones these dumps say that they cost nothing.
+        named.push(("loss.bones".to_string(), 0.0));
+    }
+    named
 }
 
 /// train.*, loss.*, grad.* and stats.*: one training step without its update.
@@ -120,8 +156,8 @@ fn training(
 ) -> Result<BTreeMap<String, Tensor>, VerifyError> {
     let TrainingGraph { net, maps, losses, inputs } = training_graph(dump, 1)?;
     let mut graph = net.graph;
-    let kept: Vec<ValueId> = [Some(maps.joints), maps.bones].into_iter().flatten().collect();
-    let training = dump.objective.training(&losses).keep(&kept);
+    let kept: Vec<ValueId> = maps.iter().map(|&(_, id)| id).collect();
+    let training = losses.training().keep(&kept);
     let loss_scale = match precision {
         Precision::F32 => None,
         Precision::F16 => Some(graph.state(LOSS_SCALE, [loss_scale::INITIAL.len()])),
@@ -142,17 +178,18 @@ fn training(
         store.write(LOSS_SCALE, &[scale, 0.0, 0.0])?;
     }
     for (value, name) in inputs {
-        session.write(value, &dump.required(name).data)?;
+        session.write(value, &dump.required(&name)?.data)?;
     }
     for (seed, weight) in seeds {
         session.write(seed, &[weight])?;
     }
     session.run()?;
 
-    let mut found = heat_maps(&session, "train", maps)?;
-    let (joints, bones) = (session.read(losses.joints)?, losses.bones.map(|loss| session.read(loss)).transpose()?);
-    for (name, loss) in ["joints", "bones", "total"].into_iter().zip(losses_of(dump, &joints, bones.as_deref())) {
-        found.insert(format!("loss.{name}"), Tensor { shape: Vec::new(), data: vec![loss] });
+    let mut found = read_maps(&session, "train", &maps)?;
+    let values =
+        losses.0.iter().map(|&(_, loss, _)| Ok(session.read(loss)?[0])).collect::<Result<Vec<_>, SessionError>>()?;
+    for (name, loss) in named_losses(dump, &losses, &values) {
+        found.insert(name, Tensor { shape: Vec::new(), data: vec![loss] });
     }
     let graph = &session.plan().graph;
     for (parameter, gradient) in pairs {
@@ -216,19 +253,19 @@ fn optimizer(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<
 /// trajectory.loss: the loss before each true training step.
 fn trajectory(gpu: &Arc<Gpu>, dump: &Dump, choices: &Choices) -> Result<BTreeMap<String, Tensor>, VerifyError> {
     let TrainingGraph { net, losses, inputs, .. } = training_graph(dump, 1)?;
-    let step = TrainingStep::new(net, dump.objective.training(&losses))?;
+    let step = TrainingStep::new(net, losses.training())?;
     let mut trainer = Trainer::with_choices(gpu, step, choices)?;
     // The optimizer's moments stay zero: the dump has none.
     for (name, tensor) in dump.with_prefix("param.") {
         trainer.store().write(&name, &tensor.data)?;
     }
     for (value, name) in inputs {
-        trainer.write(value, &dump.required(name).data)?;
+        trainer.write(value, &dump.required(&name)?.data)?;
     }
     let mut totals = Vec::with_capacity(dump.trajectory);
     for _ in 0..dump.trajectory {
-        let losses = trainer.submit(TRAJECTORY_RATE)?.wait()?;
-        totals.push(losses_of(dump, &losses[0], losses.get(1).map(Vec::as_slice))[2]);
+        let values = trainer.submit(TRAJECTORY_RATE)?.wait()?;
+        totals.push(losses.total(&values.concat()));
     }
     let shape = vec![totals.len()];
     Ok(BTreeMap::from([("trajectory.loss".to_string(), Tensor { shape, data: totals })]))

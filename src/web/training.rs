@@ -16,7 +16,7 @@ use crate::data::skeleton::MPII;
 use crate::gpu::Gpu;
 use crate::graph::{Choices, Plan, Session, Store};
 use crate::ir::{Role, ValueId};
-use crate::nn::{self, Initial, TrainingStep};
+use crate::nn::{self, Initial};
 use crate::ops::adamw::AdamWSettings;
 use crate::predict::network::upload;
 use crate::train::config::{Config, LossName, embedded};
@@ -81,8 +81,7 @@ pub(super) fn add(bundle: &mut Bundle, gpu: &Arc<Gpu>, examples: &Examples) -> R
             // Those that there are fingerprints of.
             let is_compared = loss == config.loss.joints && target == Target::default_limits();
             let prints = if is_compared { print_numbers(&plan) } else { HashMap::new() };
-            bundle
-                .plan(&file, &PlanFile::new(&title(&config, &name), &target, &plan, &outputs(&step.step), &prints))?;
+            bundle.plan(&file, &PlanFile::new(&title(&config, &name), &target, &plan, &outputs(&step), &prints))?;
             plans.entry(name.clone()).or_default().push(file);
         }
     }
@@ -137,9 +136,9 @@ fn step(config: &Config, loss: LossName) -> Result<StepGraph, WebError> {
 }
 
 /// What can be read after a step, by name.
-fn outputs(step: &TrainingStep) -> Vec<(String, ValueId)> {
-    let names = ["loss.joints", "loss.bones"].into_iter().take(step.seeds().len()).chain(["found"]);
-    names.map(str::to_owned).zip(step.outputs()).collect()
+fn outputs(StepGraph { step, losses, .. }: &StepGraph) -> Vec<(String, ValueId)> {
+    let names = losses.0.iter().map(|(term, ..)| format!("loss.{term}")).chain(["found".to_owned()]);
+    names.zip(step.outputs()).collect()
 }
 
 /// What goes in and comes out of one step, the fingerprints of all that it computes, and the numbers of those of parameters
@@ -150,7 +149,7 @@ fn vectors(
     graph: &StepGraph,
     examples: &Examples,
 ) -> Result<(Tensors, BTreeMap<String, usize>), WebError> {
-    let StepGraph { step, pictures, joints } = graph;
+    let StepGraph { step, pictures, joints, .. } = graph;
     let capabilities = Target::default_limits().capabilities;
     let plan = step.plan(&capabilities, &Choices::default())?;
     let prints: HashMap<ValueId, usize> = print_numbers(&plan);
@@ -189,7 +188,7 @@ fn vectors(
     let mut tensors = Tensors::default();
     add_batch(&mut tensors, &batch);
     tensors.floats("input.joints".into(), vec![batch.len(), MPII.joints.len(), 3], batch.joints.as_flattened());
-    for (name, id) in outputs(step) {
+    for (name, id) in outputs(graph) {
         let shape = session.plan().graph.shape(id).extents().to_vec();
         tensors.floats(format!("output.{name}"), shape, &session.read(id)?);
     }

@@ -134,6 +134,8 @@ pub struct Arguments {
 enum Rule {
     /// The largest value, a quarter pixel towards its larger neighbours
     Quarter,
+    /// As quarter, and half a pixel further: of hourglasses of the public code
+    QuarterFloor,
     /// The maximum of the log of the smoothed map
     Dark,
     /// The mean place over the softmax of the map; scores are 1
@@ -149,6 +151,7 @@ impl From<Rule> for Decode {
     fn from(rule: Rule) -> Decode {
         match rule {
             Rule::Quarter => Decode::Quarter,
+            Rule::QuarterFloor => Decode::QuarterFloor,
             Rule::Dark => Decode::Dark,
             Rule::Expectation => Decode::Expectation,
             Rule::SecondMaximum => Decode::SecondMaximum(BLUR),

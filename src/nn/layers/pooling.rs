@@ -5,6 +5,7 @@ use crate::nn::Network;
 use crate::ops::avg_pool::AvgPool;
 use crate::ops::global_average_pool::GlobalAveragePool;
 use crate::ops::max_pool::MaxPool;
+use crate::ops::resize::Resize;
 use crate::ops::upsample::Upsample;
 
 /// Attributes of pooling over square windows.
@@ -71,5 +72,14 @@ impl Network {
     /// [`ShapeError`] where `x` is not `[N, C, H, W]`.
     pub fn upsample(&mut self, x: ValueId, factor: usize) -> Result<ValueId, ShapeError> {
         self.graph.apply_one(Upsample { factor }, &[x])
+    }
+
+    /// Bilinear resizing to `size`, height and width, up or down: torch.nn.functional.interpolate(mode="bilinear"). With
+    /// `align_corners` the centres of the corner pixels stay where they are.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where `x` is not `[N, C, H, W]` or an extent is 0 or above 32,767.
+    pub fn resize(&mut self, x: ValueId, size: [usize; 2], align_corners: bool) -> Result<ValueId, ShapeError> {
+        self.graph.apply_one(Resize { size, align_corners }, &[x])
     }
 }

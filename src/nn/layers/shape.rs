@@ -1,7 +1,8 @@
-//! Layers that give the same elements other extents.
+//! Layers that give the same elements other extents, or other tensors.
 
 use crate::ir::{Shape, ShapeError, ValueId};
 use crate::nn::Network;
+use crate::ops::concat::{Concat, Split};
 use crate::ops::reshape::Reshape;
 
 impl Network {
@@ -24,5 +25,21 @@ impl Network {
             extents.split_first().ok_or_else(|| ShapeError::new("flatten", "a single number has no samples"))?;
         let elements = sample.iter().product();
         self.reshape(x, [samples, elements])
+    }
+
+    /// The channels of all inputs one behind the other: `[N, C1, ...]`, `[N, C2, ...]`, ... -> `[N, C1 + C2 + ..., ...]`.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where there is no input, or the inputs differ in more than their channels.
+    pub fn concat(&mut self, inputs: &[ValueId]) -> Result<ValueId, ShapeError> {
+        self.graph.apply_one(Concat { inputs: inputs.len() }, inputs)
+    }
+
+    /// The first `channels[0]` channels, the next `channels[1]`, and so on: the inverse of [`Network::concat`].
+    ///
+    /// # Errors
+    /// [`ShapeError`] where these are not all channels of `x`, or a part has none.
+    pub fn split(&mut self, x: ValueId, channels: &[usize]) -> Result<Vec<ValueId>, ShapeError> {
+        self.graph.apply(Split { channels: channels.to_vec() }, &[x])
     }
 }

@@ -44,6 +44,7 @@ pub struct PyTorchFile {
 }
 
 /// A tensor in the file.
+#[derive(Clone)]
 pub struct StoredTensor {
     /// Extents.
     pub shape: Vec<usize>,

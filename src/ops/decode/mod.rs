@@ -17,13 +17,16 @@ use super::expectation::{self, Place};
 
 /// maps \[N, J, H, W\] -> points \[N, J, 3\]: x and y in pixels of the map, and a score.
 ///
-/// `Quarter` and `Dark` begin at the place of the largest value (of equal ones the first, row by row), and give (0, 0) where
+/// `Quarter`, `QuarterFloor` and `Dark` begin at the place of the largest value (of equal ones the first, row by row), and give (0, 0) where
 /// that value is not above 0; their score is that value. None has a gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decode {
     /// A quarter pixel on each axis towards the larger of the two neighbours where 1 < x < W - 1 and 1 < y < H - 1.
     Quarter,
+    /// As `Quarter`, and half a pixel further on both axes: of networks whose targets lie on the pixel that holds the joint,
+    /// (floor(x), floor(y)), as those of the public hourglass code.
+    QuarterFloor,
     /// One step of Newton's method towards the maximum of log(G * map) where 1 < x < W - 2 and 1 < y < H - 2 and the
     /// Hessian can be inverted (Zhang et al., CVPR 2020). G is the 11x11 Gaussian of deviation 2, with zeros around the
     /// map. Smoothed values below 1e-10 count as 1e-10.
@@ -46,6 +49,15 @@ pub enum Decode {
     SecondMaximum(usize),
 }
 
+impl Decode {
+    /// Whether the maps of a mirrored picture, mirrored back, are shifted by a pixel before they are averaged with those of the
+    /// picture: [`FlipMerge`](crate::ops::flip::FlipMerge). The public code of networks whose pixels hold their joints, instead of
+    /// being nearest to them, does not.
+    pub fn shifts_mirrored_maps(self) -> bool {
+        matches!(self, Self::Quarter | Self::Dark)
+    }
+}
+
 impl Operator for Decode {
     fn name(&self) -> &'static str {
         "decode"
@@ -54,6 +66,7 @@ impl Operator for Decode {
     fn attributes(&self) -> String {
         match self {
             Self::Quarter => "quarter".to_string(),
+            Self::QuarterFloor => "quarter-floor".to_string(),
             Self::Dark => "dark".to_string(),
             Self::Expectation => "expectation".to_string(),
             Self::SecondMaximum(side) => format!("second-maximum={side}"),
@@ -77,14 +90,18 @@ impl Operator for Decode {
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let extents = case.inputs[0].extents();
         let maps = extents[0] * extents[1];
-        let dispatch = |kernel| {
-            let constants = vec![("MAPS", maps as f64), ("HEIGHT", extents[2] as f64), ("WIDTH", extents[3] as f64)];
-            Dispatch::per_workgroup(kernel, maps, constants, vec![Input(0), Output(0)])
+        let offset = if *self == Self::QuarterFloor { 0.5 } else { 0.0 };
+        let constants = vec![("MAPS", maps as f64), ("HEIGHT", extents[2] as f64), ("WIDTH", extents[3] as f64)];
+        let largest = || {
+            let constants = [constants.clone(), vec![("OFFSET", offset)]].concat();
+            Dispatch::per_workgroup(&kernels::FORWARD, maps, constants, vec![Input(0), Output(0)])
         };
         match *self {
-            Self::Quarter => vec![Variant::new("plain", vec![dispatch(&kernels::FORWARD)])],
+            Self::Quarter | Self::QuarterFloor => vec![Variant::new("plain", vec![largest()])],
             Self::Dark => {
-                vec![Variant::new("plain", vec![dispatch(&kernels::FORWARD), dispatch(&kernels::DARK)])]
+                let bindings = vec![Input(0), Output(0)];
+                let step = Dispatch::per_workgroup(&kernels::DARK, maps, constants.clone(), bindings);
+                vec![Variant::new("plain", vec![largest(), step])]
             }
             Self::Expectation => {
                 expectation::forward_variants(case.inputs[0], &Place { scale: [1.0; 2], offset: 0.0, numbers: 3 })
@@ -97,6 +114,9 @@ impl Operator for Decode {
         let (height, width) = (shapes[0].extents()[2], shapes[0].extents()[3]);
         let point = |map: &[f64]| match *self {
             Self::Quarter => from_largest(map, width, quarter_step),
+            Self::QuarterFloor => {
+                from_largest(map, width, |map, width, place| quarter_step(map, width, place).map(|step| step + 0.5))
+            }
             Self::Dark => from_largest(map, width, dark::dark_step),
             Self::Expectation => {
                 let [x, y] = expectation::mean_place(map, width);
@@ -112,7 +132,7 @@ impl Operator for Decode {
         let points = absolute(&self.reference(shapes, inputs)[0]);
         let (points, _) = points.as_chunks::<3>();
         let magnitude = |(map, &point): (&[f64], &[f64; 3])| match *self {
-            Self::Quarter => point,
+            Self::Quarter | Self::QuarterFloor => point,
             Self::Dark => {
                 // Nothing was found where the largest value is not above 0.
                 let place = map.iter().position(|value| *value == point[2] && point[2] > 0.0);
@@ -133,7 +153,7 @@ impl Operator for Decode {
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
         let elements = inputs[0].elements() as f64;
         let operations = match *self {
-            Self::Quarter => elements,
+            Self::Quarter | Self::QuarterFloor => elements,
             Self::Dark => elements + (outputs[0].elements() / 3) as f64 * dark::OPERATIONS,
             Self::Expectation => 8.0 * elements,
             Self::SecondMaximum(side) => second_maximum::operations(inputs[0], side),
@@ -180,6 +200,8 @@ pub fn cases() -> Vec<OperatorCase> {
         OperatorCase::new(Decode::Quarter, &[[2, 3, 64, 48]]),
         OperatorCase::new(Decode::Quarter, &[[1, 1, 1, 1]]),
         OperatorCase::new(Decode::Quarter, &[[2, 2, 4, 4]]).fill(0, Uniform(-1.0, -0.5)),
+        OperatorCase::new(Decode::QuarterFloor, &[[3, 5, 9, 7]]).fill(0, Distinct),
+        OperatorCase::new(Decode::QuarterFloor, &[[1, 2, 3, 4]]).fill(0, Uniform(-1.0, -0.5)),
         OperatorCase::new(Decode::Dark, &[[3, 5, 21, 17]]).fill(0, Given(hills([3, 5, 21, 17]))),
         OperatorCase::new(Decode::Dark, &[[2, 16, 64, 48]]).fill(0, Given(hills([2, 16, 64, 48]))),
         OperatorCase::new(Decode::Dark, &[[1, 1, 1, 1]]),

@@ -27,7 +27,8 @@ pub struct EvaluateConfig {
     pub people: usize,
     /// Average the heat maps with those of the mirrored picture.
     pub flip_test: bool,
-    /// How a heat map becomes a point: "quarter" of a pixel towards the larger neighbours, "dark", "expectation", or
+    /// How a heat map becomes a point: "quarter" of a pixel towards the larger neighbours, "quarter-floor" that and half
+    /// a pixel further, "dark", "expectation", or
     /// { second-maximum = 21 } with the side of the blur.
     pub decode: Decode,
     /// Which people.

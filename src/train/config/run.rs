@@ -111,6 +111,7 @@ impl Config {
             size: self.train.size,
             batch: self.train.batch,
             objective: self.loss.objective(),
+            targets: self.loss.targets,
             sigma: self.loss.sigma,
             precision: self.train.precision,
             optimizer: self.optimizer.settings(),

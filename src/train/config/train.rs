@@ -77,11 +77,20 @@ impl TrainConfig {
         let Self { size, batch, accumulate, epochs, pictures_per_epoch, freeze, .. } = self;
         let extents = size.extents();
         rule(size.is_multiple_of(32), "size", &extents, "must be height and width in multiples of 32")?;
+        let suits = size.is_multiple_of(model.input_multiple() as u32);
+        rule(
+            suits,
+            "size",
+            &extents,
+            "must be in multiples of 4 times 2 to the power of model.levels for an hourglass",
+        )?;
         let suits = !model.has_parameter_adapter() || size.shorter() >= 64;
         rule(suits, "size", &extents, "must be at least 64 each way for DITN's parameter adapter")?;
         rule(*batch >= 1, "batch", batch, "must be at least 1")?;
         rule(*accumulate >= 1, "accumulate", accumulate, "must be at least 1")?;
         rule(*epochs >= 1, "epochs", epochs, "must be at least 1")?;
+        let frozen = *freeze == Freeze::Nothing || model.has_backbone();
+        rule(frozen, "freeze", &"backbone", "is for networks with a backbone; an hourglass has none")?;
         let starts_somewhere = *freeze == Freeze::Nothing || model.init.is_some();
         rule(
             starts_somewhere,
