@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::config::Config;
 use crate::data::Skeleton;
 use crate::ir::ShapeError;
-use crate::models::{Fit, has_row_a_joint};
+use crate::models::{Body, Cpn, Fit, ModelConfig, has_row_a_joint};
 use crate::nn::checkpoint::State;
 use crate::nn::{Matching, WeightCopy, WeightFile, WeightFileError};
 use crate::predict::TrainedNetwork;
@@ -32,6 +32,9 @@ struct Heads {
     /// For each bone that of the two joints of these names.
     bones: Vec<Option<usize>>,
 }
+
+/// What stands in front of the names of a pyramid network's ResNet.
+const PYRAMIDS_RESNET: &str = "resnet.";
 
 /// Layers with a map a bone.
 const OF_BONES: &str = "bone_decoder.head.";
@@ -90,23 +93,43 @@ impl InitialWeights {
         let model = config.model_config(skeleton);
         let network = model.shapes(config.train.size)?;
         let file = WeightFile::open(path)?;
-        let matching = Matching::new(&network, &file, &WeightCopy::Main)?;
+        let (matching, scope) = match (Matching::new(&network, &file, &WeightCopy::Main)?, model.body) {
+            // Files of ResNets have at the top what a pyramid network has in a scope.
+            (matching, Body::Cpn(_)) if matching.loaded.is_empty() => {
+                let inside = |(name, shape): (&String, &Vec<usize>)| {
+                    Some((name.strip_prefix(PYRAMIDS_RESNET)?.to_owned(), shape.clone()))
+                };
+                let resnet = network.iter().filter_map(inside).collect();
+                (Matching::new(&resnet, &file, &WeightCopy::Main)?, PYRAMIDS_RESNET)
+            }
+            (matching, _) => (matching, ""),
+        };
         if matching.loaded.is_empty() {
             return Err(InitError::NothingFits { path: path.clone(), matching: Box::new(matching) });
         }
         if model.frozen_backbone {
             let (backbone, _) = model.backbone_shapes(config.train.size)?;
             let tensors = backbone.len();
-            let lacking: Vec<String> = backbone.into_keys().filter(|name| !matching.loaded.contains(name)).collect();
+            let loaded = |name: &str| {
+                name.strip_prefix(scope).is_some_and(|name| matching.loaded.iter().any(|loaded| loaded == name))
+            };
+            let lacking: Vec<String> = backbone.into_keys().filter(|name| !loaded(name)).collect();
             if !lacking.is_empty() {
                 return Err(InitError::Frozen { path: path.clone(), tensors, lacking });
             }
         }
-        let fit = Fit::new(&model, &matching);
+        let fit = match model.body {
+            Body::Cpn(Cpn { resnet, .. }) if !scope.is_empty() => {
+                Fit::new(&ModelConfig { body: Body::ResNet(resnet), ..model.clone() }, &matching)
+            }
+            _ => Fit::new(&model, &matching),
+        };
         if let Some(wrong) = fit.wrong.clone().filter(|_| model.frozen_backbone) {
             return Err(InitError::OtherBackbone { path: path.clone(), wrong });
         }
-        let (loaded, heads) = (matching.read(&file)?, Heads::of(path, skeleton));
+        let loaded =
+            matching.read(&file)?.into_iter().map(|(name, tensor)| (format!("{scope}{name}"), tensor)).collect();
+        let heads = Heads::of(path, skeleton);
         Ok(Some(Self { path: path.clone(), matching, fit, loaded, heads }))
     }
 
