@@ -29,7 +29,7 @@ pub fn run(trained: &TrainedNetwork, out: &Path, paths: &[PathBuf]) -> Result<()
 
     // 2. The network, from pixels to joints. What is kept can be read after a run.
     let mut net = Network::new(Mode::Inference);
-    let (inputs, image) = net.pictures(batch.len(), trained.size.extents())?;
+    let (inputs, image) = net.pictures(batch.len(), trained.size.extents(), trained.model.normalization.constants())?;
     let maps = trained.model.build(&mut net, image)?;
     let joints = net.graph.apply_one(trained.decode.decode, &[maps.joints])?;
     let mut kept = vec![("image", image), ("heat_maps", maps.joints), ("joints", joints)];

@@ -7,12 +7,15 @@ use ditn::data::{Batch, Joint, Person, Size};
 use ditn::gpu::Gpu;
 use ditn::graph::{Plan, Session, Store};
 use ditn::ir::{Graph, Shape};
-use ditn::ops::crop::{self, AffineCrop, DEVIATION, MEAN, lattice};
+use ditn::ops::crop::{self, AffineCrop, Normalization, lattice};
 use ditn::ops::{Fill, OperatorCase};
 use image::{Rgb, RgbImage};
 use proptest::prelude::*;
 
 use crate::harness::{folded_values_agree, gpus, table_agrees, values_agree};
+
+const NORMALIZATIONS: [Normalization; 4] =
+    [Normalization::IMAGENET, Normalization::MPII_MEAN, Normalization::CPN_MEAN, Normalization::UNIT];
 
 /// The lattices of some maps as words.
 fn lattices(maps: &[[f64; 6]], height: usize, width: usize) -> Fill {
@@ -34,6 +37,7 @@ proptest! {
         sizes in prop::collection::vec((1..20_u32, 1..20_u32), 1..4),
         maps in prop::collection::vec(prop::array::uniform6(-2.0..2.0), 3),
         words in prop::collection::vec(any::<u32>(), 3 * 400),
+        normalization in prop::sample::select(NORMALIZATIONS.to_vec()),
     ) {
         let mut pictures = Vec::new();
         let mut offset = 0;
@@ -43,7 +47,7 @@ proptest! {
         }
         let samples = pictures.len();
         let shapes: [Shape; 3] = [[words.len()].into(), [samples, 4].into(), [samples, width + height, 2].into()];
-        let case = OperatorCase::new(AffineCrop { height, width }, &shapes)
+        let case = OperatorCase::new(AffineCrop { height, width, normalization }, &shapes)
             .fill(0, Fill::Words(words))
             .fill(1, Fill::Words(pictures.concat()))
             .fill(2, lattices(&maps[..samples], height, width));
@@ -68,7 +72,8 @@ fn crops_are_those_of_opencv() {
     let pixels = (0..32 * 28).map(|index: u32| index.wrapping_mul(0x9e37_79b1) ^ 0x5bd1_e995).collect();
     let shapes: [Shape; 3] = [[32 * 28].into(), [SAMPLES, 4].into(), [SAMPLES, width + height, 2].into()];
     let maps = maps.map(|map| map.map(|numerator| f64::from(numerator) / 4096.0));
-    let case = OperatorCase::new(AffineCrop { height, width }, &shapes)
+    let normalization = Normalization::IMAGENET;
+    let case = OperatorCase::new(AffineCrop { height, width, normalization }, &shapes)
         .fill(0, Fill::Words(pixels))
         .fill(1, Fill::Words([[0, 32, 28, 0]; SAMPLES].concat()))
         .fill(2, lattices(&maps, height, width));
@@ -81,8 +86,29 @@ fn crops_are_those_of_opencv() {
         let (sample, y) = (y as usize / height, y as usize % height);
         for (channel, colour) in colours.iter().enumerate() {
             let value = reference[((sample * 3 + channel) * height + y) * width + x as usize];
-            let level = ((value * DEVIATION[channel] + MEAN[channel]) * 255.0).round();
+            let [mean, deviation] = [normalization.mean, normalization.deviation].map(|of| f64::from(of[channel]));
+            let level = ((value * deviation + mean) * 255.0).round();
             assert_eq!(level, f64::from(*colour), "sample {sample}, ({x}, {y}), channel {channel}");
+        }
+    }
+}
+
+#[test]
+fn every_level_of_every_normalisation_agrees_with_the_reference() {
+    for normalization in NORMALIZATIONS {
+        let shapes: [Shape; 3] = [[256].into(), [1, 4].into(), [1, 257, 2].into()];
+        let case = OperatorCase::new(AffineCrop { height: 1, width: 256, normalization }, &shapes)
+            .fill(0, Fill::Words((0..256).map(|level| level * 0x0001_0101).collect()))
+            .fill(1, Fill::Words(vec![0, 256, 1, 0]))
+            .fill(2, lattices(&[[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]], 1, 256));
+        values_agree(&case, 0);
+        let inputs = case.exact(&case.draw(0));
+        let inputs: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
+        let reference = case.operator.reference(&shapes.each_ref(), &inputs).remove(0);
+        for (number, found) in reference.into_iter().enumerate() {
+            let Normalization { mean, deviation } = normalization;
+            let [mean, deviation] = [mean, deviation].map(|of| f64::from(of[number / 256]));
+            assert!((255.0 * (found * deviation + mean) - (number % 256) as f64).abs() < 1e-9, "{number}: {found}");
         }
     }
 }
@@ -91,7 +117,8 @@ fn crops_are_those_of_opencv() {
 fn more_than_65535_workgroups_fold_into_y() {
     let (height, width) = (2048, 2049);
     let shapes = [[12_usize].into(), [1, 4].into(), Shape::from([1, width + height, 2])];
-    let case = OperatorCase::new(AffineCrop { height, width }, &shapes)
+    let normalization = Normalization::CPN_MEAN;
+    let case = OperatorCase::new(AffineCrop { height, width, normalization }, &shapes)
         .fill(0, Fill::Words((0..12).map(|word| word * 0x0015_1107).collect()))
         .fill(1, Fill::Words(vec![0, 4, 3, 0]))
         .fill(2, lattices(&[[1.0 / 1024.0, 0.0, 0.5, 0.0, 1.0 / 1024.0, 0.25]], height, width));
@@ -113,7 +140,8 @@ fn on_device(gpu: &Arc<Gpu>, batch: &Batch, size: Size) -> Vec<f32> {
     let pixels = graph.input("pixels", [1]);
     let pictures = graph.input("pictures", [batch.len(), 4]);
     let lattice = graph.input("lattice", [batch.len(), width + height, 2]);
-    let image = graph.apply_one(AffineCrop { height, width }, &[pixels, pictures, lattice]).expect("they fit");
+    let crop = AffineCrop { height, width, normalization: Normalization::IMAGENET };
+    let image = graph.apply_one(crop, &[pixels, pictures, lattice]).expect("they fit");
     let plan = Plan::new(graph, &[image], gpu.capabilities()).expect("it fits");
     let mut session = Session::new(gpu, plan, &mut Store::new(gpu)).expect("it fits");
     session.grow(pixels, batch.pixels.len()).expect("it fits");
@@ -185,7 +213,9 @@ fn crops_of_a_batch_show_what_its_view_shows() {
             for (x, y, Rgb(colours)) in view.enumerate_pixels() {
                 for (channel, colour) in colours.iter().enumerate() {
                     let place = ((sample * 3 + channel) * height + y as usize) * width + x as usize;
-                    let value = (f64::from(image[place]) * DEVIATION[channel] + MEAN[channel]) * 255.0;
+                    let Normalization { mean, deviation } = Normalization::IMAGENET;
+                    let [mean, deviation] = [mean, deviation].map(|of| f64::from(of[channel]));
+                    let value = (f64::from(image[place]) * deviation + mean) * 255.0;
                     assert!(
                         (value - f64::from(*colour)).abs() <= 1e-3,
                         "sample {sample}, ({x}, {y}), channel {channel}: {value}, not {colour}"

@@ -26,7 +26,8 @@ fn every_experiment_is_a_valid_configuration_and_its_network_builds() {
         config.validate().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let model = config.model_config(config.data.kind.skeleton());
         let mut net = Network::new(Mode::Inference);
-        let (_, image) = net.pictures(1, config.train.size.extents()).expect("the size was validated");
+        let (size, normalization) = (config.train.size.extents(), model.normalization.constants());
+        let (_, image) = net.pictures(1, size, normalization).expect("the size was validated");
         model.build(&mut net, image).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 }

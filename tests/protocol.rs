@@ -14,7 +14,7 @@ use ditn::data::{Annotation, Batch, Coco, Dataset, Joint, Mpii, Person, Size, Sk
 use ditn::gpu::{AdapterChoice, Gpu};
 use ditn::graph::{Plan, Session, Store};
 use ditn::ir::Graph;
-use ditn::ops::crop::{AffineCrop, DEVIATION, MEAN};
+use ditn::ops::crop::{AffineCrop, Normalization};
 use ditn::ops::decode::Decode;
 use ditn::ops::flip::FlipMerge;
 use ditn::ops::targets::JointTargets;
@@ -104,7 +104,8 @@ impl Protocol {
         let maps = graph.input("maps", [1, joints, rows, columns]);
         let mirrored = graph.input("mirrored", [1, joints, rows, columns]);
         let fits = "the shapes fit";
-        let image = graph.apply_one(AffineCrop { height, width }, &[pixels, pictures, lattice]).expect(fits);
+        let crop = AffineCrop { height, width, normalization: Normalization::UNIT };
+        let image = graph.apply_one(crop, &[pixels, pictures, lattice]).expect(fits);
         let targets = JointTargets { height: rows, width: columns, sigma: 2.0 };
         let targets = graph.apply(targets, &[on_map]).expect(fits);
         let merged = graph
@@ -159,7 +160,7 @@ fn compare(expected: &Expected, most: f64, person: impl Fn(usize, &ExpectedPerso
         for (place, colours) in places.into_iter().zip(truth.pixels.as_chunks::<3>().0) {
             for (channel, colour) in colours.iter().enumerate() {
                 let at = (channel * size.height as usize + place.1 as usize) * size.width as usize + place.0 as usize;
-                let level = (f64::from(image[at]) * DEVIATION[channel] + MEAN[channel]) * 255.0;
+                let level = f64::from(image[at]) * 255.0;
                 let difference = (level - f64::from(*colour)).abs();
                 (compared, sum, largest) = (compared + 1, sum + difference, largest.max(difference));
                 different += i32::from(difference > 0.5);

@@ -14,6 +14,12 @@
 override SAMPLES: u32;  // N
 override HEIGHT: u32;   // H
 override WIDTH: u32;    // W
+override RED_MEAN: f32;
+override GREEN_MEAN: f32;
+override BLUE_MEAN: f32;
+override RED_DEVIATION: f32;
+override GREEN_DEVIATION: f32;
+override BLUE_DEVIATION: f32;
 
 // Elements as they are stored; f16 in half precision.
 alias Image = f32;
@@ -22,10 +28,6 @@ alias Image = f32;
 @group(0) @binding(1) var<storage, read> pictures: array<vec4u>;     // [N] first word in pixels, width, height, 0
 @group(0) @binding(2) var<storage, read> lattice: array<vec2i>;      // [N, W + H] columns, rows: x, y in 1/1024 pixel
 @group(0) @binding(3) var<storage, read_write> image: array<Image>;  // [N, 3, H, W] red, green, blue
-
-// Of ImageNet.
-const MEAN = vec3f(0.485, 0.456, 0.406);
-const DEVIATION = vec3f(0.229, 0.224, 0.225);
 
 /// The pixel in this column and row of a picture, which may lie any distance outside.
 fn pixel(picture: vec4u, column: i32, row: i32) -> vec3f {
@@ -61,7 +63,9 @@ fn main(
     let bottom = mix(pixel(picture, corner.x, corner.y + 1), pixel(picture, corner.x + 1, corner.y + 1), share.x);
     let value = floor(mix(top, bottom, share.y) + 0.5);
 
-    let normalised = (value / 255.0 - MEAN) / DEVIATION;
+    let mean = vec3f(RED_MEAN, GREEN_MEAN, BLUE_MEAN);
+    let deviation = vec3f(RED_DEVIATION, GREEN_DEVIATION, BLUE_DEVIATION);
+    let normalised = (value / 255.0 - mean) / deviation;
     let red = sample * 3u * HEIGHT * WIDTH + place;
     image[red] = Image(normalised.x);
     image[red + HEIGHT * WIDTH] = Image(normalised.y);

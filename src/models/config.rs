@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Cpn, Depth, Ditn, Head, Hourglass, HrNet, ModelConfig, NAMES, ResNet, Rsn};
+use super::{
+    Body, Cpn, Depth, Ditn, Head, Hourglass, HrNet, InputNormalization, ModelConfig, NAMES, ResNet, Rsn,
+};
 use crate::data::skeleton::MPII;
 use crate::data::{InvalidValue, Skeleton};
 use crate::nn::WeightInit;
@@ -100,6 +102,10 @@ pub struct NetworkConfig {
     /// Integral pose regression, on any network: the joints are the expectations of their heat maps. It is trained by
     /// `loss.coordinate_weight` and decoded by `evaluate.decode = "expectation"`.
     pub integral: bool,
+    /// What becomes of the pictures' colours: "imagenet" (less its mean, by its deviation), "mpii-mean" or "cpn-mean" (less a
+    /// mean) or "unit" (from 0 to 1). Public weights are of the one that they were trained with.
+    #[serde(skip_serializing_if = "InputNormalization::is_default")]
+    pub normalization: InputNormalization,
     /// Initial weights of the body: "public" as the public code, "kaiming-uniform" as PyTorch by itself, or
     /// "kaiming-normal".
     pub weights: WeightInit,
@@ -132,6 +138,7 @@ impl Default for NetworkConfig {
             channel_attention,
             spatial_attention,
             integral: false,
+            normalization: InputNormalization::default(),
             weights: WeightInit::Public,
             init: None,
         }
@@ -152,7 +159,8 @@ impl NetworkConfig {
             (Body::Cpn(_), _) => NetworkKind::Cpn,
             (Body::Rsn(_), _) => NetworkKind::Rsn,
         };
-        let base = Self { kind, weights: model.body_weights, integral: model.integral, ..Self::default() };
+        let (normalization, weights, integral) = (model.normalization, model.body_weights, model.integral);
+        let base = Self { kind, normalization, weights, integral, ..Self::default() };
         // Depths are shorter to read than lists of blocks.
         let blocks_of = |ResNet { layers, stem }: ResNet| {
             let depth = Depth::ALL.into_iter().find(|depth| depth.bottlenecks() == layers);
@@ -187,7 +195,12 @@ impl NetworkConfig {
     /// Its name of [`NAMES`], or its kind where its extents are its own.
     pub fn title(&self) -> String {
         let model = self.model(&MPII);
-        let named = NAMES.into_iter().find(|name| ModelConfig::named(name, &MPII).as_ref() == Some(&model));
+        // Whatever becomes of the colours in front of it.
+        let is_named = |name: &&str| {
+            let named = ModelConfig::named(name, &MPII);
+            named.is_some_and(|named| ModelConfig { normalization: model.normalization, ..named } == model)
+        };
+        let named = NAMES.into_iter().find(is_named);
         let kind = match self.kind {
             NetworkKind::Ditn => "ditn",
             NetworkKind::Hrnet => "hrnet",
@@ -225,7 +238,8 @@ impl NetworkConfig {
             NetworkKind::Rsn => (Body::Rsn(Rsn { stages: stacks, layers, stem, channels, expand }), Head::Convolution),
         };
         let (skeleton, integral, body_weights) = (Arc::clone(skeleton), self.integral, self.weights);
-        ModelConfig { skeleton, body, head, integral, body_weights, frozen_backbone: false }
+        let normalization = self.normalization;
+        ModelConfig { skeleton, body, head, integral, normalization, body_weights, frozen_backbone: false }
     }
 
     /// Checks the ranges of the values.
@@ -281,5 +295,21 @@ mod tests {
             assert_eq!(Some(config.model(&MPII)), ModelConfig::named(name, &MPII), "{name}");
         }
         assert_eq!(NetworkConfig::named("hrnet-w33"), None);
+    }
+
+    #[test]
+    fn a_normalisation_is_imagenets_unless_the_table_names_another() {
+        use crate::ops::crop::Normalization;
+        let read = |text: &str| toml::from_str::<NetworkConfig>(text).unwrap();
+        let constants = |text: &str| read(text).model(&MPII).normalization.constants();
+        assert_eq!(constants(""), Normalization::IMAGENET);
+        assert_eq!(constants("normalization = \"mpii-mean\""), Normalization::MPII_MEAN);
+        assert_eq!(constants("normalization = \"cpn-mean\""), Normalization::CPN_MEAN);
+        assert_eq!(constants("normalization = \"unit\""), Normalization::UNIT);
+        // Tables of older programs stay what they were.
+        assert!(!toml::to_string(&NetworkConfig::default()).unwrap().contains("normalization"));
+        let other = read("normalization = \"unit\"");
+        assert_eq!(read(&toml::to_string(&other).unwrap()), other);
+        assert_eq!(other.title(), NetworkConfig::default().title());
     }
 }

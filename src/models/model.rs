@@ -7,6 +7,7 @@ use super::ditn::Ditn;
 use super::hourglass::Hourglass;
 use super::hrnet::HrNet;
 use super::maps::HeatMaps;
+use super::normalization::InputNormalization;
 use super::resnet::{Depth, ResNet};
 use super::rsn::Rsn;
 use crate::data::{Size, Skeleton};
@@ -50,6 +51,8 @@ pub struct ModelConfig {
     /// Integral pose regression (Sun et al. 2018): the joints' coordinates are the expectations of their heat maps' softmax, which
     /// has a gradient.
     pub integral: bool,
+    /// What becomes of the pictures' colours before they reach it.
+    pub normalization: InputNormalization,
     /// Initial weights of the body's convolutions.
     pub body_weights: WeightInit,
     /// Whether training leaves the backbone as it is: HRNet, the ResNet without what stands behind it, or RSN without its heads.
@@ -113,7 +116,12 @@ impl ModelConfig {
             Body::Cpn(_) | Body::Rsn(_) => WeightInit::KaimingNormal,
             Body::HrNet(_) | Body::ResNet(_) => WeightInit::Public,
         };
-        Some(Self { skeleton, body, head, integral, body_weights, frozen_backbone: false })
+        let normalization = match body {
+            Body::Hourglass(_) => InputNormalization::MpiiMean,
+            Body::Cpn(_) => InputNormalization::CpnMean,
+            Body::HrNet(_) | Body::ResNet(_) | Body::Rsn(_) => InputNormalization::Imagenet,
+        };
+        Some(Self { skeleton, body, head, integral, normalization, body_weights, frozen_backbone: false })
     }
 
     /// Names and shapes of the network's parameters and running statistics, for an input of `size`.

@@ -2,7 +2,7 @@
 
 use super::Network;
 use crate::ir::{ShapeError, ValueId};
-use crate::ops::crop::AffineCrop;
+use crate::ops::crop::{AffineCrop, Normalization};
 
 /// The inputs that the host uploads for a batch of N pictures.
 #[derive(Debug, Clone, Copy)]
@@ -16,11 +16,16 @@ pub struct PictureInputs {
 }
 
 impl Network {
-    /// Adds the inputs of a batch and the crop: -> the inputs and the image `[N, 3, H, W]`.
+    /// Adds the inputs of a batch and the crop: -> the inputs and the image `[N, 3, H, W]`, its colours normalised so.
     ///
     /// # Errors
     /// [`ShapeError`] for an empty batch or size.
-    pub fn pictures(&mut self, batch: usize, size: [usize; 2]) -> Result<(PictureInputs, ValueId), ShapeError> {
+    pub fn pictures(
+        &mut self,
+        batch: usize,
+        size: [usize; 2],
+        normalization: Normalization,
+    ) -> Result<(PictureInputs, ValueId), ShapeError> {
         let [height, width] = size;
         let inputs = PictureInputs {
             pixels: self.graph.input("pixels", [batch * height * width]),
@@ -29,7 +34,7 @@ impl Network {
         };
         let from = [inputs.pixels, inputs.pictures, inputs.lattice];
         self.graph.enter("crop");
-        let image = self.graph.apply_one(AffineCrop { height, width }, &from);
+        let image = self.graph.apply_one(AffineCrop { height, width, normalization }, &from);
         self.graph.leave();
         Ok((inputs, image?))
     }

@@ -7,7 +7,7 @@ use super::{BONE_MAPS, COORDINATES, HEAT_MAPS, IMAGE, JOINTS, Options};
 use crate::data::crop::MARGIN;
 use crate::data::{STRIDE, Size};
 use crate::models::{Head, ModelConfig};
-use crate::ops::crop::{DEVIATION, MEAN};
+use crate::ops::crop::Normalization;
 
 /// How joints are read from heat maps.
 const RULE: &str = "x and y in pixels of the input and a score, the largest value of the joint's heat map: the place of \
@@ -56,10 +56,11 @@ pub(super) fn metadata(model: &ModelConfig, size: Size) -> Vec<Entry> {
         Entry { key: key.to_owned(), value: serde_json::to_string(&value).unwrap_or_default() }
     }
     let skeleton = &model.skeleton;
+    let Normalization { mean, deviation } = model.normalization.constants();
     vec![
         entry("size", size.extents()),
-        entry("mean", MEAN),
-        entry("std", DEVIATION),
+        entry("mean", mean),
+        entry("std", deviation),
         entry("margin", MARGIN),
         entry("stride", STRIDE),
         entry("skeleton", &skeleton.name),

@@ -10,10 +10,28 @@ kernels! { "crop":
     FORWARD, "forward", "image = (picture sampled at (column[x] + row[y]) / 255 - mean) / deviation";
 }
 
-/// Means of red, green and blue over ImageNet, for values from 0 to 1.
-pub const MEAN: [f64; 3] = [0.485, 0.456, 0.406];
-/// Standard deviations of red, green and blue over ImageNet, for values from 0 to 1.
-pub const DEVIATION: [f64; 3] = [0.229, 0.224, 0.225];
+/// What becomes of red, green and blue, values from 0 to 1: (value - mean) / deviation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalization {
+    /// What is subtracted.
+    pub mean: [f32; 3],
+    /// What the difference is divided by.
+    pub deviation: [f32; 3],
+}
+
+impl Normalization {
+    /// Means and standard deviations over ImageNet.
+    pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
+    /// Less the means over MPII.
+    pub const MPII_MEAN: Self = Self { mean: [0.4404, 0.4440, 0.4327], ..Self::UNIT };
+    /// Less the means that CPN subtracts, 122.77, 115.95 and 102.98 of 255.
+    pub const CPN_MEAN: Self = Self {
+        mean: [(122.77 / 255.0_f64) as f32, (115.95 / 255.0_f64) as f32, (102.98 / 255.0_f64) as f32],
+        ..Self::UNIT
+    };
+    /// As they are, from 0 to 1.
+    pub const UNIT: Self = Self { mean: [0.0; 3], deviation: [1.0; 3] };
+}
 
 /// (pixels \[capacity\], pictures \[N, 4\], lattice \[N, width + height, 2\]) -> image \[N, 3, height, width\].
 ///
@@ -21,15 +39,16 @@ pub const DEVIATION: [f64; 3] = [0.229, 0.224, 0.225];
 /// `pixels`, the picture's width, its height, and 0; and a [`lattice`]. The buffer of `pixels` may be longer than its
 /// shape says.
 ///
-/// image = (v / 255 - mean) / deviation with ImageNet's mean and deviation; v is what OpenCV 4's `warpAffine` gives with
-/// bilinear interpolation and a black border: the points are rounded to 1/32 pixel and the values to whole numbers, half
-/// up. It has no gradient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// image = (v / 255 - mean) / deviation; v is what OpenCV 4's `warpAffine` gives with bilinear interpolation and a black
+/// border: the points are rounded to 1/32 pixel and the values to whole numbers, half up. It has no gradient.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AffineCrop {
     /// Rows of the image.
     pub height: usize,
     /// Columns of the image.
     pub width: usize,
+    /// What becomes of the colours.
+    pub normalization: Normalization,
 }
 
 impl Operator for AffineCrop {
@@ -38,7 +57,9 @@ impl Operator for AffineCrop {
     }
 
     fn attributes(&self) -> String {
-        format!("size={}x{}", self.height, self.width)
+        let list = |numbers: [f32; 3]| numbers.map(|number| number.to_string()).join(",");
+        let Normalization { mean, deviation } = self.normalization;
+        format!("size={}x{} mean={} deviation={}", self.height, self.width, list(mean), list(deviation))
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -62,9 +83,20 @@ impl Operator for AffineCrop {
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
         let samples = case.inputs[1].extents()[0];
+        let [red, green, blue] = self.colours();
         let dispatch = Dispatch {
             kernel: &FORWARD,
-            constants: vec![("SAMPLES", samples as f64), ("HEIGHT", self.height as f64), ("WIDTH", self.width as f64)],
+            constants: vec![
+                ("SAMPLES", samples as f64),
+                ("HEIGHT", self.height as f64),
+                ("WIDTH", self.width as f64),
+                ("RED_MEAN", red.0),
+                ("GREEN_MEAN", green.0),
+                ("BLUE_MEAN", blue.0),
+                ("RED_DEVIATION", red.1),
+                ("GREEN_DEVIATION", green.1),
+                ("BLUE_DEVIATION", blue.1),
+            ],
             bindings: vec![Input(0), Input(1), Input(2), Output(0)],
             workgroups: folded((samples * self.height * self.width).div_ceil(64)),
         };
@@ -85,7 +117,7 @@ impl Operator for AffineCrop {
                 let point = [0, 1].map(|axis| ((along(column, axis) + along(row, axis) + 16.0) / 32.0).floor() / 32.0);
                 let corner = point.map(f64::floor);
                 let share = [point[0] - corner[0], point[1] - corner[1]];
-                for (channel, (mean, deviation)) in MEAN.iter().zip(DEVIATION).enumerate() {
+                for (channel, (mean, deviation)) in self.colours().into_iter().enumerate() {
                     let mut value = 0.0;
                     for (right, low) in [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)] {
                         let weight = (1.0 - right - share[0]).abs() * (1.0 - low - share[1]).abs();
@@ -103,14 +135,22 @@ impl Operator for AffineCrop {
         let area = self.height * self.width;
         let mut image = self.reference(shapes, inputs).remove(0);
         for (plane, values) in image.chunks_exact_mut(area.max(1)).enumerate() {
-            let channel = plane % 3;
-            values.iter_mut().for_each(|value| *value += 2.0 * MEAN[channel] / DEVIATION[channel]);
+            let (mean, deviation) = self.colours()[plane % 3];
+            values.iter_mut().for_each(|value| *value += 2.0 * mean / deviation);
         }
         vec![image]
     }
 
     fn cost(&self, inputs: &[&Shape], outputs: &[&Shape]) -> Cost {
         Cost::new(14.0 * outputs[0].elements() as f64, inputs, outputs)
+    }
+}
+
+impl AffineCrop {
+    /// Mean and deviation of each colour.
+    fn colours(&self) -> [(f64, f64); 3] {
+        let Normalization { mean, deviation } = self.normalization;
+        std::array::from_fn(|channel| (f64::from(mean[channel]), f64::from(deviation[channel])))
     }
 }
 
@@ -143,7 +183,7 @@ pub fn cases() -> Vec<OperatorCase> {
     // Noise: every pixel and channel differs from its neighbours.
     let noise = |count: u32| Words((0..count).map(|index| index.wrapping_mul(0x9e37_79b1) ^ 0x5bd1_e995).collect());
     let case = |operator: AffineCrop, pixels: u32, pictures: &[[u32; 4]], maps: &[[f64; 6]]| {
-        let AffineCrop { height, width } = operator;
+        let AffineCrop { height, width, .. } = operator;
         let samples = pictures.len();
         let shapes: [Shape; 3] = [[pixels as usize].into(), [samples, 4].into(), [samples, width + height, 2].into()];
         let points = maps.iter().flat_map(|map| lattice(*map, width as u32, height as u32).into_flattened());
@@ -154,7 +194,7 @@ pub fn cases() -> Vec<OperatorCase> {
     };
     vec![
         case(
-            AffineCrop { height: 9, width: 13 },
+            AffineCrop { height: 9, width: 13, normalization: Normalization::IMAGENET },
             17 * 11 + 8 * 20,
             &[[0, 17, 11, 0], [17 * 11, 8, 20, 0], [5, 7, 3, 0]],
             &[
@@ -163,7 +203,23 @@ pub fn cases() -> Vec<OperatorCase> {
                 [0.5078125, -0.2578125, -1.0078125, 0.2578125, 0.5078125, 1.125],
             ],
         ),
-        case(AffineCrop { height: 1, width: 1 }, 1, &[[0, 1, 1, 0]], &[[1.0, 0.0, 0.4921875, 0.0, 1.0, -0.1953125]]),
-        case(AffineCrop { height: 4, width: 6 }, 6, &[[0, 3, 2, 0]], &[[1.0, 0.0, 1e9, 0.0, 1.0, -1e9]]),
+        case(
+            AffineCrop { height: 1, width: 1, normalization: Normalization::MPII_MEAN },
+            1,
+            &[[0, 1, 1, 0]],
+            &[[1.0, 0.0, 0.4921875, 0.0, 1.0, -0.1953125]],
+        ),
+        case(
+            AffineCrop { height: 4, width: 6, normalization: Normalization::CPN_MEAN },
+            6,
+            &[[0, 3, 2, 0]],
+            &[[1.0, 0.0, 1e9, 0.0, 1.0, -1e9]],
+        ),
+        case(
+            AffineCrop { height: 3, width: 5, normalization: Normalization::UNIT },
+            12,
+            &[[0, 4, 3, 0]],
+            &[[0.75, 0.25, -0.5, 0.0, 1.0, 0.25]],
+        ),
     ]
 }

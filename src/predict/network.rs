@@ -46,7 +46,7 @@ impl PoseGraph {
     /// [`ShapeError`] where the network does not fit the size.
     pub fn new(model: &ModelConfig, size: Size, batch: usize, options: DecodeOptions) -> Result<Self, ShapeError> {
         let mut net = Network::new(Mode::Inference);
-        let (pictures, image) = net.pictures(batch, size.extents())?;
+        let (pictures, image) = net.pictures(batch, size.extents(), model.normalization.constants())?;
         let mut maps = model.build(&mut net, image)?;
         let partner = model.skeleton.flipped_joints();
         let mirrored = if options.flip_test && model.skeleton.mirrors {

@@ -272,6 +272,7 @@ mod tests {
             ("model.transfer=false", "model.transfer was true and is false now"),
             ("optimizer.kind=adam", "optimizer.kind was \"adamw\" and is \"adam\" now"),
             ("optimizer.kind=rmsprop", "optimizer.kind was \"adamw\" and is \"rmsprop\" now"),
+            ("model.normalization=unit", "model.normalization was not set and is \"unit\" now"),
             ("train.freeze=backbone", "train.freeze was \"none\" and is \"backbone\" now"),
         ] {
             let error = resumed(&[text, "train.batch=99"]).unwrap_err();

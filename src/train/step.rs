@@ -98,7 +98,7 @@ impl StepGraph {
     /// [`ShapeError`] where the network does not fit the size.
     pub fn new(model: &ModelConfig, config: &StepConfig, seed: u64) -> Result<Self, ShapeError> {
         let mut net = Network::new(Mode::Training);
-        let (pictures, image) = net.pictures(config.batch, config.size.extents())?;
+        let (pictures, image) = net.pictures(config.batch, config.size.extents(), model.normalization.constants())?;
         let joints = net.input("joints", [config.batch, model.skeleton.joints.len(), 3]);
         let maps = model.build(&mut net, image)?;
         let mut targets = TargetGraph { joints, model, config, joint_targets: Vec::new() };

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::de::DeserializeOwned;
 
 use crate::data::Skeleton;
-use crate::models::{Body, Cpn, Depth, Ditn, Head, Hourglass, HrNet, ModelConfig, ResNet, Rsn};
+use crate::models::{Body, Cpn, Depth, Ditn, Head, Hourglass, HrNet, InputNormalization, ModelConfig, ResNet, Rsn};
 use crate::nn::WeightInit;
 use crate::ops::loss::LossKind;
 use crate::train::objective::Objective;
@@ -40,8 +40,9 @@ pub(super) fn model(metadata: &Metadata) -> Result<ModelConfig, String> {
     };
     let skeleton: String = option(metadata, "skeleton")?;
     let skeleton = Skeleton::by_name(&skeleton).ok_or_else(|| format!("its skeleton '{skeleton}' is unknown"))?.clone();
-    let body_weights = WeightInit::default();
-    Ok(ModelConfig { skeleton, body, head, integral: name == "ipr", body_weights, frozen_backbone: false })
+    // The picture of a dump is normalised already.
+    let (normalization, body_weights) = (InputNormalization::default(), WeightInit::default());
+    Ok(ModelConfig { skeleton, body, head, integral: name == "ipr", normalization, body_weights, frozen_backbone: false })
 }
 
 fn hrnet(metadata: &Metadata) -> Result<Body, String> {

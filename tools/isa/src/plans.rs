@@ -46,7 +46,8 @@ pub fn plan(arguments: &PlanArguments, capabilities: &Capabilities) -> Result<Pl
         }
         Kind::Inference => {
             let mut net = Network::new(Mode::Inference);
-            let (_, image) = net.pictures(arguments.batch, arguments.size.extents())?;
+            let (_, image) =
+                net.pictures(arguments.batch, arguments.size.extents(), model.normalization.constants())?;
             let maps = model.build(&mut net, image)?;
             let decoded = net.graph.apply_one(Decode::Quarter, &[maps.joints])?;
             let outputs: Vec<ValueId> = [Some(decoded), Some(maps.joints), maps.bones].into_iter().flatten().collect();
