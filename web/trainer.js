@@ -137,7 +137,7 @@ const NEAR = 0.1;
 
 /**
  * How many of a person's labelled joints are found, and how many there are.
- * @param {number[][]} truth [x, y, labelled] @param {ArrayLike<number>} found three numbers a joint
+ * @param {number[][]} truth [x, y, more than 0 where labelled] @param {ArrayLike<number>} found three numbers a joint
  */
 export function countFound(truth, found) {
   const labelled = truth.map((joint, number) => ({ joint, number })).filter(({ joint }) => joint[2] > 0);

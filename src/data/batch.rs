@@ -62,8 +62,9 @@ pub struct Batch {
     /// \[N (W + H)\]: the [`lattice`] of points at which a stored picture is sampled; augmentation and flip are folded in.
     /// What lies outside the picture is black.
     pub lattice: Vec<[i32; 2]>,
-    /// \[N J\]: x and y in heat-map pixels after augmentation (mirrored ones already under their new names), and 1
-    /// where the joint is labelled, else 0.
+    /// \[N J\]: x and y in heat-map pixels after augmentation (mirrored ones already under their new names), and 0 where the
+    /// joint is unlabelled, 1 where it is labelled but [hidden](Joint::visible), 2 where it can be seen. Whoever asks only
+    /// whether it is labelled compares with 0.
     pub joints: Vec<[f32; 3]>,
 }
 
@@ -130,7 +131,7 @@ impl Batch {
                     let name = &skeleton.joints[place];
                     return Err(DataError::Unsuitable(format!("{}: the {name} is not at a finite place", person.name)));
                 }
-                [x, y, 1.0]
+                [x, y, if joint.visible { 2.0 } else { 1.0 }]
             } else {
                 [0.0; 3]
             });
@@ -188,7 +189,7 @@ mod tests {
         let picture =
             RgbImage::from_fn(90, 70, |x, y| Rgb([(3 * x % 256) as u8, (5 * y % 256) as u8, ((x * y) % 251) as u8]));
         let joints = (0..14)
-            .map(|i| Joint { x: 10.0 + 5.0 * i as f32, y: 60.0 - 3.0 * i as f32, labelled: i != 4, visible: true })
+            .map(|i| Joint { x: 10.0 + 5.0 * i as f32, y: 60.0 - 3.0 * i as f32, labelled: i != 4, visible: i != 6 })
             .collect();
         Person { name: "one".into(), picture, joints, center: [x, y], scale: [0.2, 0.3], head_size: None }
     }
@@ -254,8 +255,8 @@ mod tests {
                 crop.center[0] = 89.0 - crop.center[0];
             }
             let batch = push(Placement { crop, flip }, person);
-            let [x, y, weight] = batch.joints[if flip { LSP.flipped_joints()[3] } else { 3 }];
-            assert_eq!(weight, 1.0);
+            let [x, y, flag] = batch.joints[if flip { LSP.flipped_joints()[3] } else { 3 }];
+            assert_eq!(flag, 2.0);
             let view = batch.view(0, INPUT);
             let brightest = view.enumerate_pixels().max_by_key(|(_, _, p)| p.0[0]).expect("the view has pixels");
             assert!(
@@ -271,11 +272,13 @@ mod tests {
         let crop = Crop::new([44.0, 35.0], person.scale, INPUT);
         let batch = push(Placement { crop, flip: true }, person.clone());
         let plain = push(Placement::upright(&person, INPUT), person);
-        assert_eq!((plain.joints[4][2], plain.joints[1][2]), (0.0, 1.0));
-        assert_eq!((batch.joints[4][2], batch.joints[1][2]), (1.0, 0.0));
+        // Joint 4 is unlabelled, joint 6 hidden; their partners are 1 and 11.
+        let flags = |batch: &Batch| [4, 1, 6, 11].map(|joint| batch.joints[joint][2]);
+        assert_eq!(flags(&plain), [0.0, 2.0, 1.0, 2.0]);
+        assert_eq!(flags(&batch), [2.0, 0.0, 2.0, 1.0]);
         for (joint, &partner) in LSP.flipped_joints().iter().enumerate() {
-            let ([x, y, weight], mirrored) = (plain.joints[joint], batch.joints[partner]);
-            if weight > 0.0 {
+            let ([x, y, flag], mirrored) = (plain.joints[joint], batch.joints[partner]);
+            if flag > 0.0 {
                 // Symmetric about width / 2, here 4 heat-map pixels.
                 assert!((mirrored[0] - (8.0 - x)).abs() < 1e-4 && (mirrored[1] - y).abs() < 1e-4);
             }

@@ -12,7 +12,7 @@ pub struct Joint {
     pub y: f32,
     /// Whether the annotation gives a place: the joint then counts in losses and scores. Otherwise x and y mean nothing.
     pub labelled: bool,
-    /// Whether the joint can be seen rather than guessed behind something.
+    /// Whether the joint can be seen rather than guessed behind something; where the annotation does not say, it can.
     pub visible: bool,
 }
 

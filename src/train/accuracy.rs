@@ -21,10 +21,11 @@ pub struct Accuracy {
 }
 
 impl Accuracy {
-    /// Of points that were found, and of true joints with 1 where they are labelled, both in pixels of maps of that size.
+    /// Of points that were found, and of true joints with more than 0 where they are labelled, both in pixels of maps of that
+    /// size.
     pub fn of(found: &[[f32; 3]], joints: &[[f32; 3]], map: Size) -> Self {
         let (width, height) = (f64::from(map.width), f64::from(map.height));
-        let on_map = |[x, y, weight]: [f64; 3]| weight > 0.0 && (0.0..width).contains(&x) && (0.0..height).contains(&y);
+        let on_map = |[x, y, flag]: [f64; 3]| flag > 0.0 && (0.0..width).contains(&x) && (0.0..height).contains(&y);
         let near = |[x, y, _]: [f64; 3], [u, v, _]: [f64; 3]| ((x - u) / width).hypot((y - v) / height) < REACH;
         let mut sum = Self::default();
         for (found, joint) in found.iter().zip(joints) {
@@ -55,7 +56,7 @@ mod tests {
 
     #[test]
     fn joints_within_a_twentieth_of_the_map_are_near_and_those_off_it_do_not_count() {
-        let joints = [[10.0, 20.0, 1.0], [10.0, 20.0, 1.0], [10.0, 20.0, 0.0], [48.0, 20.0, 1.0], [3.0, -0.1, 1.0]];
+        let joints = [[10.0, 20.0, 1.0], [10.0, 20.0, 2.0], [10.0, 20.0, 0.0], [48.0, 20.0, 1.0], [3.0, -0.1, 1.0]];
         // 2.4 pixels of 48, 3.2 pixels of 64.
         let found = [[12.3, 20.0, 0.5], [10.0, 23.3, 0.5], [10.0, 20.0, 0.5], [47.0, 20.0, 0.5], [3.0, 0.0, 0.5]];
         let mut accuracy = Accuracy::of(&found, &joints, Size::new(64, 48));

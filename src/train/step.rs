@@ -84,7 +84,7 @@ pub struct StepGraph {
     pub step: TrainingStep,
     /// The inputs of its pictures.
     pub pictures: PictureInputs,
-    /// `[N, J, 3]`: position in heat-map pixels and weight of each joint.
+    /// `[N, J, 3]`: position in heat-map pixels and flag of each joint, as in [`Batch::joints`].
     pub joints: ValueId,
     /// The losses.
     pub losses: Losses,

@@ -36,7 +36,7 @@ pub(super) struct People {
     sheet: &'static str,
     columns: usize,
     count: usize,
-    /// `[count][J]`: x and y in heat-map pixels, and 1 where the joint is labelled, else 0.
+    /// `[count][J]`: x and y in heat-map pixels, and more than 0 where the joint is labelled, as [`Batch::joints`].
     joints: Vec<Vec<[f32; 3]>>,
 }
 

@@ -60,7 +60,8 @@ fn annotated_person(picture: &str, rectangle: &Structure) -> Result<Option<Annot
         let part = |name: &str| point.number(name).ok_or(format!("a point without {name}"));
         let (id, place) = (part("id")?, [part("x")?, part("y")?]);
         let slot = joints.get_mut(id as usize).filter(|_| id >= 0.0);
-        let visible = point.number("is_visible") == Some(1.0);
+        // Left out for some joints: nobody says that they are hidden.
+        let visible = point.number("is_visible") != Some(0.0);
         *slot.ok_or(format!("a point with id {id}; joints are numbered 0 to 15"))? = joint(place, true, visible);
     }
     let center = center.number("x").zip(center.number("y")).ok_or("objpos without x and y")?;
@@ -100,7 +101,7 @@ mod tests {
             joints.filter(|(_, joint)| joint.labelled).map(|(id, joint)| (id, joint.visible)).collect::<Vec<_>>()
         };
         assert_eq!(labelled(1), [(6, true), (9, false)]);
-        assert_eq!(labelled(2), [(0, false)]);
+        assert_eq!(labelled(2), [(0, true)]);
         assert_eq!(people[3].head_size, None);
     }
 }
