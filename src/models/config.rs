@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Body, Cpn, Depth, Ditn, Head, Hourglass, HrNet, InputNormalization, ModelConfig, NAMES, ResNet, Rsn,
-};
+use super::{Body, Cpn, Depth, Ditn, Head, Hourglass, HrNet, InputNormalization, ModelConfig, NAMES, ResNet, Rsn};
 use crate::data::skeleton::MPII;
 use crate::data::{InvalidValue, Skeleton};
 use crate::nn::WeightInit;

@@ -42,7 +42,15 @@ pub(super) fn model(metadata: &Metadata) -> Result<ModelConfig, String> {
     let skeleton = Skeleton::by_name(&skeleton).ok_or_else(|| format!("its skeleton '{skeleton}' is unknown"))?.clone();
     // The picture of a dump is normalised already.
     let (normalization, body_weights) = (InputNormalization::default(), WeightInit::default());
-    Ok(ModelConfig { skeleton, body, head, integral: name == "ipr", normalization, body_weights, frozen_backbone: false })
+    Ok(ModelConfig {
+        skeleton,
+        body,
+        head,
+        integral: name == "ipr",
+        normalization,
+        body_weights,
+        frozen_backbone: false,
+    })
 }
 
 fn hrnet(metadata: &Metadata) -> Result<Body, String> {
