@@ -143,7 +143,7 @@ mod tests {
             assert_eq!(*known, debug, "two operators have the attributes {key:?}");
             assert!(!key.1.contains('[') && key.1.trim() == key.1 && !key.1.contains("  "), "{key:?}");
         }
-        let distinct: HashMap<_, _> = values.iter().map(|(key, debug)| (debug, key)).collect();
+        let distinct: HashMap<_, _> = values.iter().map(|(key, debug)| ((key.0, debug), key)).collect();
         assert_eq!(distinct.len(), values.len(), "one operator has two texts of attributes");
         assert!(types.len() > 40, "{} types of operators", types.len());
     }
