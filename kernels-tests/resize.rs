@@ -26,7 +26,8 @@ proptest! {
     fn any_sizes_agree_with_the_reference(
         (n, c, h, w) in (1..3_usize, 1..5_usize, 1..20_usize, 1..20_usize),
         (height, width) in (1..40_usize, 1..12_usize),
-        (by_fours, align_corners): (bool, bool),
+        by_fours: bool,
+        align_corners: bool,
         seed: u64,
     ) {
         let size = [height, if by_fours { 4 * width } else { width }];
@@ -109,7 +110,7 @@ fn dispatches_past_65535_workgroups_fold_into_y() {
     let wide = 2_048;
     folded_values_agree(&both([1, MAPS, 1, 1], [1, wide], true)[0], 0);
     folded_values_agree(&both([1, MAPS, 1, wide], [1, 4], false)[1], 0);
-    folded_values_agree(&both([1, MAPS, 8, 1], [1, wide], false)[1], 0);
+    folded_values_agree(&both([1, MAPS, 4, 1], [1, wide], false)[1], 0);
 }
 
 #[test]

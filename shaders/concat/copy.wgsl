@@ -21,7 +21,7 @@ override TO_START: u32;
 alias X = f32;
 alias Y = f32;
 
-@group(0) @binding(0) var<storage, read> x: array<X>;   // [N, FROM_SAMPLE]
+@group(0) @binding(0) var<storage, read> x: array<X>;        // [N, FROM_SAMPLE]
 @group(0) @binding(1) var<storage, read_write> y: array<Y>;  // [N, TO_SAMPLE]
 
 @compute @workgroup_size(64)

@@ -7,9 +7,10 @@
 //   of x that are mixed, brought to the four columns; where the place moves on by a row of x, the lower one becomes the upper.
 // Grid: ceil(INVOCATIONS / 64) workgroups of 64, folded into y past 65,535.
 // Memory: x by single elements, eight for each row of x that a strip passes; y as vec4.
-// Why: beside forward.wgsl a quarter of the stores. Of an enlarged map, places and horizontal mixing are computed once for
-//   many rows of y, and so are the loads: enlarging 8 times takes 1/6 of them.
-// Measured: TODO
+// Why: beside forward.wgsl a quarter of the stores. The columns' places are computed once for all rows of a strip, and of an
+//   enlarged map each row of x is loaded and mixed horizontally once for several rows of y.
+// Measured: by CPU time, for 256 maps of 64x64, 2.1 times as fast as forward.wgsl from maps of 8x8, 2.2 from 16x16 and 1.9 from
+//   32x32 (lavapipe, 2 cores). Strips of 8 rows were up to 12% slower, those of 32 within 5%.
 
 override INVOCATIONS: u32;
 override STRIP: u32;        // rows of y

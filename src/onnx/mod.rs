@@ -18,10 +18,11 @@ use thiserror::Error;
 
 use crate::data::{STRIDE, Size};
 use crate::graph::fuse;
-use crate::ir::ShapeError;
+use crate::ir::{ShapeError, ValueId};
 use crate::models::ModelConfig;
 use crate::nn::checkpoint::State;
 use crate::nn::{Mode, Network};
+use builder::Builder;
 use proto::{Model, OperatorSet};
 use translate::Translator;
 
@@ -72,6 +73,27 @@ pub struct Options {
     pub decode: bool,
 }
 
+/// The graph of any network, such as one of one's own in [`Mode::Inference`], with the weights of `state`. The values of
+/// `outputs` get these names; inputs keep theirs. The first extent of all of them, the number of pictures, is left open.
+///
+/// # Errors
+/// [`OnnxError`].
+pub fn graph(net: Network, outputs: &[(ValueId, &str)], state: &State) -> Result<proto::Graph, OnnxError> {
+    Ok(translated(net, outputs, state)?.finish("network"))
+}
+
+fn translated(net: Network, outputs: &[(ValueId, &str)], state: &State) -> Result<Builder, OnnxError> {
+    let mut graph = net.graph;
+    fuse(&mut graph, &outputs.iter().map(|&(value, _)| value).collect::<Vec<_>>());
+    let mut translator = Translator::new(&graph, state);
+    translator.run(outputs)?;
+    let mut builder = translator.builder;
+    for &(value, name) in outputs {
+        builder.output(name, &graph.shape(value).extents()[1..]);
+    }
+    Ok(builder)
+}
+
 /// The network `model` for an input of `size`, with the weights of `state`, as an ONNX model.
 ///
 /// # Errors
@@ -84,15 +106,7 @@ pub fn export(model: &ModelConfig, size: Size, state: &State, options: Options) 
     let mut outputs = vec![(maps.joints, HEAT_MAPS)];
     outputs.extend(maps.bones.map(|bones| (bones, BONE_MAPS)));
     outputs.extend(maps.coordinates.map(|coordinates| (coordinates, COORDINATES)));
-    let mut graph = net.graph;
-    fuse(&mut graph, &outputs.iter().map(|&(value, _)| value).collect::<Vec<_>>());
-
-    let mut translator = Translator::new(&graph, state);
-    translator.run(&outputs)?;
-    let mut builder = translator.builder;
-    for (value, name) in outputs {
-        builder.output(name, &graph.shape(value).extents()[1..]);
-    }
+    let mut builder = translated(net, &outputs, state)?;
     if options.decode {
         let joints = decode::decode(&mut builder, HEAT_MAPS, size.heat_map().extents(), STRIDE as usize);
         builder.rename(&joints, JOINTS);

@@ -103,6 +103,24 @@ impl Translator<'_> {
         Ok(self.builder.node("Resize", &node.name, &[&x, "", &factors], &attributes))
     }
 
+    /// `Resize` that mixes the pixels around each place. It is given all four extents, of which those of pictures and channels
+    /// are taken from the input.
+    pub(super) fn resize(&mut self, node: &Node, size: [usize; 2], align_corners: bool) -> Result<String> {
+        let (x, own) = (self.name(node.inputs[0])?, self.builder.list(&size));
+        let range = [int("start", 0), int("end", 2)];
+        let kept = self.builder.node("Shape", &format!("{}.kept", node.name), &[&x], &range);
+        let sizes = self.builder.node("Concat", &format!("{}.sizes", node.name), &[&kept, &own], &[int("axis", 0)]);
+        let places = if align_corners { "align_corners" } else { "half_pixel" };
+        let attributes = [text("mode", "linear"), text("coordinate_transformation_mode", places)];
+        Ok(self.builder.node("Resize", &node.name, &[&x, "", "", &sizes], &attributes))
+    }
+
+    /// `Split` along the channels: the names of all parts.
+    pub(super) fn split(&mut self, node: &Node, channels: &[usize]) -> Result<Vec<String>> {
+        let (x, sizes) = (self.name(node.inputs[0])?, self.builder.list(channels));
+        Ok(self.builder.nodes("Split", &node.name, &[&x, &sizes], &[int("axis", 1)], channels.len()))
+    }
+
     /// `Gather` along the channels.
     pub(super) fn gather(&mut self, node: &Node, index: &[usize]) -> Result<String> {
         let (x, index) = (self.name(node.inputs[0])?, self.builder.list(index));

@@ -9,12 +9,14 @@ use std::any::Any;
 use std::collections::{HashMap, HashSet};
 
 use super::OnnxError;
-use super::builder::Builder;
+use super::builder::{Builder, int};
+use super::proto::Attribute;
 use crate::ir::{Graph, Node, Role, ValueId};
 use crate::nn::checkpoint::State;
 use crate::ops::Epilogue;
 use crate::ops::add::Add;
 use crate::ops::batch_norm::FoldBatchNorm;
+use crate::ops::concat::{Concat, Split};
 use crate::ops::conv2d::{Conv2d, Conv2dInputGradient};
 use crate::ops::dynamic_conv::DynamicConv;
 use crate::ops::gate::Gate;
@@ -22,6 +24,7 @@ use crate::ops::gather_channels::{GatherChannels, ScatterAdd};
 use crate::ops::global_average_pool::GlobalAveragePool;
 use crate::ops::max_pool::MaxPool;
 use crate::ops::relu::Relu;
+use crate::ops::resize::Resize;
 use crate::ops::upsample::{Upsample, UpsampleAdd};
 
 /// A graph on its way to ONNX. What each operator becomes is in `operators.rs`.
@@ -58,6 +61,9 @@ impl<'a> Translator<'a> {
             let operator: &dyn Any = node.operator.as_ref();
             if let Some(fold) = operator.downcast_ref::<FoldBatchNorm>() {
                 self.fold(node, fold)?;
+            } else if let Some(Split { channels }) = operator.downcast_ref::<Split>() {
+                let names = self.split(node, channels)?;
+                self.names.extend(node.outputs.iter().copied().zip(names));
             } else if !self.absorbed.contains(&node.outputs[0]) {
                 let name = self.node(node)?;
                 self.names.insert(node.outputs[0], name);
@@ -83,6 +89,10 @@ impl<'a> Translator<'a> {
         } else if let Some(&UpsampleAdd { factor, relu }) = operator.downcast_ref::<UpsampleAdd>() {
             let y = self.upsample(node, node.inputs[1], factor)?;
             self.epilogue(node, y, Epilogue { residual: true, relu }, node.inputs.first())
+        } else if let Some(&Resize { size, align_corners }) = operator.downcast_ref::<Resize>() {
+            self.resize(node, size, align_corners)
+        } else if operator.is::<Concat>() {
+            self.same_with(node, "Concat", &[int("axis", 1)])
         } else if let Some(GatherChannels { index }) = operator.downcast_ref::<GatherChannels>() {
             self.gather(node, index)
         } else if let Some(ScatterAdd { index }) = operator.downcast_ref::<ScatterAdd>() {
@@ -104,9 +114,14 @@ impl<'a> Translator<'a> {
 
     /// An operator that ONNX has too.
     fn same(&mut self, node: &Node, operator: &str) -> Result<String> {
+        self.same_with(node, operator, &[])
+    }
+
+    /// An operator that ONNX has too, with attributes.
+    fn same_with(&mut self, node: &Node, operator: &str, attributes: &[Attribute]) -> Result<String> {
         let inputs = node.inputs.iter().map(|&input| self.name(input)).collect::<Result<Vec<_>>>()?;
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        Ok(self.builder.node(operator, &node.name, &inputs, &[]))
+        Ok(self.builder.node(operator, &node.name, &inputs, attributes))
     }
 
     /// What follows `y`, the result of the operator of `node` without its epilogue.

@@ -44,6 +44,10 @@ impl Operator for Resize {
         attributes(self.size, self.align_corners)
     }
 
+    fn label(&self, inputs: &[&Shape]) -> String {
+        label(NAME, inputs[0], self.size)
+    }
+
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x] = take(NAME, inputs)?;
         Ok(vec![resized(NAME, x, self.size)?])
@@ -130,6 +134,10 @@ impl Operator for ResizeInputGradient {
 
     fn attributes(&self) -> String {
         attributes(self.size, self.align_corners)
+    }
+
+    fn label(&self, inputs: &[&Shape]) -> String {
+        label(self.name(), inputs[0], self.size)
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -266,6 +274,12 @@ fn size(shape: &Shape) -> [usize; 2] {
 
 fn attributes([height, width]: [usize; 2], align_corners: bool) -> String {
     format!("size={height}x{width}{}", if align_corners { " align_corners" } else { "" })
+}
+
+/// Name, extents of the input, and the size that it gets.
+fn label(name: &str, x: &Shape, [height, width]: [usize; 2]) -> String {
+    let extents: Vec<String> = x.extents().iter().map(ToString::to_string).collect();
+    format!("{name}_{}_to_{height}x{width}", extents.join("x"))
 }
 
 /// The shape of `x` with another size.

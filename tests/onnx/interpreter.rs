@@ -65,6 +65,13 @@ fn compute(node: &Node, inputs: &[&Array]) -> Vec<Array> {
         "ConvTranspose" => conv_transpose(node, x, inputs[1], inputs.get(2).copied()),
         "MaxPool" => max_pool(node, x),
         "GlobalAveragePool" => planes(x, [1, 1], |plane, _, _| plane.iter().sum::<f64>() / plane.len() as f64),
+        "Shape" => {
+            let range = int(node, "start", 0)..int(node, "end", x.shape.len());
+            let data: Vec<f64> = x.shape[range].iter().map(|&extent| extent as f64).collect();
+            Array { shape: vec![data.len()], data }
+        }
+        // Inputs that are left out are not among them: the last one is the factors or the sizes.
+        "Resize" if node.input.len() == 4 => resize_linear(node, x, &whole(inputs[1])),
         "Resize" => resize(node, x, inputs[1]),
         "Pad" => pad(x, &whole(inputs[1])),
         "Slice" => slice(x, [inputs[1], inputs[2], inputs[3]].map(whole)),
@@ -80,9 +87,15 @@ fn compute(node: &Node, inputs: &[&Array]) -> Vec<Array> {
         "Concat" => concat(inputs, int(node, "axis", 0)),
         "Split" => {
             let (axis, parts) = (int(node, "axis", 0), node.output.len());
-            let each = x.shape[axis] / parts;
-            let part = |part: usize| take(x, axis, &(part * each..(part + 1) * each).collect::<Vec<_>>());
-            return (0..parts).map(part).collect();
+            let sizes = inputs.get(1).map_or_else(|| vec![x.shape[axis] / parts; parts], |sizes| whole(sizes));
+            assert_eq!((sizes.len(), sizes.iter().sum::<usize>()), (parts, x.shape[axis]), "{}", node.name);
+            let mut first = 0;
+            let part = |size| {
+                let index: Vec<usize> = (first..first + size).collect();
+                first += size;
+                take(x, axis, &index)
+            };
+            return sizes.into_iter().map(part).collect();
         }
         other => panic!("{}: no operator {other}", node.name),
     };
@@ -229,17 +242,46 @@ fn max_pool(node: &Node, x: &Array) -> Array {
     })
 }
 
+/// A text attribute.
+fn text<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
+    let found = node.attribute.iter().find(|attribute| attribute.name == name)?;
+    std::str::from_utf8(found.s.as_deref()?).ok()
+}
+
 /// Each pixel takes the one at its place divided by the factor, rounded down.
 fn resize(node: &Node, x: &Array, factors: &Array) -> Array {
     let texts = [("mode", "nearest"), ("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", "floor")];
-    for (name, text) in texts {
-        let found = node.attribute.iter().find(|attribute| attribute.name == name).and_then(|found| found.s.clone());
-        assert_eq!(found.as_deref(), Some(text.as_bytes()), "{}", node.name);
+    for (name, expected) in texts {
+        assert_eq!(text(node, name), Some(expected), "{}", node.name);
     }
     let [1.0, 1.0, rows, columns] = factors.data[..] else { panic!("{factors:?}") };
     let size = [(x.shape[2] as f64 * rows) as usize, (x.shape[3] as f64 * columns) as usize];
     planes(x, size, |plane, row, column| {
         plane[(row as f64 / rows) as usize * x.shape[3] + (column as f64 / columns) as usize]
+    })
+}
+
+/// Each pixel is the sum of all pixels of the map, weighted by how near they are to its place along both axes; beyond the
+/// border the map goes on as it ends there.
+fn resize_linear(node: &Node, x: &Array, sizes: &[usize]) -> Array {
+    assert_eq!((text(node, "mode"), &sizes[..2]), (Some("linear"), &x.shape[..2]), "{}", node.name);
+    let place = |resized: usize, axis: usize| {
+        let (from, to, resized) = (x.shape[axis] as f64, sizes[axis] as f64, resized as f64);
+        let place = match text(node, "coordinate_transformation_mode") {
+            Some("align_corners") if to == 1.0 => 0.0,
+            Some("align_corners") => resized * (from - 1.0) / (to - 1.0),
+            // Also what is assumed where nothing is said.
+            Some("half_pixel") | None => (resized + 0.5) / (to / from) - 0.5,
+            other => panic!("{}: {other:?}", node.name),
+        };
+        place.clamp(0.0, from - 1.0)
+    };
+    let weight = |pixel: usize, place: f64| (1.0 - (pixel as f64 - place).abs()).max(0.0);
+    planes(x, [sizes[2], sizes[3]], |plane, row, column| {
+        let (row, column) = (place(row, 2), place(column, 3));
+        let weighted =
+            |(at, number): (usize, &f64)| weight(at / x.shape[3], row) * weight(at % x.shape[3], column) * number;
+        plane.iter().enumerate().map(weighted).sum()
     })
 }
 
@@ -299,16 +341,14 @@ fn reduce(x: &Array, axis: usize, f: impl Fn(&[f64]) -> f64) -> Array {
     Array { shape, data: x.data.chunks(x.shape[last]).map(f).collect() }
 }
 
-/// Along the last axis.
 fn concat(inputs: &[&Array], axis: usize) -> Array {
-    let last = inputs[0].shape.len() - 1;
-    assert_eq!(axis, last);
-    let rows = inputs[0].data.len() / inputs[0].shape[last];
-    let row = |at: usize| {
-        let part = move |x: &&Array| x.data[at * x.shape[last]..(at + 1) * x.shape[last]].to_vec();
-        inputs.iter().flat_map(part)
-    };
+    let block = |x: &Array| -> usize { x.shape[axis..].iter().product() };
+    let blocks = inputs[0].data.len() / block(inputs[0]);
+    let of_block = |at: usize| inputs.iter().flat_map(move |x| x.data[at * block(x)..(at + 1) * block(x)].to_vec());
     let mut shape = inputs[0].shape.clone();
-    shape[last] = inputs.iter().map(|x| x.shape[last]).sum();
-    Array { shape, data: (0..rows).flat_map(row).collect() }
+    shape[axis] = inputs.iter().map(|x| x.shape[axis]).sum();
+    for x in inputs {
+        assert_eq!((&x.shape[..axis], &x.shape[axis + 1..]), (&shape[..axis], &shape[axis + 1..]));
+    }
+    Array { shape, data: (0..blocks).flat_map(of_block).collect() }
 }

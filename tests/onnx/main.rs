@@ -144,6 +144,49 @@ fn joints_follow_the_rule_at_borders_on_ties_and_on_maps_without_anything() {
     }
 }
 
+/// A network of resized maps whose channels are joined and split, on this machine's adapter and by the interpreter, for
+/// another number of pictures.
+#[test]
+fn resized_joined_and_split_maps_are_those_of_the_adapter() {
+    const PICTURES: usize = 3;
+    // Up and down, by factors that no float is, and to one pixel.
+    for (align_corners, size) in [(true, [13, 10]), (false, [13, 10]), (true, [3, 4]), (false, [2, 3]), (true, [1, 1])]
+    {
+        let build = |pictures: usize| {
+            let mut net = Network::new(Mode::Inference);
+            let (x, other) = (net.input("x", [pictures, 5, 6, 7]), net.input("other", [pictures, 2, size[0], size[1]]));
+            let resized = net.resize(x, size, align_corners).unwrap();
+            let all = net.concat(&[resized, other, resized]).unwrap();
+            let parts = net.split(all, &[4, 1, 3, 4]).unwrap();
+            let back = net.concat(&[parts[3], parts[0]]).unwrap();
+            // The second part is an output itself, and of the third nobody reads.
+            (net, [x, other], [(back, "back"), (parts[1], "part"), (resized, "resized")])
+        };
+        let (net, _, outputs) = build(1);
+        let graph = ditn::onnx::graph(net, &outputs, &State::new()).unwrap();
+
+        let (net, inputs, outputs) = build(PICTURES);
+        let gpu = Gpu::open(&AdapterChoice::default()).unwrap_or_else(|error| panic!("{error}"));
+        let values = outputs.map(|(value, _)| value);
+        let plan = net.plan(&values, gpu.capabilities(), &Choices::default()).unwrap();
+        let session = Session::new(&gpu, plan, &mut Store::new(&gpu)).unwrap();
+        let mut given = HashMap::new();
+        for (value, name) in inputs.into_iter().zip(["x", "other"]) {
+            let shape = session.plan().graph.shape(value).extents().to_vec();
+            let data: Vec<f32> = (0..shape.iter().product()).map(|at: usize| (at as f32 * 12.9).sin()).collect();
+            session.write(value, &data).unwrap();
+            given.insert(name.to_owned(), array(&Tensor { shape, data }));
+        }
+        session.run().unwrap();
+        let found = interpreter::run(&graph, given);
+        for (value, name) in outputs {
+            let shape = session.plan().graph.shape(value).extents().to_vec();
+            let expected = array(&Tensor { shape, data: session.read(value).unwrap() });
+            assert_near(&format!("{name} {size:?} {align_corners}"), &found[name], &expected);
+        }
+    }
+}
+
 #[test]
 fn a_model_says_how_its_input_is_made_and_what_its_outputs_are() {
     let trained = TrainedNetwork::shipped().unwrap();
