@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
 use ditn::gpu::Gpu;
-use ditn::graph::{Plan, Session, Store, differentiate};
-use ditn::ir::{Graph, Operator, Shape, ValueId};
+use ditn::graph::{Plan, Session, Store, differentiate, store_activations_as_f16};
+use ditn::ir::{Capabilities, DType, Graph, Operator, Shape, ValueId};
 use ditn::ops::OperatorCase;
 use ditn::ops::concat::{self, Concat, Split};
+use ditn::ops::relu::Relu;
+use ditn::ops::resize::Resize;
 use proptest::prelude::*;
 
 use crate::harness::{adjoint_holds, folded_values_agree, gpus, table_agrees, values_agree};
@@ -98,6 +100,30 @@ fn parts_without_a_gradient_count_as_zeros() {
             }
         }
     }
+}
+
+/// With the gradients of all, also where a part has none.
+#[test]
+fn in_mixed_precision_all_maps_are_stored_as_f16() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", [2, 3, 4, 4]);
+    let x = graph.apply_one(Relu, &[x]).unwrap();
+    let resized = graph.apply_one(Resize { size: [4, 6], align_corners: true }, &[x]).unwrap();
+    let back = graph.apply_one(Resize { size: [4, 4], align_corners: false }, &[resized]).unwrap();
+    let all = graph.apply_one(Concat { inputs: 2 }, &[x, back]).unwrap();
+    let parts = graph.apply(Split { channels: vec![1, 2, 3] }, &[all]).unwrap();
+    let [y, z] = [0, 1].map(|part| graph.apply_one(Relu, &[parts[part]]).unwrap());
+    let seeds = [y, z].map(|output| (output, graph.input("seed", graph.shape(output).clone())));
+    let gradients = differentiate(&mut graph, &seeds, &[x]).unwrap();
+    let keep = [y, z, gradients[0].unwrap()];
+    let capabilities = Capabilities { shader_f16: true, ..gpus()[0].capabilities().clone() };
+    store_activations_as_f16(&mut graph, &keep, &capabilities);
+    for node in graph.nodes() {
+        for output in node.outputs.iter().filter(|output| !keep.contains(output)) {
+            assert_eq!(graph.value(*output).dtype, DType::F16, "{}", node.operator.name());
+        }
+    }
+    Plan::new(graph, &keep, &capabilities).unwrap();
 }
 
 #[test]
