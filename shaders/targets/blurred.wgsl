@@ -28,7 +28,7 @@ override VISIBLE_ONLY: bool;
 
 var<workgroup> partial: array<vec2f, 64>;
 
-fn tap_at(distance: i32) -> f32 {
+fn tap_within(distance: i32) -> f32 {
     let steps = u32(abs(distance));
     if steps > REACH {
         return 0.0;
@@ -39,12 +39,12 @@ fn tap_at(distance: i32) -> f32 {
 // b(at, centre, extent).
 fn blurred_pixel(at: i32, centre: i32, extent: u32) -> f32 {
     let last = i32(extent) - 1;
-    var sum = tap_at(at - centre);
+    var sum = tap_within(at - centre);
     if centre > 0 {
-        sum += tap_at(at + centre);
+        sum += tap_within(at + centre);
     }
     if centre < last {
-        sum += tap_at(2 * last - centre - at);
+        sum += tap_within(2 * last - centre - at);
     }
     return sum;
 }

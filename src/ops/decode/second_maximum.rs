@@ -1,8 +1,8 @@
 //! A quarter pixel from the largest value of the blurred map towards the second largest.
 
-use super::kernels::{BLUR, SECOND_MAXIMUM};
+use super::kernels::{BLUR, BLUR_VEC4, SECOND_MAXIMUM};
 use crate::ir::Argument::{Input, Output, Scratch, Table};
-use crate::ir::{Argument, Dispatch, Shape, ShapeError, Variant};
+use crate::ir::{Argument, Dispatch, Kernel, Shape, ShapeError, Variant};
 use crate::ops::{blur, targets::PEAK};
 
 /// Pixels of zeros around a map before it is blurred.
@@ -18,12 +18,12 @@ pub(super) fn check(operator: &'static str, side: usize, extents: [usize; 2]) ->
     blur::check(operator, side, padded(extents))
 }
 
-/// Blurs rows, then columns, into scratch memory, and searches.
-pub(super) fn variant(maps: &Shape, side: usize) -> Variant {
+/// Blurs rows, then columns, into scratch memory, and searches; columns by vec4 where the padded rows allow it.
+pub(super) fn variants(maps: &Shape, side: usize) -> Vec<Variant> {
     let extents = maps.extents();
     let (count, height, width) = (extents[0] * extents[1], extents[2], extents[3]);
     let [padded_height, padded_width] = padded([height, width]);
-    let blur = |from: Argument, to: Argument, elements: usize, length: usize, inner: usize| {
+    let blur = |kernel: &'static Kernel, [from, to]: [Argument; 2], elements: usize, [length, inner]: [usize; 2]| {
         let constants = vec![
             ("ELEMENTS", elements as f64),
             ("LENGTH", length as f64),
@@ -31,11 +31,12 @@ pub(super) fn variant(maps: &Shape, side: usize) -> Variant {
             ("BORDER", BORDER as f64),
             ("REACH", (side / 2) as f64),
         ];
-        Dispatch::per_invocation(&BLUR, elements, constants, vec![from, Table(0), to])
+        let vectors = if std::ptr::eq(kernel, &BLUR_VEC4) { 4 } else { 1 };
+        Dispatch::per_invocation(kernel, elements / vectors, constants, vec![from, Table(0), to])
     };
     let scratch = vec![count * height * padded_width, count * padded_height * padded_width];
-    let rows = blur(Input(0), Scratch(0), scratch[0], width, 1);
-    let columns = blur(Scratch(0), Scratch(1), scratch[1], height, padded_width);
+    let rows = blur(&BLUR, [Input(0), Scratch(0)], scratch[0], [width, 1]);
+    let columns = |kernel| blur(kernel, [Scratch(0), Scratch(1)], scratch[1], [height, padded_width]);
     let constants = vec![
         ("MAPS", count as f64),
         ("HEIGHT", height as f64),
@@ -44,8 +45,16 @@ pub(super) fn variant(maps: &Shape, side: usize) -> Variant {
         ("PEAK", f64::from(PEAK)),
     ];
     let search = Dispatch::per_workgroup(&SECOND_MAXIMUM, count, constants, vec![Scratch(1), Input(0), Output(0)]);
-    let tables = vec![blur::table(&blur::unit_taps(side))];
-    Variant::new("plain", vec![rows, columns, search]).with_scratch(scratch).with_tables(tables)
+    let variant = |name, kernel| {
+        Variant::new(name, vec![rows.clone(), columns(kernel), search.clone()])
+            .with_scratch(scratch.clone())
+            .with_tables(vec![blur::table(&blur::unit_taps(side))])
+    };
+    let mut variants = vec![variant("plain", &BLUR)];
+    if padded_width.is_multiple_of(4) {
+        variants.insert(0, variant("vec4", &BLUR_VEC4));
+    }
+    variants
 }
 
 /// Operations of both blurs and both searches.
