@@ -12,6 +12,7 @@ use crate::ir::DType;
 use crate::nn::checkpoint::{State, check_finite, network_of, network_only};
 use crate::nn::{NetworkError, Precision};
 use crate::onnx::{self, Options};
+use crate::ops::decode::Decode;
 use crate::predict::{TrainedNetwork, shipped};
 use crate::train::checkpoint;
 
@@ -36,7 +37,7 @@ size; each number is then within 0.05 % of what it was (or within 3e-8).
 ONNX (set 17 of its operators) is the whole network, with batch normalisation in the convolutions' weights. The input
 `image` [batch, 3, H, W] is any number of pictures, each showing one person's box, normalised; the outputs are `heat_maps`
 [batch, J, H / 4, W / 4], for DITN `bone_maps`, and --with decode `joints` [batch, J, 3]: x, y in pixels of the input and a
-score, by the quarter-pixel rule. The file's doc_string and metadata_props say how to crop and normalise, and name the
+score, by the quarter-pixel rule or from the `coordinates` [batch, J, 2] of integral pose regression. The file's doc_string and metadata_props say how to crop and normalise, and name the
 joints. Unlike `predict` it does not average with the mirrored picture.
 
 Without CHECKPOINT the network that ships with the program is exported, such as to begin a training with (model.init).";
@@ -148,6 +149,16 @@ fn export_onnx(out: &Path, path: Option<&Path>, with: Option<Part>) -> anyhow::R
     let shapes = trained.model.shapes(trained.size).map_err(NetworkError::from)?;
     let network = network_of(&trained.path, &shapes, &trained.state)?;
     let options = Options { decode: with == Some(Part::Decode) };
+    let is_written = match trained.decode.decode {
+        Decode::Quarter | Decode::Dark => true,
+        Decode::Expectation => trained.model.integral,
+        Decode::QuarterFloor | Decode::SecondMaximum(_) => false,
+    };
+    anyhow::ensure!(
+        is_written || !options.decode,
+        "--with decode knows the quarter-pixel rule and the expectation; {} is decoded otherwise: leave it out and decode `heat_maps`",
+        trained.path.display()
+    );
     let model = onnx::export(&trained.model, trained.size, &network, options)?;
     write_atomically(out, &model.encode_to_vec()).with_context(|| format!("cannot write {}", out.display()))?;
     Ok(network)

@@ -1,4 +1,5 @@
-//! Joints from heat maps in ONNX: the rule [`Decode::Quarter`](crate::ops::decode::Decode::Quarter).
+//! Joints in ONNX: from heat maps by the rule [`Decode::Quarter`](crate::ops::decode::Decode::Quarter), and from the coordinates of
+//! integral pose regression.
 
 use super::builder::{Builder, int, ints};
 use super::proto::data_type;
@@ -50,6 +51,17 @@ pub(super) fn decode(out: &mut Builder, maps: &str, [height, width]: [usize; 2],
         out.node("Mul", "decode.coordinate", &[&coordinate, &stride], &[])
     });
     out.node("Concat", "decode.joints", &[&x, &y, &score], &[int("axis", 2)])
+}
+
+/// Adds what makes joints `[N, J, 3]` of `coordinates` `[N, J, 2]`: x and y in pixels of an input of this size, and 1.
+pub(super) fn of_coordinates(out: &mut Builder, coordinates: &str, [height, width]: [usize; 2]) -> String {
+    let half = out.float(0.5);
+    let size = out.floats("decode.size", &[2], &[width as f64, height as f64]);
+    let share = out.node("Add", "decode.share", &[coordinates, &half], &[]);
+    let places = out.node("Mul", "decode.place", &[&share, &size], &[]);
+    // A third number behind the two.
+    let (one, pads) = (out.float(1.0), out.list(&[0, 0, 0, 0, 0, 1]));
+    out.node("Pad", "decode.joints", &[&places, &pads, &one], &[])
 }
 
 /// Truth values and integers as floats.

@@ -15,6 +15,13 @@ const RULE: &str = "x and y in pixels of the input and a score, the largest valu
                     towards the larger of the two neighbours where 1 < x < width - 1 and 1 < y < height - 1 in the map, \
                     times the stride; x = y = 0 where the map is nowhere above 0";
 
+/// The same from coordinates.
+const RULE_OF_COORDINATES: &str = "x and y in pixels of the input, (coordinate + 1/2) times width and height, and 1";
+
+fn rule(model: &ModelConfig) -> &'static str {
+    if model.integral { RULE_OF_COORDINATES } else { RULE }
+}
+
 /// A text for people.
 pub(super) fn text(model: &ModelConfig, size: Size, options: Options) -> String {
     let Size { height, width } = size;
@@ -43,7 +50,7 @@ pub(super) fn text(model: &ModelConfig, size: Size, options: Options) -> String 
         );
     }
     if options.decode {
-        text += &format!("Output `{JOINTS}` [batch, {joints}, 3]: {RULE}.\n");
+        text += &format!("Output `{JOINTS}` [batch, {joints}, 3]: {}.\n", rule(model));
     }
     text + "Published scores average the heat maps with those of the mirrored picture, mirrored back (joints exchanged by \
             flip_pairs) and shifted by one pixel to the right. Names, numbers and the rule of decoding are in the metadata."
@@ -67,6 +74,6 @@ pub(super) fn metadata(model: &ModelConfig, size: Size) -> Vec<Entry> {
         entry("joints", &skeleton.joints),
         entry("bones", &skeleton.bones),
         entry("flip_pairs", &skeleton.flip_pairs),
-        entry("decode", RULE),
+        entry("decode", rule(model)),
     ]
 }

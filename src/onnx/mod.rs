@@ -108,7 +108,10 @@ pub fn export(model: &ModelConfig, size: Size, state: &State, options: Options) 
     outputs.extend(maps.coordinates.map(|coordinates| (coordinates, COORDINATES)));
     let mut builder = translated(net, &outputs, state)?;
     if options.decode {
-        let joints = decode::decode(&mut builder, HEAT_MAPS, size.heat_map().extents(), STRIDE as usize);
+        let joints = match maps.coordinates {
+            Some(_) => decode::of_coordinates(&mut builder, COORDINATES, size.extents()),
+            None => decode::decode(&mut builder, HEAT_MAPS, size.heat_map().extents(), STRIDE as usize),
+        };
         builder.rename(&joints, JOINTS);
         builder.output(JOINTS, &[model.skeleton.joints.len(), 3]);
     }

@@ -175,6 +175,21 @@ impl Translator<'_> {
         Ok(sum.unwrap_or(padded))
     }
 
+    /// `Softmax` over the pixels, and `MatMul` with the places of these.
+    pub(super) fn expectation(&mut self, node: &Node) -> Result<String> {
+        let maps = self.graph.shape(node.inputs[0]).extents();
+        let (height, width) = (maps[2], maps[3]);
+        let named = |part: &str| format!("{}.{part}", node.name);
+        let place = |at: usize, extent: usize| at as f64 / extent as f64 - 0.5;
+        let places: Vec<f64> =
+            (0..height * width).flat_map(|pixel| [place(pixel % width, width), place(pixel / width, height)]).collect();
+        let (maps, list) = (self.name(node.inputs[0])?, self.builder.list(&[0, 0, height * width]));
+        let flat = self.builder.node("Reshape", &named("flat"), &[&maps, &list], &[]);
+        let shares = self.builder.node("Softmax", &named("shares"), &[&flat], &[int("axis", 2)]);
+        let places = self.builder.floats(&named("places"), &[height * width, 2], &places);
+        Ok(self.builder.node("MatMul", &named("coordinates"), &[&shares, &places], &[]))
+    }
+
     /// (1 + sigmoid(g)) r.
     pub(super) fn gate(&mut self, node: &Node) -> Result<String> {
         let (r, g) = (self.name(node.inputs[0])?, self.name(node.inputs[1])?);

@@ -19,6 +19,7 @@ use crate::ops::batch_norm::FoldBatchNorm;
 use crate::ops::concat::{Concat, Split};
 use crate::ops::conv2d::{Conv2d, Conv2dInputGradient};
 use crate::ops::dynamic_conv::DynamicConv;
+use crate::ops::expectation::Expectation;
 use crate::ops::gate::Gate;
 use crate::ops::gather_channels::{GatherChannels, ScatterAdd};
 use crate::ops::global_average_pool::GlobalAveragePool;
@@ -101,6 +102,8 @@ impl<'a> Translator<'a> {
             self.dynamic_convolution(node)
         } else if operator.is::<Gate>() {
             self.gate(node)
+        } else if operator.is::<Expectation>() {
+            self.expectation(node)
         } else if operator.is::<Relu>() {
             self.same(node, "Relu")
         } else if operator.is::<Add>() {

@@ -73,7 +73,9 @@ fn compute(node: &Node, inputs: &[&Array]) -> Vec<Array> {
         // Inputs that are left out are not among them: the last one is the factors or the sizes.
         "Resize" if node.input.len() == 4 => resize_linear(node, x, &whole(inputs[1])),
         "Resize" => resize(node, x, inputs[1]),
-        "Pad" => pad(x, &whole(inputs[1])),
+        "Pad" => pad(x, &whole(inputs[1]), inputs.get(2).map_or(0.0, |value| value.data[0])),
+        "Softmax" => softmax(x, int(node, "axis", 0)),
+        "MatMul" => product(x, inputs[1]),
         "Slice" => slice(x, [inputs[1], inputs[2], inputs[3]].map(whole)),
         "Reshape" => reshape(x, &whole(inputs[1])),
         "Gather" => take(x, int(node, "axis", 0), &whole(inputs[1])),
@@ -286,13 +288,18 @@ fn resize_linear(node: &Node, x: &Array, sizes: &[usize]) -> Array {
 }
 
 /// Zeros before and after each axis of `[N, C, H, W]`, of which the first two get none.
-fn pad(x: &Array, pads: &[usize]) -> Array {
+fn pad(x: &Array, pads: &[usize], value: f64) -> Array {
+    if let &[0, 0, 0, 0, 0, after] = pads {
+        let row = |row: &[f64]| [row, &vec![value; after]].concat();
+        let extents = [x.shape[0], x.shape[1], x.shape[2] + after];
+        return Array { shape: extents.to_vec(), data: x.data.chunks(x.shape[2]).flat_map(row).collect() };
+    }
     let [0, 0, top, left, 0, 0, bottom, right] = pads[..] else { panic!("{pads:?}") };
     let (height, width) = (x.shape[2], x.shape[3]);
     planes(x, [height + top + bottom, width + left + right], |plane, row, column| {
         let inside = row.checked_sub(top).zip(column.checked_sub(left));
         let inside = inside.filter(|&(row, column)| row < height && column < width);
-        inside.map_or(0.0, |(row, column)| plane[row * width + column])
+        inside.map_or(value, |(row, column)| plane[row * width + column])
     })
 }
 
@@ -351,4 +358,25 @@ fn concat(inputs: &[&Array], axis: usize) -> Array {
         assert_eq!((&x.shape[..axis], &x.shape[axis + 1..]), (&shape[..axis], &shape[axis + 1..]));
     }
     Array { shape, data: (0..blocks).flat_map(of_block).collect() }
+}
+
+/// Over the last axis.
+fn softmax(x: &Array, axis: usize) -> Array {
+    assert_eq!(axis + 1, x.shape.len());
+    let row = |row: &[f64]| {
+        let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = row.iter().map(|x| (x - largest).exp()).sum();
+        row.iter().map(|x| (x - largest).exp() / sum).collect::<Vec<f64>>()
+    };
+    Array { shape: x.shape.clone(), data: x.data.chunks(x.shape[axis]).flat_map(row).collect() }
+}
+
+/// Of each row of `x` with a matrix.
+fn product(x: &Array, matrix: &Array) -> Array {
+    let &[inner, columns] = matrix.shape.as_slice() else { panic!("{:?}", matrix.shape) };
+    let (&last, shape) = x.shape.split_last().expect("an extent");
+    assert_eq!(last, inner);
+    let column = |row: &[f64], j: usize| (0..inner).map(|i| row[i] * matrix.data[i * columns + j]).sum::<f64>();
+    let data = x.data.chunks(inner).flat_map(|row| (0..columns).map(move |j| column(row, j)));
+    Array { shape: [shape, &[columns]].concat(), data: data.collect() }
 }

@@ -17,7 +17,7 @@ use ditn::models::ModelConfig;
 use ditn::nn::checkpoint::State;
 use ditn::nn::{Mode, Network};
 use ditn::onnx::proto::{Extent, Model};
-use ditn::onnx::{BONE_MAPS, HEAT_MAPS, IMAGE, JOINTS, Options, export};
+use ditn::onnx::{BONE_MAPS, COORDINATES, HEAT_MAPS, IMAGE, JOINTS, Options, export};
 use ditn::ops::decode::{Decode, hills};
 use ditn::predict::TrainedNetwork;
 use ditn::verify::Dump;
@@ -79,7 +79,17 @@ fn every_kind_of_network_computes_what_pytorch_does() {
         if let Some(bones) = bones {
             assert_near(&name, &found[BONE_MAPS], &array(bones));
         }
-        assert_eq!(found[JOINTS], decoded(&found[HEAT_MAPS]), "{name}");
+        let coordinates = dump.tensors().get("eval.coordinates");
+        assert_eq!(coordinates.is_some(), found.contains_key(COORDINATES), "{name}");
+        if let Some(coordinates) = coordinates {
+            assert_near(&name, &found[COORDINATES], &array(coordinates));
+            let places = found[COORDINATES].data.as_chunks::<2>().0;
+            let [width, height] = [size.width, size.height].map(f64::from);
+            let joints = places.iter().flat_map(|[x, y]| [(x + 0.5) * width, (y + 0.5) * height, 1.0]);
+            assert_eq!(found[JOINTS].data, joints.collect::<Vec<f64>>(), "{name}");
+        } else {
+            assert_eq!(found[JOINTS], decoded(&found[HEAT_MAPS]), "{name}");
+        }
     }
 }
 
@@ -124,7 +134,7 @@ fn check_form(model: &Model, state: &State) {
 
 #[test]
 fn joints_follow_the_rule_at_borders_on_ties_and_on_maps_without_anything() {
-    let dump = Dump::open(&dumps()[2]).unwrap();
+    let dump = Dump::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps/ditn_mpii.safetensors")).unwrap();
     let state: State =
         dump.tensors().iter().filter_map(|(n, t)| Some((n.strip_prefix("param.")?.into(), t.clone()))).collect();
     let model = written(&dump.model, Size::new(96, 64), &state, true);
