@@ -18,6 +18,8 @@ import numpy
 import torch
 from safetensors import safe_open
 
+import public_layouts
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "tests" / "weights"
 
@@ -123,16 +125,27 @@ def state_dict(dump):
     return tensors
 
 
+def in_one_storage(state):
+    """The same tensors as views of one."""
+    flat, start, views = torch.cat([t.flatten().float() for t in state.values()]), 0, collections.OrderedDict()
+    for name, tensor in state.items():
+        views[name] = flat[start:start + tensor.numel()].view(tensor.shape)
+        start += tensor.numel()
+    return views
+
+
 def main():
     OUT.mkdir(exist_ok=True)
     hrnet = state_dict("hrnet_coco.safetensors")
 
     # Today's container; one storage that all tensors are views of keeps the file small and gives them offsets.
-    flat, start, views = torch.cat([t.flatten().float() for t in hrnet.values()]), 0, collections.OrderedDict()
-    for name, tensor in hrnet.items():
-        views[name] = flat[start:start + tensor.numel()].view(tensor.shape)
-        start += tensor.numel()
-    torch.save(views, OUT / "hrnet_zip.pth")
+    torch.save(in_one_storage(hrnet), OUT / "hrnet_zip.pth")
+
+    # Networks under the names that other public code has for them.
+    torch.manual_seed(1)
+    for layout, dump in [(public_layouts.princeton, "hourglass_mpii"), (public_layouts.rsn_authors, "rsn_coco")]:
+        named = layout(state_dict(f"{dump}.safetensors"))
+        torch.save({"state_dict": in_one_storage(named["state_dict"])}, OUT / f"{layout.__name__}.pth")
 
     # The container up to PyTorch 1.5, with what training scripts put around the weights.
     wrapped = {"epoch": 210, "model": "pose_hrnet", "state_dict": {f"module.{k}": v for k, v in hrnet.items()},

@@ -146,7 +146,7 @@ impl ModelConfig {
             Body::ResNet(body) => body.backbone(&mut net, image).map(drop),
             Body::Cpn(body) => body.backbone(&mut net, image).map(drop),
             Body::Rsn(body) => body.backbone(&mut net, image).map(drop),
-            Body::Hourglass(_) => Err(ShapeError::new("hourglass", "it has no backbone that could be frozen")),
+            Body::Hourglass(_) => Err(no_backbone()),
         }?;
         let parameters = net.graph.parameters().iter().map(|&id| net.graph.shape(id).elements()).sum();
         Ok((net.shapes(), parameters))
@@ -169,6 +169,7 @@ impl ModelConfig {
                 let features = body.features(net, features)?;
                 self.on_features(net, features)?
             }
+            (Body::Hourglass(_), _) if self.frozen_backbone => return Err(no_backbone()),
             (Body::Hourglass(body), Head::Convolution) => body.heat_maps(net, image, joints)?,
             (Body::Cpn(body), Head::Convolution) => {
                 let stages = self.backbone(net, |net| body.backbone(net, image))?;
@@ -207,6 +208,10 @@ impl ModelConfig {
     ) -> Result<T, ShapeError> {
         if self.frozen_backbone { net.frozen(build) } else { build(net) }
     }
+}
+
+fn no_backbone() -> ShapeError {
+    ShapeError::new("hourglass", "it has no backbone that could be frozen")
 }
 
 /// An empty network for inference with its input, one image `[1, 3, H, W]`.

@@ -110,6 +110,10 @@ impl LossConfig {
         rule(*coarse != SmoothL1, "coarse", coarse, "must be one of focal-l2, focal-l2-printed, mse, ohkm")?;
         let known = matches!(bones, SmoothL1 | Mse | FocalL2);
         rule(known, "bones", bones, "must be one of smooth-l1, mse, focal-l2")?;
+        // The focal losses are made for peaks of 1.
+        let whole = |loss: &LossName| self.targets == TargetMaps::Gaussian || matches!(loss, Mse | LossName::Ohkm);
+        rule(whole(joints), "joints", joints, "must be mse or ohkm with blurred targets")?;
+        rule(whole(coarse), "coarse", coarse, "must be mse or ohkm with blurred targets")?;
         for (key, weight) in [
             ("joint_weight", self.joint_weight),
             ("coarse_weight", self.coarse_weight),

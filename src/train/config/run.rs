@@ -15,7 +15,8 @@ use super::train::{Freeze, TrainConfig};
 use crate::data::{DataKind, InvalidValue, Skeleton, SkeletonTable};
 use crate::models::{ModelConfig, NetworkConfig};
 use crate::nn::Spread;
-use crate::train::step::StepConfig;
+use crate::ops::decode::Decode;
+use crate::train::step::{StepConfig, TargetMaps};
 
 /// A whole run. The same values, the same seed and the same adapter give the same parameters to the bit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,7 +90,29 @@ impl Config {
         ] {
             checked.map_err(|error| error.within(table))?;
         }
-        Ok(())
+        self.check_together().map_err(ConfigError::from)
+    }
+
+    /// Checks the rules between tables.
+    fn check_together(&self) -> Result<(), InvalidValue> {
+        let rule = InvalidValue::unless;
+        let Self { model, loss, evaluate, .. } = self;
+        let expected = evaluate.decode != Decode::Expectation || model.integral;
+        rule(expected, "evaluate.decode", &"expectation", "is for model.integral: other maps have no such meaning")?;
+        let learns = loss.joint_weight > 0.0 || model.integral && loss.coordinate_weight > 0.0;
+        rule(
+            learns,
+            "loss.joint_weight",
+            &loss.joint_weight,
+            "must be more than 0, or the decoded maps learn nothing",
+        )?;
+        let peaks_fit = !model.integral || loss.joint_weight == 0.0 || loss.targets == TargetMaps::Gaussian;
+        rule(
+            peaks_fit,
+            "loss.targets",
+            &"blurred",
+            "has peaks of 255, which no softmax has: with model.integral take gaussian",
+        )
     }
 
     /// The network for people of `skeleton`.
@@ -116,5 +139,28 @@ impl Config {
             precision: self.train.precision,
             optimizer: self.optimizer.settings(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{embedded, with_overrides};
+
+    #[test]
+    fn tables_that_do_not_go_together_are_refused() {
+        let message = |changes: &[&str]| {
+            let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
+            let config = with_overrides(embedded().unwrap(), &changes).unwrap();
+            config.validate().err().map_or_else(String::new, |error| error.to_string())
+        };
+        assert!(message(&["evaluate.decode=expectation"]).contains("evaluate.decode"));
+        assert!(message(&["loss.joint_weight=0"]).contains("loss.joint_weight"));
+        assert_eq!(message(&["model.integral=true", "loss.joint_weight=0", "evaluate.decode=expectation"]), "");
+        assert!(message(&["model.integral=true", "loss.targets=blurred"]).contains("loss.targets"));
+        assert!(message(&["loss.targets=blurred", "loss.joints=focal-l2"]).contains("loss.joints"));
+        assert!(message(&["model.kind=hourglass"]).contains("train.size"), "96 is no multiple of 64");
+        assert_eq!(message(&["model.kind=hourglass", "model.levels=3"]), "");
+        let frozen = ["model.kind=hourglass", "model.levels=3", "train.freeze=backbone", "model.init=a.pth"];
+        assert!(message(&frozen).contains("train.freeze"));
     }
 }
