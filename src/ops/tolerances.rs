@@ -41,7 +41,7 @@ const TOLERANCES: &[(&str, f64)] = &[
     ("conv2d_backward_input", 21.0),
     ("conv2d_backward_weight", 17.0),
     ("conv2d_with_statistics", 18.0),
-    ("crop", 5.0),
+    ("crop", 4.5),
     ("decode", 4.0),
     ("dynamic_conv", 17.0),
     ("dynamic_conv_backward_input", 17.0),

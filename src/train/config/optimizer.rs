@@ -108,7 +108,8 @@ mod tests {
         let rmsprop = read("kind = \"rmsprop\"\nalpha = 0.5\nepsilon = 0.25\n");
         let settings = RmsPropSettings { alpha: 0.5, eps: 0.25, weight_decay: 1e-4 };
         assert_eq!(rmsprop.settings(), settings.into());
-        (adam.check().unwrap(), rmsprop.check().unwrap());
+        adam.check().unwrap();
+        rmsprop.check().unwrap();
     }
 
     #[test]
