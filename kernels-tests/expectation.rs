@@ -15,9 +15,9 @@ fn all([n, j, h, w]: [usize; 4], factor: f32) -> [OperatorCase; 4] {
     let (maps, points): (Shape, Shape) = ([n, j, h, w].into(), [n, j, 2].into());
     let spread = Fill::Uniform(-6.0, 6.0);
     [
-        OperatorCase::new(Expectation, &[maps.clone()]).fill(0, spread.clone()),
+        OperatorCase::new(Expectation, std::slice::from_ref(&maps)).fill(0, spread.clone()),
         OperatorCase::new(ExpectationGradient, &[points.clone(), maps.clone(), points]).fill(1, spread.clone()),
-        OperatorCase::new(SpatialSoftmax { factor }, &[maps.clone()]).fill(0, spread),
+        OperatorCase::new(SpatialSoftmax { factor }, std::slice::from_ref(&maps)).fill(0, spread),
         OperatorCase::new(SpatialSoftmaxGradient { factor }, &[maps.clone(), maps]).fill(1, Fill::Uniform(0.0, factor)),
     ]
 }

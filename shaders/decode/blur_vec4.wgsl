@@ -9,8 +9,8 @@
 // Memory: x and y as vec4.
 // Why: beside blur.wgsl a quarter of the loads of weights, and loads of four elements of x; for the columns of
 //   maps alone.
-// Measured: on lavapipe (Mesa 22.3, a busy machine), [2, 17, 64, 48] and a blur of 21: rows, columns and search take 8.8
-//   ms, with blur.wgsl for the columns 14.0; medians of 7 in turn.
+// Measured: on lavapipe (Mesa 22.3, a busy machine), [2, 17, 64, 48] and a blur of 21: rows, columns and search take
+//   8.8 ms, with blur.wgsl for the columns 14.0; medians of 7 in turn.
 
 override ELEMENTS: u32;  // of y
 override LENGTH: u32;    // of x along the axis

@@ -12,7 +12,8 @@
 //   compared as a tree.
 // Why: beside blurred.wgsl a quarter of the stores, one b(y, cy, HEIGHT) for four pixels, and no b(x, cx, WIDTH) where
 //   that is 0, as in most rows of a map.
-// Measured: on lavapipe (Mesa 22.3), [2, 17, 64, 48] and a blur of 15: 0.41 ms, blurred.wgsl 0.57; medians of 7 in turn.
+// Measured: on lavapipe (Mesa 22.3), [2, 17, 64, 48] and a blur of 15: 0.41 ms, blurred.wgsl 0.57; medians of 7 in
+//   turn.
 
 override MAPS: u32;    // N J
 override HEIGHT: u32;  // H
