@@ -22,7 +22,8 @@ Examples:
 
 Of runs, finished or under way, the score, the accuracy on the training pictures and the training loss of the joints are
 drawn over the epochs (Figure 9 of the paper); the mean pose's score is a dashed line. The accuracy is the share of joints
-found within a twentieth of the heat map in the training steps themselves, so of augmented pictures.
+found within a twentieth of the heat map in the training steps themselves, so of augmented pictures. The losses of coordinates
+and of side outputs (earlier stacks and stages, coarser levels) have charts of their own, where a network has them.
 
 Of what `ditn eval --json` or `ditn score --json` printed, the
 score by threshold is drawn; AP has none. The picture is SVG, which every browser shows.";
@@ -40,6 +41,9 @@ pub struct Arguments {
     /// The name of an input in the legend; once for each, in order [default: the folder's or file's name]
     #[arg(long = "label", value_name = "NAME")]
     labels: Vec<String>,
+    /// Draw scores and accuracies of runs, and no losses
+    #[arg(long)]
+    scores: bool,
     /// What the x axis of a run counts
     #[arg(long, value_enum, default_value_t = Abscissa::Epochs)]
     by: Abscissa,
@@ -102,7 +106,7 @@ impl Scored {
 
 /// Draws the charts.
 pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
-    let Arguments { inputs, out, labels, by } = arguments;
+    let Arguments { inputs, out, labels, scores, by } = arguments;
     anyhow::ensure!(
         labels.is_empty() || labels.len() == inputs.len(),
         "{} labels for {} inputs: give --label once for each, in their order, or not at all",
@@ -111,7 +115,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     );
     let mut charts = Charts::default();
     for (series, input) in inputs.iter().enumerate() {
-        if input.is_dir() { charts.add_run(series, input, by)? } else { charts.add_curve(series, input)? }
+        if input.is_dir() { charts.add_run(series, input, by, !scores)? } else { charts.add_curve(series, input)? }
     }
     let names: Vec<String> =
         if labels.is_empty() { inputs.iter().map(|input| name_of(input)).collect() } else { labels };
@@ -132,8 +136,8 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
 struct Charts(Vec<Chart>);
 
 impl Charts {
-    /// The score, the training accuracy and the loss of a run's epochs.
-    fn add_run(&mut self, series: usize, folder: &Path, by: Abscissa) -> anyhow::Result<()> {
+    /// The score and the training accuracy of a run's epochs, and with `losses` these.
+    fn add_run(&mut self, series: usize, folder: &Path, by: Abscissa, losses: bool) -> anyhow::Result<()> {
         let path = folder.join("log.jsonl");
         let epochs = log::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         anyhow::ensure!(!epochs.is_empty(), "{} has no epoch yet", path.display());
@@ -156,6 +160,9 @@ impl Charts {
         if !accuracies.is_empty() {
             let chart = self.chart("Accuracy on the training pictures", by.label(), "percent");
             chart.lines.push(Line { series, points: accuracies });
+        }
+        if !losses {
+            return Ok(());
         }
         // Of the joints alone, which networks with and without bones have in common.
         self.add_losses(series, "the joints", by, &epochs, |line| Some(line.joint_loss).filter(|&loss| loss > 0.0));

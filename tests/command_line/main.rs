@@ -16,6 +16,7 @@ mod resuming;
 mod runs;
 mod scale;
 mod schema;
+mod systems;
 mod video;
 mod web;
 mod weights;
