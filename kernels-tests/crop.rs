@@ -14,8 +14,13 @@ use proptest::prelude::*;
 
 use crate::harness::{folded_values_agree, gpus, table_agrees, values_agree};
 
-const NORMALIZATIONS: [Normalization; 4] =
-    [Normalization::IMAGENET, Normalization::MPII_MEAN, Normalization::CPN_MEAN, Normalization::UNIT];
+const NORMALIZATIONS: [Normalization; 5] = [
+    Normalization::IMAGENET,
+    Normalization::IMAGENET_BGR,
+    Normalization::MPII_MEAN,
+    Normalization::CPN_MEAN,
+    Normalization::UNIT,
+];
 
 /// The lattices of some maps as words.
 fn lattices(maps: &[[f64; 6]], height: usize, width: usize) -> Fill {
@@ -106,8 +111,9 @@ fn every_level_of_every_normalisation_agrees_with_the_reference() {
         let inputs: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
         let reference = case.operator.reference(&shapes.each_ref(), &inputs).remove(0);
         for (number, found) in reference.into_iter().enumerate() {
-            let Normalization { mean, deviation } = normalization;
-            let [mean, deviation] = [mean, deviation].map(|of| f64::from(of[number / 256]));
+            let Normalization { mean, deviation, bgr } = normalization;
+            let colour = if bgr { 2 - number / 256 } else { number / 256 };
+            let [mean, deviation] = [mean, deviation].map(|of| f64::from(of[colour]));
             assert!((255.0 * (found * deviation + mean) - (number % 256) as f64).abs() < 1e-9, "{number}: {found}");
         }
     }
@@ -213,7 +219,7 @@ fn crops_of_a_batch_show_what_its_view_shows() {
             for (x, y, Rgb(colours)) in view.enumerate_pixels() {
                 for (channel, colour) in colours.iter().enumerate() {
                     let place = ((sample * 3 + channel) * height + y as usize) * width + x as usize;
-                    let Normalization { mean, deviation } = Normalization::IMAGENET;
+                    let Normalization { mean, deviation, .. } = Normalization::IMAGENET;
                     let [mean, deviation] = [mean, deviation].map(|of| f64::from(of[channel]));
                     let value = (f64::from(image[place]) * deviation + mean) * 255.0;
                     assert!(
@@ -224,4 +230,21 @@ fn crops_of_a_batch_show_what_its_view_shows() {
             }
         }
     }
+}
+
+#[test]
+fn with_blue_first_the_planes_of_red_and_blue_are_exchanged() {
+    let shapes: [Shape; 3] = [[1].into(), [1, 4].into(), [1, 2, 2].into()];
+    let planes = |normalization| {
+        let case = OperatorCase::new(AffineCrop { height: 1, width: 1, normalization }, &shapes)
+            .fill(0, Fill::Words(vec![0xff20_4080]))
+            .fill(1, Fill::Words(vec![0, 1, 1, 0]))
+            .fill(2, lattices(&[[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]], 1, 1));
+        let inputs = case.exact(&case.draw(0));
+        let inputs: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
+        case.operator.reference(&shapes.each_ref(), &inputs).remove(0)
+    };
+    let (rgb, bgr) = (planes(Normalization::IMAGENET), planes(Normalization::IMAGENET_BGR));
+    assert_eq!((rgb[0], rgb[1], rgb[2]), (bgr[2], bgr[1], bgr[0]));
+    assert!((rgb[0] - (128.0 / 255.0 - 0.485) / 0.229).abs() < 1e-6, "{rgb:?}");
 }

@@ -20,6 +20,7 @@ override BLUE_MEAN: f32;
 override RED_DEVIATION: f32;
 override GREEN_DEVIATION: f32;
 override BLUE_DEVIATION: f32;
+override RED_PLANE: u32;  // 0, or 2 where blue comes first
 
 // Elements as they are stored; f16 in half precision.
 alias Image = f32;
@@ -27,7 +28,7 @@ alias Image = f32;
 @group(0) @binding(0) var<storage, read> pixels: array<u32>;         // words 0xAABBGGRR, row by row
 @group(0) @binding(1) var<storage, read> pictures: array<vec4u>;     // [N] first word in pixels, width, height, 0
 @group(0) @binding(2) var<storage, read> lattice: array<vec2i>;      // [N, W + H] columns, rows: x, y in 1/1024 pixel
-@group(0) @binding(3) var<storage, read_write> image: array<Image>;  // [N, 3, H, W] red, green, blue
+@group(0) @binding(3) var<storage, read_write> image: array<Image>;  // [N, 3, H, W] red, green, blue, or blue first
 
 /// The pixel in this column and row of a picture, which may lie any distance outside.
 fn pixel(picture: vec4u, column: i32, row: i32) -> vec3f {
@@ -66,8 +67,8 @@ fn main(
     let mean = vec3f(RED_MEAN, GREEN_MEAN, BLUE_MEAN);
     let deviation = vec3f(RED_DEVIATION, GREEN_DEVIATION, BLUE_DEVIATION);
     let normalised = (value / 255.0 - mean) / deviation;
-    let red = sample * 3u * HEIGHT * WIDTH + place;
-    image[red] = Image(normalised.x);
-    image[red + HEIGHT * WIDTH] = Image(normalised.y);
-    image[red + 2u * HEIGHT * WIDTH] = Image(normalised.z);
+    let first = sample * 3u * HEIGHT * WIDTH + place;
+    image[first + RED_PLANE * HEIGHT * WIDTH] = Image(normalised.x);
+    image[first + HEIGHT * WIDTH] = Image(normalised.y);
+    image[first + (2u - RED_PLANE) * HEIGHT * WIDTH] = Image(normalised.z);
 }

@@ -10,8 +10,8 @@ use super::common::{Common, Status, print, print_json};
 use crate::data::coco::Annotations;
 use crate::data::skeleton::{COCO, skeletons};
 use crate::data::{DataKind, Size, Skeleton, SkeletonTable};
-use crate::models::{Fit, NAMES};
-use crate::nn::{Matching, WeightCopy, WeightFile};
+use crate::models::{Fit, InputNormalization, NAMES};
+use crate::nn::{Matching, PublicNames, WeightCopy, WeightFile};
 use crate::ops::decode::Decode;
 use crate::train::checkpoint::{self, Checkpoint, Header};
 use crate::train::config::{self, Config, NetworkConfig, NetworkKind};
@@ -27,7 +27,7 @@ Examples:
 
 FILE is a PyTorch .pth, .pt or .ckpt (of any version, also of whole modules and training checkpoints) or safetensors, with
 the names of the public HRNet and SimpleBaseline code, of MMPose (backbone., keypoint_head., head.) or of timm, behind any
-prefix (state_dict., module., model., _orig_mod.). Nothing in a .pth is run: what stands beside the weights is stepped
+prefix (state_dict., module., model., _orig_mod.), or those of hourglasses, CPN, RSN and integral regression (docs/systems.md). Nothing in a .pth is run: what stands beside the weights is stepped
 over. The result is a checkpoint that `predict` and `eval` take and that can start a training (model.init); where tensors
 are missing it can only start one.
 
@@ -118,7 +118,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let mut best: Option<Candidate> = None;
     for model in &models {
         for skeleton in skeletons.iter().cloned() {
-            let config = configuration(&path, model, &skeleton, &overrides)?;
+            let config = configuration(&file, model, &skeleton, &overrides)?;
             let network = config.model_config(&skeleton);
             let matching = Matching::new(&network.shapes(config.train.size)?, &file, &copy)?;
             let fit = Fit::new(&network, &matching);
@@ -169,13 +169,20 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
 
 /// The configuration that the checkpoint carries.
 fn configuration(
-    path: &Path,
+    file: &WeightFile,
     model: &NetworkConfig,
     skeleton: &Arc<Skeleton>,
     overrides: &[String],
 ) -> anyhow::Result<Config> {
     let mut config = Config { model: model.clone(), ..Config::default() };
-    config.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    config.name = file.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    match file.public_names() {
+        Some(PublicNames::Princeton) => {
+            (config.model.paper_stem, config.model.normalization) = (true, InputNormalization::Unit);
+        }
+        Some(PublicNames::RsnAuthors) => config.model.normalization = InputNormalization::ImagenetBgr,
+        Some(PublicNames::IprAuthors) | None => {}
+    }
     config.data.kind = DataKind::of_skeleton(skeleton);
     if *skeleton != *config.data.kind.skeleton() {
         config.skeleton = Some(SkeletonTable::from(&**skeleton));

@@ -11,6 +11,8 @@ pub enum InputNormalization {
     /// Mean and deviation of ImageNet's colours.
     #[default]
     Imagenet,
+    /// The same, with blue in front of green and red, as OpenCV reads pictures.
+    ImagenetBgr,
     /// Less the mean of MPII's colours.
     MpiiMean,
     /// Less the mean of the colours that CPN was trained with.
@@ -24,6 +26,7 @@ impl InputNormalization {
     pub fn constants(self) -> Normalization {
         match self {
             Self::Imagenet => Normalization::IMAGENET,
+            Self::ImagenetBgr => Normalization::IMAGENET_BGR,
             Self::MpiiMean => Normalization::MPII_MEAN,
             Self::CpnMean => Normalization::CPN_MEAN,
             Self::Unit => Normalization::UNIT,

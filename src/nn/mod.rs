@@ -44,6 +44,7 @@ pub use micro_batches::buckets;
 pub use network::{Mode, Network};
 pub use optimizer::{LOSS_SCALE, Optimizer};
 pub use precision::Precision;
+pub use public_names::PublicNames;
 pub use spread::{BUCKET_BYTES, Spread};
 pub use trainer::{LossScale, PendingStep, Trainer};
 pub use training::{Gradients, Training, TrainingStep};

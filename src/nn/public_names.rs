@@ -19,21 +19,37 @@ pub(super) struct Renamed {
     pub less: Option<String>,
 }
 
+/// Whose code names a network so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublicNames {
+    /// Stacked hourglasses of princeton-vl's code, with the paper's stem.
+    Princeton,
+    /// Residual steps networks of their authors' code, which reads pictures with blue first.
+    RsnAuthors,
+    /// Integral pose regression of its authors' code.
+    IprAuthors,
+}
+
 /// A way of naming: the name that it alone has, which shows what stands in front of all, and what becomes of the others.
 struct Way {
+    of: PublicNames,
     mark: &'static str,
     rename: fn(&Shapes<'_>) -> Vec<Renamed>,
 }
 
 const WAYS: [Way; 3] = [
-    Way { mark: "pre.0.conv.weight", rename: princeton },
-    Way { mark: "stage0.downsample.layer1.0.conv_bn_relu1.conv.weight", rename: rsn_authors },
-    Way { mark: "head.features.0.weight", rename: ipr_authors },
+    Way { of: PublicNames::Princeton, mark: "pre.0.conv.weight", rename: princeton },
+    Way {
+        of: PublicNames::RsnAuthors,
+        mark: "stage0.downsample.layer1.0.conv_bn_relu1.conv.weight",
+        rename: rsn_authors,
+    },
+    Way { of: PublicNames::IprAuthors, mark: "head.features.0.weight", rename: ipr_authors },
 ];
 
 /// What the tensors of a file become, where their names are of another way; the others stay as they are. Tensors that such a
 /// network holds and never uses are left out.
-pub(super) fn renamed(shapes: &Shapes<'_>) -> Option<Vec<Renamed>> {
+pub(super) fn renamed(shapes: &Shapes<'_>) -> Option<(PublicNames, Vec<Renamed>)> {
     let marked = WAYS.iter().find_map(|way| {
         let is_start = |start: &&str| start.is_empty() || start.ends_with('.');
         let prefix = shapes.keys().find_map(|name| name.strip_suffix(way.mark).filter(is_start))?;
@@ -53,7 +69,7 @@ pub(super) fn renamed(shapes: &Shapes<'_>) -> Option<Vec<Renamed>> {
         .collect();
     let outside = shapes.keys().filter(|name| !name.starts_with(prefix.as_str()));
     all.extend(outside.map(|name| Renamed { original: (*name).to_owned(), name: (*name).to_owned(), less: None }));
-    Some(all)
+    Some((way.of, all))
 }
 
 /// Each tensor under the name that `rename` gives it.
@@ -165,7 +181,7 @@ mod tests {
     use super::*;
 
     fn names(file: &[(&str, &[usize])]) -> BTreeMap<String, (String, Option<String>)> {
-        let renamed = renamed(&file.iter().copied().collect()).expect("a way of naming");
+        let (_, renamed) = renamed(&file.iter().copied().collect()).expect("a way of naming");
         renamed.into_iter().map(|it| (it.original, (it.name, it.less))).collect()
     }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 
 use super::file_kind::{FileKind, kind_of};
-use super::public_names::{self, Renamed};
+use super::public_names::{self, PublicNames, Renamed};
 use super::pytorch::{PyTorchError, PyTorchFile, StoredTensor};
 use super::stored::decode;
 use super::weight_error::WeightFileError;
@@ -36,6 +36,7 @@ pub struct WeightFile {
     /// What the file is, where that explains why its names fit nothing.
     remark: Option<&'static str>,
     is_mmengine: bool,
+    public_names: Option<PublicNames>,
 }
 
 /// Where values come from.
@@ -87,7 +88,7 @@ impl WeightFile {
     /// Gives the tensors of networks that are [known under other names](public_names) those that they have here.
     fn rename(&mut self) {
         let shapes = self.shapes().collect();
-        let Some(renamed) = public_names::renamed(&shapes) else { return };
+        let Some((public_names, renamed)) = public_names::renamed(&shapes) else { return };
         let mut named = BTreeMap::new();
         for Renamed { original, name, less } in renamed {
             let less = less.and_then(|less| self.tensors.get(&less).cloned().map(Box::new));
@@ -95,7 +96,7 @@ impl WeightFile {
                 named.insert(name, Stored { less, ..stored });
             }
         }
-        self.tensors = named;
+        (self.tensors, self.public_names) = (named, Some(public_names));
     }
 
     fn safetensors(path: &Path) -> Result<Self, WeightFileError> {
@@ -103,7 +104,7 @@ impl WeightFile {
         let mut tensors = safetensors_in(&bytes).map_err(|reason| malformed(path, &reason))?;
         tensors.retain(|name, _| !name.ends_with(COUNTER));
         let (path, source) = (path.to_owned(), Source::Bytes(bytes));
-        Ok(Self { path, source, tensors, made: BTreeMap::new(), remark: None, is_mmengine: false })
+        Ok(Self { path, source, tensors, made: BTreeMap::new(), remark: None, is_mmengine: false, public_names: None })
     }
 
     fn pytorch(path: &Path) -> Result<Self, WeightFileError> {
@@ -125,7 +126,7 @@ impl WeightFile {
             () => None,
         };
         let (path, is_mmengine) = (path.to_owned(), file.is_mmengine);
-        Ok(Self { path, source: Source::PyTorch(file), tensors, made, remark, is_mmengine })
+        Ok(Self { path, source: Source::PyTorch(file), tensors, made, remark, is_mmengine, public_names: None })
     }
 
     /// The file.
@@ -147,6 +148,11 @@ impl WeightFile {
     /// what was averaged.
     pub fn is_mmengine(&self) -> bool {
         self.is_mmengine
+    }
+
+    /// Whose names its tensors had, where they have got those that are used here.
+    pub fn public_names(&self) -> Option<PublicNames> {
+        self.public_names
     }
 
     /// The call that would make what stands under `name`, if it is no tensor but the result of a call.

@@ -26,9 +26,11 @@ fn rule(model: &ModelConfig) -> &'static str {
 pub(super) fn text(model: &ModelConfig, size: Size, options: Options) -> String {
     let Size { height, width } = size;
     let (maps, joints) = (size.heat_map(), model.skeleton.joints.len());
+    let bgr = model.normalization.constants().bgr;
+    let colours = if bgr { "blue, green and red" } else { "red, green and blue" };
     let mut text = format!(
         "The joints of one person in each picture.\n\
-         Input `{IMAGE}` [batch, 3, {height}, {width}]: red, green and blue, each (value / 255 - mean) / std. The picture shows \
+         Input `{IMAGE}` [batch, 3, {height}, {width}]: {colours}, each (value / 255 - mean) / std. The picture shows \
          the person's box, which was enlarged around its centre to the aspect ratio {width}:{height} and then {MARGIN} \
          times, scaled to {width}x{height} with bilinear interpolation, black outside of the photograph: \
          x in the photograph = centre + (x - {width} / 2) * width of the enlarged box / {width}, and y likewise.\n\
@@ -63,9 +65,14 @@ pub(super) fn metadata(model: &ModelConfig, size: Size) -> Vec<Entry> {
         Entry { key: key.to_owned(), value: serde_json::to_string(&value).unwrap_or_default() }
     }
     let skeleton = &model.skeleton;
-    let Normalization { mean, deviation } = model.normalization.constants();
+    let Normalization { mut mean, mut deviation, bgr } = model.normalization.constants();
+    if bgr {
+        mean.reverse();
+        deviation.reverse();
+    }
     vec![
         entry("size", size.extents()),
+        entry("channels", if bgr { "BGR" } else { "RGB" }),
         entry("mean", mean),
         entry("std", deviation),
         entry("margin", MARGIN),

@@ -17,11 +17,15 @@ pub struct Normalization {
     pub mean: [f32; 3],
     /// What the difference is divided by.
     pub deviation: [f32; 3],
+    /// Whether the image's channels are blue, green and red, as OpenCV reads pictures, instead of red, green and blue.
+    pub bgr: bool,
 }
 
 impl Normalization {
     /// Means and standard deviations over ImageNet.
-    pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
+    pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225], bgr: false };
+    /// The same, with blue first.
+    pub const IMAGENET_BGR: Self = Self { bgr: true, ..Self::IMAGENET };
     /// Less the means over MPII.
     pub const MPII_MEAN: Self = Self { mean: [0.4404, 0.4440, 0.4327], ..Self::UNIT };
     /// Less the means that CPN subtracts, 122.77, 115.95 and 102.98 of 255.
@@ -30,7 +34,7 @@ impl Normalization {
         ..Self::UNIT
     };
     /// As they are, from 0 to 1.
-    pub const UNIT: Self = Self { mean: [0.0; 3], deviation: [1.0; 3] };
+    pub const UNIT: Self = Self { mean: [0.0; 3], deviation: [1.0; 3], bgr: false };
 }
 
 /// (pixels \[capacity\], pictures \[N, 4\], lattice \[N, width + height, 2\]) -> image \[N, 3, height, width\].
@@ -58,8 +62,9 @@ impl Operator for AffineCrop {
 
     fn attributes(&self) -> String {
         let list = |numbers: [f32; 3]| numbers.map(|number| number.to_string()).join(",");
-        let Normalization { mean, deviation } = self.normalization;
-        format!("size={}x{} mean={} deviation={}", self.height, self.width, list(mean), list(deviation))
+        let Normalization { mean, deviation, bgr } = self.normalization;
+        let order = if bgr { " bgr" } else { "" };
+        format!("size={}x{} mean={} deviation={}{order}", self.height, self.width, list(mean), list(deviation))
     }
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -96,6 +101,7 @@ impl Operator for AffineCrop {
                 ("RED_DEVIATION", red.1),
                 ("GREEN_DEVIATION", green.1),
                 ("BLUE_DEVIATION", blue.1),
+                ("RED_PLANE", self.plane(0) as f64),
             ],
             bindings: vec![Input(0), Input(1), Input(2), Output(0)],
             workgroups: folded((samples * self.height * self.width).div_ceil(64)),
@@ -123,7 +129,8 @@ impl Operator for AffineCrop {
                         let weight = (1.0 - right - share[0]).abs() * (1.0 - low - share[1]).abs();
                         value += weight * pixel(inputs[0], picture, corner[0] + right, corner[1] + low, channel);
                     }
-                    image[(3 * sample + channel) * area + place] = ((value + 0.5).floor() / 255.0 - mean) / deviation;
+                    image[(3 * sample + self.plane(channel)) * area + place] =
+                        ((value + 0.5).floor() / 255.0 - mean) / deviation;
                 }
             }
         }
@@ -135,7 +142,7 @@ impl Operator for AffineCrop {
         let area = self.height * self.width;
         let mut image = self.reference(shapes, inputs).remove(0);
         for (plane, values) in image.chunks_exact_mut(area.max(1)).enumerate() {
-            let (mean, deviation) = self.colours()[plane % 3];
+            let (mean, deviation) = self.colours()[self.plane(plane % 3)];
             values.iter_mut().for_each(|value| *value += 2.0 * mean / deviation);
         }
         vec![image]
@@ -147,9 +154,14 @@ impl Operator for AffineCrop {
 }
 
 impl AffineCrop {
+    /// Where in the image a colour is, and which colour is there: red, green and blue are 0, 1 and 2.
+    fn plane(&self, colour: usize) -> usize {
+        if self.normalization.bgr { 2 - colour } else { colour }
+    }
+
     /// Mean and deviation of each colour.
     fn colours(&self) -> [(f64, f64); 3] {
-        let Normalization { mean, deviation } = self.normalization;
+        let Normalization { mean, deviation, .. } = self.normalization;
         std::array::from_fn(|channel| (f64::from(mean[channel]), f64::from(deviation[channel])))
     }
 }
@@ -216,7 +228,7 @@ pub fn cases() -> Vec<OperatorCase> {
             &[[1.0, 0.0, 1e9, 0.0, 1.0, -1e9]],
         ),
         case(
-            AffineCrop { height: 3, width: 5, normalization: Normalization::UNIT },
+            AffineCrop { height: 3, width: 5, normalization: Normalization::IMAGENET_BGR },
             12,
             &[[0, 4, 3, 0]],
             &[[0.75, 0.25, -0.5, 0.0, 1.0, 0.25]],

@@ -137,18 +137,18 @@ fn checkpoints_of_other_public_code_are_imported_whole_and_decoded_as_there() {
         command
     };
     let small = ["model.levels=2", "model.channels=8", "model.stem=4", "train.size=[64,64]"];
-    let whole: Vec<&str> = small.iter().copied().chain(["model.paper_stem=true"]).collect();
-    let report = printed_json(&succeed(&mut import("princeton.pth", "hourglass-2", &whole)).stdout);
+    let report = printed_json(&succeed(&mut import("princeton.pth", "hourglass-2", &small)).stdout);
     assert_eq!((&report["complete"], &report["extra"]), (&true.into(), &serde_json::json!([])), "{report}");
     let config = ditn::train::checkpoint::load(&folder.join("out.safetensors")).expect("a checkpoint").header.config;
     let config = serde_json::to_value(config).expect("JSON");
     assert_eq!(
         (&config["evaluate"]["decode"], &config["model"]["normalization"]),
-        (&"quarter-floor".into(), &"mpii-mean".into())
+        (&"quarter-floor".into(), &"unit".into())
     );
     // Another stem, and another number of stacks.
-    refused(&mut import("princeton.pth", "hourglass-2", &small), &["--set model.paper_stem=true"]);
-    refused(&mut import("princeton.pth", "hourglass-1", &whole), &["--set model.stacks=2"]);
+    let other: Vec<&str> = small.iter().copied().chain(["model.paper_stem=false"]).collect();
+    refused(&mut import("princeton.pth", "hourglass-2", &other), &["--set model.paper_stem=true"]);
+    refused(&mut import("princeton.pth", "hourglass-1", &small), &["--set model.stacks=2"]);
     refused(&mut import("princeton.pth", "hrnet-w32", &[]), &["stacked hourglass of 2"]);
 
     let small = ["model.layers=[1,1,1,1]", "model.stem=4", "model.expand=2", "model.channels=4", "train.size=[64,64]"];
