@@ -51,14 +51,20 @@ impl<'a> Translator<'a> {
         Self { graph, builder, state, names, computed: HashMap::new(), absorbed: HashSet::new() }
     }
 
-    /// Translates every node. The values of `outputs` get these names.
+    /// Translates every node that one of `outputs` depends on; the values of these get their names.
     pub fn run(&mut self, outputs: &[(ValueId, &str)]) -> Result<()> {
         for (id, value) in self.graph.value_ids().filter(|(_, value)| value.role == Role::Input) {
             self.builder.input(&value.name, &value.shape.extents()[1..]);
             self.names.insert(id, value.name.clone());
         }
         let graph = self.graph;
-        for node in graph.nodes() {
+        let mut needed: HashSet<ValueId> = outputs.iter().map(|&(value, _)| value).collect();
+        for node in graph.nodes().iter().rev() {
+            if node.outputs.iter().any(|output| needed.contains(output)) {
+                needed.extend(&node.inputs);
+            }
+        }
+        for node in graph.nodes().iter().filter(|node| node.outputs.iter().any(|output| needed.contains(output))) {
             let operator: &dyn Any = node.operator.as_ref();
             if let Some(fold) = operator.downcast_ref::<FoldBatchNorm>() {
                 self.fold(node, fold)?;
