@@ -82,6 +82,26 @@ impl Translator<'_> {
         Ok(y)
     }
 
+    /// `Mul` and `Add` of a number a channel: a batch normalisation that follows no convolution.
+    pub(super) fn normalisation(&mut self, node: &Node, operator: &BatchNormInference) -> Result<String> {
+        let channels = self.graph.shape(node.inputs[0]).extents()[1];
+        // As if it followed a convolution of one input and the weight 1 a channel.
+        let mut numbers = vec![vec![1.0; channels]];
+        for &input in &node.inputs[1..5] {
+            numbers.push(self.numbers(input)?);
+        }
+        let mut shapes = vec![Shape::from([channels, 1, 1, 1])];
+        shapes.extend(std::iter::repeat_n(Shape::from([channels]), 4));
+        let folded = FoldBatchNorm { eps: operator.eps }
+            .reference(&shapes.iter().collect::<Vec<_>>(), &numbers.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let [scale, shift] = [("scale", &folded[0]), ("shift", &folded[1])]
+            .map(|(part, numbers)| self.builder.floats(&format!("{}.{part}", node.name), &[channels, 1, 1], numbers));
+        let x = self.name(node.inputs[0])?;
+        let y = self.builder.node("Mul", &format!("{}.scaled", node.name), &[&x, &scale], &[]);
+        let y = self.builder.node("Add", &node.name, &[&y, &shift], &[]);
+        self.epilogue(node, y, operator.epilogue, node.inputs.get(5))
+    }
+
     /// `MaxPool`.
     pub(super) fn max_pool(&mut self, node: &Node, operator: &MaxPool) -> Result<String> {
         let &MaxPool { kernel, stride, padding } = operator;

@@ -15,7 +15,7 @@ use crate::ir::{Graph, Node, Role, ValueId};
 use crate::nn::checkpoint::State;
 use crate::ops::Epilogue;
 use crate::ops::add::Add;
-use crate::ops::batch_norm::FoldBatchNorm;
+use crate::ops::batch_norm::{BatchNormInference, FoldBatchNorm};
 use crate::ops::concat::{Concat, Split};
 use crate::ops::conv2d::{Conv2d, Conv2dInputGradient};
 use crate::ops::dynamic_conv::DynamicConv;
@@ -89,6 +89,8 @@ impl<'a> Translator<'a> {
             self.convolution(node, operator)
         } else if let Some(operator) = operator.downcast_ref::<Conv2dInputGradient>() {
             self.transposed_convolution(node, operator)
+        } else if let Some(operator) = operator.downcast_ref::<BatchNormInference>() {
+            self.normalisation(node, operator)
         } else if let Some(operator) = operator.downcast_ref::<MaxPool>() {
             self.max_pool(node, operator)
         } else if let Some(&Upsample { factor }) = operator.downcast_ref::<Upsample>() {
