@@ -10,11 +10,12 @@ use ditn::data::{Batch, ExifOrientation, STRIDE};
 use ditn::gpu::{AdapterChoice, Gpu};
 use ditn::graph::{Choices, Session, Store};
 use ditn::nn::{Mode, Network};
+use ditn::ops::decode::Decode;
 use ditn::predict::{PersonBox, TrainedNetwork, network::upload, pictures};
 use safetensors::{Dtype, tensor::TensorView};
 
 /// Writes `image` `[N, 3, H, W]`, the normalised crops; `heat_maps` `[N, J, H / 4, W / 4]` and, of networks that predict
-/// bones, `bone_maps`; and `joints` `[N, J, 3]`: x and y in pixels of the crop and a score, as the checkpoint says that they are decoded.
+/// bones, `bone_maps`, of those that learn coordinates, `coordinates` `[N, J, 2]`; and `joints` `[N, J, 3]`: x and y in pixels of the crop and a score, as the checkpoint says that they are decoded.
 /// Without the mean with the mirrored crop that `ditn predict` takes.
 pub fn run(trained: &TrainedNetwork, out: &Path, paths: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     // 1. The people: each picture is the box of one.
@@ -31,9 +32,12 @@ pub fn run(trained: &TrainedNetwork, out: &Path, paths: &[PathBuf]) -> Result<()
     let mut net = Network::new(Mode::Inference);
     let (inputs, image) = net.pictures(batch.len(), trained.size.extents(), trained.model.normalization.constants())?;
     let maps = trained.model.build(&mut net, image)?;
-    let joints = net.graph.apply_one(trained.decode.decode, &[maps.joints])?;
+    // By the checkpoint's rule; ONNX files have the quarter of a pixel for Newton's step.
+    let rule = if trained.decode.decode == Decode::Dark { Decode::Quarter } else { trained.decode.decode };
+    let joints = net.graph.apply_one(rule, &[maps.joints])?;
     let mut kept = vec![("image", image), ("heat_maps", maps.joints), ("joints", joints)];
     kept.extend(maps.bones.map(|bones| ("bone_maps", bones)));
+    kept.extend(maps.coordinates.map(|coordinates| ("coordinates", coordinates)));
     let outputs: Vec<_> = kept.iter().map(|&(_, value)| value).collect();
 
     // 3. A run with the weights of the checkpoint.

@@ -25,7 +25,7 @@ fn dumps() -> Vec<PathBuf> {
 fn every_dump_agrees_with_the_network_on_this_adapter() {
     let gpu = Gpu::open(&AdapterChoice::default()).unwrap_or_else(|error| panic!("{error}"));
     let dumps = dumps();
-    assert_eq!(dumps.len(), 13, "{dumps:?}");
+    assert_eq!(dumps.len(), 14, "{dumps:?}");
     for path in dumps {
         let report = verify(&gpu, &path, &Choices::of(&gpu).unwrap_or_else(|error| panic!("{error}")))
             .unwrap_or_else(|error| panic!("{error}"));

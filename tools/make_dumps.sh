@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Makes the small dumps in tests/dumps/, or in another folder, with the PyTorch reference beside this script: networks of
-# two channels, so that a file stays small; the last one with ddp_dump.py, in two processes. Needs: pip install torch
-# safetensors numpy.
+# Makes the small dumps in tests/dumps/, or in another folder, with the PyTorch references beside this script: networks of
+# few channels, so that a file stays small. Needs: pip install torch safetensors numpy.
 #
 #     tools/make_dumps.sh [FOLDER [OPTION...]]
 #
 # Options go to every dump of the paper's own networks: with `--mistake eps` (or momentum, padding, focal) `ditn verify` must
-# refuse those that the mistake reaches. The last four, by zoo_dump.py, are of the systems that the paper compares with; their
-# options are those of the environment variable ZOO: ZOO="--mistake stack" (or corners, half-pixel). The seeds count from 0. None was chosen for its result: the noise in a dump is the largest over several
-# orders of summation, so that a ReLU within rounding of zero does not decide whether a correct network passes.
+# refuse those that the mistake reaches. Those of the systems that the paper compares with, by zoo_dump.py, have the options of
+# the environment variable ZOO: ZOO="--mistake stack" (or corners, half-pixel). The seeds count from 0. None was chosen for its
+# result: the noise in a dump is the largest over several orders of summation, so that a ReLU within rounding of zero does not
+# decide whether a correct network passes.
 set -euo pipefail
 tools=$(cd "$(dirname "$0")" && pwd)
 folder=${1:-$tools/../tests/dumps}
@@ -57,3 +57,4 @@ zoo hourglass_mpii --model hourglass --stacks 2 --levels 2 --channels 8 --stem 4
 zoo cpn_coco --model cpn --layers 1 1 1 1 --stem 2 --channels 8 --seed 10
 zoo rsn_coco --model rsn --layers 1 1 1 1 --stem 4 --expand 2 --channels 4 --stacks 2 --seed 11
 zoo ipr_coco --model ipr --layers 1 1 1 1 --stem 2 --seed 12
+zoo ipr_lsp_with_maps --model ipr --layers 1 1 1 1 --stem 2 --skeleton lsp --map-weight 0.5 --seed 13

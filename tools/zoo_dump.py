@@ -13,13 +13,14 @@ must produce, computed in float64 and stored as float32:
     grad.*, stats.*, after.*, trajectory.loss, noise.*    as in ditn_torch.py
 
 The metadata hold the options and `terms`, the kind and factor of each term: side.0, side.1, ..., joints; ipr has its only
-term on the coordinates.
+term on the coordinates, and with --map-weight a second one on the maps behind their softmax, times 2 pi.
 
 `python zoo_dump.py count --model M [options]` prints parameters and multiply-adds.
 """
 
 import argparse
 import functools
+import math
 import json
 
 import torch
@@ -45,6 +46,12 @@ def terms_of(name, maps):
     if name == "rsn":  # a quarter of the coarse levels; the 8 hardest joints of the finest, in each stage
         return ([("mse", 0.25)] * 3 + [("ohkm", 1.0)]) * (maps // 4)
     return [("coordinates-l1", 1.0)]
+
+
+def normalised(maps):
+    """The softmax of each map with the peak that the softmax of a Gaussian of deviation 1 would have as its target's, 1."""
+    n, j, h, w = maps.shape
+    return 2 * math.pi * maps.reshape(n, j, h * w).softmax(2).reshape(n, j, h, w)
 
 
 def widths_of(name, maps):
@@ -86,6 +93,8 @@ def random_inputs(a, maps, joints):
     if a.model == "ipr":
         out["target.coordinates"] = centre / torch.tensor([w, h]) - 0.5
         out["weight.coordinates"] = labelled[..., 0]
+        if a.map_weight:
+            out["target.joints"], out["weight.joints"] = peaks(centre, None, h, w, 1.0) * labelled, labelled.clone()
         return out
     widths = widths_of(a.model, maps)
     out["target.joints"] = peaks(centre, widths[-1], h, w, a.peak) * labelled
@@ -110,6 +119,8 @@ def objective(predicted, x, terms):
     """-> term by name, and the sum of factor x term."""
     losses, total = {}, 0
     names = [n for n in predicted if n != "joints" or "coordinates" not in predicted]
+    if "coordinates" in predicted and len(terms) > 1:
+        names, predicted = ["coordinates", "joints"], predicted | {"joints": normalised(predicted["joints"])}
     for name, (kind, factor) in zip(names, terms):
         of = name if f"target.{name}" in x else "joints"
         loss = coordinates_l1 if kind == "coordinates-l1" else LOSSES[kind]
@@ -218,6 +229,8 @@ def main():
     p.add_argument("--size", type=int, nargs=2, default=[256, 256], metavar=("H", "W"))
     p.add_argument("--batch", type=int, default=2)
     p.add_argument("--peak", type=float, default=None, help="of the target maps: 255 for cpn and rsn, else 1")
+    p.add_argument("--map-weight", type=float, default=0.0, help="ipr: what the squared error of the maps, behind their "
+                   "softmax, counts beside the coordinates")
     p.add_argument("--steps", type=int, default=2, help="AdamW steps on the same gradients")
     p.add_argument("--trajectory", type=int, default=10, help="training steps whose losses are dumped")
     p.add_argument("--mistake", choices=MISTAKES, help="what verify must find: the loss of the first map left out, "
@@ -235,7 +248,7 @@ def main():
     randomise(model)
     with torch.no_grad():
         maps = model.eval()(torch.zeros(1, 3, *a.size))["maps"]
-    terms = terms_of(a.model, len(maps))
+    terms = terms_of(a.model, len(maps)) + ([("mse", a.map_weight)] if a.map_weight else [])
     computed = [(kind, 0.0 if i == 0 and a.mistake == "stack" else factor) for i, (kind, factor) in enumerate(terms)]
     inputs = random_inputs(a, len(maps), maps[-1].shape[1])
     start = {k: v.detach().clone() for k, v in model.state_dict().items() if "num_batches" not in k}

@@ -148,7 +148,7 @@ fn export_onnx(out: &Path, path: Option<&Path>, with: Option<Part>) -> anyhow::R
     let trained = path.map_or_else(TrainedNetwork::shipped, TrainedNetwork::load)?;
     let shapes = trained.model.shapes(trained.size).map_err(NetworkError::from)?;
     let network = network_of(&trained.path, &shapes, &trained.state)?;
-    let options = Options { decode: with == Some(Part::Decode) };
+    let options = Options { decode: with == Some(Part::Decode), rule: trained.decode.decode };
     let is_written = match trained.decode.decode {
         Decode::Quarter | Decode::Dark => true,
         Decode::Expectation => trained.model.integral,

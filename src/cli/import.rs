@@ -14,8 +14,9 @@ use crate::models::{Fit, InputNormalization, NAMES};
 use crate::nn::{Matching, PublicNames, WeightCopy, WeightFile};
 use crate::ops::decode::Decode;
 use crate::train::checkpoint::{self, Checkpoint, Header};
-use crate::train::config::{self, Config, NetworkConfig, NetworkKind};
+use crate::train::config::{self, Config, LossName, NetworkConfig, NetworkKind};
 use crate::train::progress::Progress;
+use crate::train::step::TargetMaps;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -116,9 +117,18 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         None => skeletons().map(Arc::clone).to_vec(),
     };
     let mut best: Option<Candidate> = None;
+    let mut refused = None;
     for model in &models {
         for skeleton in skeletons.iter().cloned() {
-            let config = configuration(&file, model, &skeleton, &overrides)?;
+            let config = match configuration(&file, model, &skeleton, &overrides) {
+                Ok(config) => config,
+                // Of all networks some do not go together with what was asked for.
+                Err(error) if models.len() > 1 => {
+                    refused = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let network = config.model_config(&skeleton);
             let matching = Matching::new(&network.shapes(config.train.size)?, &file, &copy)?;
             let fit = Fit::new(&network, &matching);
@@ -129,7 +139,7 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         }
     }
     let Some(Candidate { config, skeleton, matching, fit }) = best else {
-        anyhow::bail!("there is no skeleton to try")
+        return Err(refused.unwrap_or_else(|| anyhow::anyhow!("there is no skeleton to try")));
     };
     let lines = matching.lines(if all { usize::MAX } else { LISTED }).join("\n  ");
     let remark = file.remark().map(|remark| format!("\n({remark})")).unwrap_or_default();
@@ -181,8 +191,10 @@ fn configuration(
             (config.model.paper_stem, config.model.normalization) = (true, InputNormalization::Unit);
         }
         Some(PublicNames::RsnAuthors) => config.model.normalization = InputNormalization::ImagenetBgr,
-        Some(PublicNames::IprAuthors) | None => {}
+        Some(PublicNames::IprAuthors) => config.model.integral = config.model.kind == NetworkKind::Resnet,
+        None => {}
     }
+    config.model.integral |= file.is_integral() && config.model.kind == NetworkKind::Resnet;
     config.data.kind = DataKind::of_skeleton(skeleton);
     if *skeleton != *config.data.kind.skeleton() {
         config.skeleton = Some(SkeletonTable::from(&**skeleton));
@@ -190,8 +202,15 @@ fn configuration(
     if *skeleton == *COCO {
         config.train.size = Size::new(256, 192);
     }
-    config.evaluate.decode = public_decoding(model, config.data.kind);
-    let config = config::with_overrides(config, overrides)?;
+    let mut config = config::with_overrides(config, overrides)?;
+    // Decoding and targets follow the network, if they are not given.
+    let given = |key: &str| overrides.iter().any(|text| text.split('=').next().is_some_and(|name| name.trim() == key));
+    if !given("evaluate.decode") {
+        config.evaluate.decode = public_decoding(&config.model, config.data.kind);
+    }
+    if matches!(config.evaluate.decode, Decode::SecondMaximum(_)) && !given("loss.targets") && !given("loss.joints") {
+        (config.loss.targets, config.loss.joints) = (TargetMaps::Blurred, LossName::Ohkm);
+    }
     config.validate()?;
     Ok(config)
 }

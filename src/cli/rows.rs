@@ -69,6 +69,8 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     caution: Option<String>,
     rows: Vec<ReportRow>,
+    /// What the figures are of.
+    measure: &'static str,
     conclusion: String,
     adapter: AdapterReport,
 }
@@ -148,11 +150,16 @@ pub(super) fn run(
         paper: table.paper,
         paper_metric: table.metric,
         caution: caution(&runs),
-        conclusion: if checkpoints.is_empty() { conclusion(&rows) } else { "Each checkpoint is scored once.".into() },
+        measure: if checkpoints.is_empty() { ", mean ± deviation over the seeds" } else { "" },
+        conclusion: match checkpoints {
+            [] => format!("{}\n{MARK}", conclusion(&rows)),
+            _ => "Each checkpoint is scored once; differences are from the first row.".into(),
+        },
         rows,
         adapter: gpu.report().clone(),
     };
-    let path = out.join(format!("{}.md", table.name));
+    let of = if checkpoints.is_empty() { "" } else { "_checkpoints" };
+    let path = out.join(format!("{}{of}.md", table.name));
     write_atomically(&path, markdown(&report).as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))?;
     if common.json {
@@ -177,6 +184,8 @@ fn checkpoints_of<'a>(table: &Table, checkpoints: &'a [(String, PathBuf)]) -> an
         let names = || table.rows.iter().map(|row| row.folder).collect::<Vec<_>>().join(", ");
         let row = table.rows.iter().position(|row| row.folder == name);
         let row = row.with_context(|| format!("{} has no row {name}; its rows are {}", table.name, names()))?;
+        let twice = checkpoints.iter().filter(|(other, _)| other == name).count() > 1;
+        anyhow::ensure!(!twice, "--checkpoint {name} is given twice");
         Ok((row, path.as_path()))
     };
     checkpoints.iter().map(row).collect()
@@ -297,7 +306,7 @@ fn caution(runs: &[Run]) -> Option<String> {
     let (joints, width) = (config.data.kind.skeleton().joints.len(), config.model.width);
     Some(format!(
         "Caution: HRNet's head makes the maps of {joints} joints from {width} channels and cannot tell them all apart; DITN's \
-         decoder can. A fair first row needs --set model.width={joints} or more."
+         decoder can. A fair row of HRNet needs --set model.width={joints} or more."
     ))
 }
 
@@ -377,9 +386,9 @@ fn paper_difference(row: &ReportRow, first: bool) -> String {
 }
 
 fn text(report: &Report, path: &Path) -> String {
-    let Report { table, title, metric, here, paper, paper_metric, rows, .. } = report;
+    let Report { table, title, metric, here, paper, paper_metric, measure, rows, .. } = report;
     let mut text = format!(
-        "\n{table}: {title}\nhere   {metric} in percent (mean pose {:.1}), mean ± deviation over the seeds: {here}\n\
+        "\n{table}: {title}\nhere   {metric} in percent (mean pose {:.1}){measure}: {here}\n\
          paper  {paper_metric} in percent: {paper}\n\n  {:<30} {:>15} {:>9} {:>10} {:>8}\n",
         report.mean_pose_baseline, "", "here", "", "paper", ""
     );
@@ -394,13 +403,14 @@ fn text(report: &Report, path: &Path) -> String {
         );
     }
     let caution = report.caution.as_ref().map_or(String::new(), |caution| format!("{caution}\n"));
-    text + &format!("\n{}\n{MARK}\n{caution}Written to {}\n", report.conclusion, path.display())
+    text + &format!("\n{}\n{caution}Written to {}\n", report.conclusion, path.display())
 }
 
 fn markdown(report: &Report) -> String {
-    let Report { table, title, metric, here, paper, paper_metric, rows, caution, conclusion, adapter, .. } = report;
+    let Report { table, title, metric, here, paper, paper_metric, measure, rows, caution, conclusion, adapter, .. } =
+        report;
     let mut text = format!(
-        "# {table}: {title}\n\nHere: {metric} in percent (mean pose {:.1}), mean ± deviation over the seeds: {here}; on {}.\n\
+        "# {table}: {title}\n\nHere: {metric} in percent (mean pose {:.1}){measure}: {here}; on {}.\n\
          Paper: {paper_metric} in percent: {paper}.\n\n\
          | | here | | paper | | scores |\n|---|---|---|---|---|---|\n",
         report.mean_pose_baseline, adapter.name
@@ -418,7 +428,7 @@ fn markdown(report: &Report) -> String {
         );
     }
     let caution = caution.as_ref().map_or(String::new(), |caution| format!("\n{caution}\n"));
-    text + &format!("\n{conclusion} {MARK}\n{caution}")
+    text + &format!("\n{conclusion}\n{caution}")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::scale::{self, ScaleArguments, Scaling, rank_by_rank};
 use crate::data::{Size, Skeleton};
 use crate::graph::Choices;
 use crate::ir::ValueId;
-use crate::models::{self, Block, ModelConfig, NAMES};
+use crate::models::{self, Block, ModelConfig, NAMES, NetworkConfig};
 use crate::train::config::Config;
 use crate::train::memory::TrainingMemory;
 use crate::train::step::{Precision, StepGraph};
@@ -56,6 +56,9 @@ struct Document<'a> {
     skeleton: &'a str,
     size: Size,
     models: Vec<Row>,
+    /// Networks that do not take the size, or have no backbone to freeze.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -73,7 +76,17 @@ struct Row {
 /// Prints the networks, a row each; a single one block by block.
 pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
     let skeleton = Skeleton::by_name(&arguments.skeleton).context("an unknown skeleton")?;
-    let names = if arguments.models.is_empty() { NAMES.map(String::from).to_vec() } else { arguments.models };
+    let all = arguments.models.is_empty();
+    let mut names = if all { NAMES.map(String::from).to_vec() } else { arguments.models };
+    let mut left_out = Vec::new();
+    if all {
+        let freeze = arguments.freeze.is_some();
+        names.retain(|name| {
+            let suits = suits(name, arguments.size, freeze);
+            left_out.extend((!suits).then(|| name.clone()));
+            suits
+        });
+    }
     arguments.scale.check(&names)?;
     let gpu = arguments.batch.map(|_| common.gpu()).transpose()?;
     let mut rows = Vec::with_capacity(names.len());
@@ -101,7 +114,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
         let multiply_adds = blocks.iter().map(|block| block.multiply_adds).sum();
         rows.push(Row { name, parameters, multiply_adds, blocks, training, scaling });
     }
-    let document = Document { skeleton: &skeleton.name, size: arguments.size, models: rows };
+    let document = Document { skeleton: &skeleton.name, size: arguments.size, models: rows, left_out };
     if common.json {
         print_json(&document)?;
     } else if let [row] = document.models.as_slice() {
@@ -110,6 +123,13 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Statu
         print(&side_by_side(&document))?;
     }
     Ok(Status::Done)
+}
+
+/// Whether a network takes an input of this size, and can be trained with a frozen backbone where that is asked for.
+fn suits(name: &str, size: Size, freeze: bool) -> bool {
+    NetworkConfig::named(name).is_some_and(|network| {
+        size.is_multiple_of(network.input_multiple() as u32) && (!freeze || network.has_backbone())
+    })
 }
 
 /// Parameters in millions and multiply-adds in 2^30 as the paper's Tables 3 and 4 print them (COCO, 256x192), and as the README of
@@ -128,7 +148,7 @@ const PUBLISHED: [(&str, &str, &str); 10] = [
 ];
 
 const NOTES: &str = "\
-The paper's columns are its Tables 3 and 4, for COCO at 256x192. A multiply-add is one; they are counted in units of 2^30, for
+The published columns are the paper's Tables 3 and 4, for COCO at 256x192. A multiply-add is one; they are counted in units of 2^30, for
 convolutions alone. For SimpleBaseline the published figures count each transposed convolution at the size of its output,
 four times its work: `as published` counts so. What cannot be the network here:
   hourglass-8  14.3 was copied from table to table: CPN's paper counts 19.48 for it at 256x192, in units of 2^30
@@ -146,7 +166,7 @@ fn side_by_side(document: &Document<'_>) -> String {
     let _ = writeln!(
         text,
         "{:<20} {:>12} {:>9}   {:>13} {:>13} {:>9}{memory_head}",
-        "network", "parameters", "paper", "multiply-adds", "as published", "paper"
+        "network", "parameters", "published", "multiply-adds", "as published", "published"
     );
     for row in &document.models {
         let printed = PUBLISHED.iter().find(|(name, ..)| *name == row.name);
@@ -163,6 +183,9 @@ fn side_by_side(document: &Document<'_>) -> String {
             gibi(row.multiply_adds + 3 * transposed),
             multiply_adds
         );
+    }
+    if !document.left_out.is_empty() {
+        let _ = write!(text, "\nLeft out, as they do not suit: {}\n", document.left_out.join(", "));
     }
     let _ = write!(text, "\n{NOTES}");
     text +=

@@ -143,7 +143,7 @@ fn start(arguments: &Arguments, ranks: usize) -> Result<Start, TrainError> {
     if let Some(root) = &arguments.data {
         config.data.root = Some(root.clone());
     }
-    config.validate()?;
+    config.validate_training()?;
     if let Some((folder, checkpoint)) = &resumed {
         // What cannot go on is said before people are looked for that the run never had.
         Changes::between(&checkpoint.header, &config, ranks, folder)?;

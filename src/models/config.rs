@@ -62,7 +62,8 @@ impl From<Layers> for Depth {
     }
 }
 
-/// `[model]`. The skeleton is the data set's.
+/// `[model]`. The skeleton is the data set's. Keys that are not given are DITN-W32's whatever `kind` is; the experiments in
+/// `datasets/` name those of the other networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkConfig {
@@ -97,7 +98,7 @@ pub struct NetworkConfig {
     pub channel_attention: bool,
     /// DITN: the spatial attention block.
     pub spatial_attention: bool,
-    /// Integral pose regression, on any network: the joints are the expectations of their heat maps. It is trained by
+    /// Integral pose regression, on HRNet, ResNet and DITN: the joints are the expectations of their heat maps. It is trained by
     /// `loss.coordinate_weight` and decoded by `evaluate.decode = "expectation"`.
     pub integral: bool,
     /// What becomes of the pictures' colours: "imagenet" (less its mean, by its deviation), "imagenet-bgr" (with blue first), "mpii-mean" or "cpn-mean" (less a
@@ -256,13 +257,17 @@ impl NetworkConfig {
         let layers = self.layers.is_none_or(|layers| !layers.contains(&0));
         rule(layers, "layers", &self.layers, "must each be at least 1")?;
         rule((1..=6).contains(&levels), "levels", &levels, "must be 1 to 6")?;
-        rule(channels >= 2, "channels", &channels, "must be at least 2")
+        rule(channels >= 2, "channels", &channels, "must be at least 2")?;
+        let single = !matches!(self.kind, NetworkKind::Hourglass | NetworkKind::Cpn | NetworkKind::Rsn);
+        rule(single || !self.integral, "integral", &self.integral, "is for networks whose maps are judged once")
     }
 
     /// What the sides of the input must be multiples of.
     pub fn input_multiple(&self) -> usize {
-        let other = if self.kind == NetworkKind::Hourglass { 4 << self.levels } else { 1 };
-        other.max(32)
+        match self.model(&MPII).body {
+            Body::Hourglass(hourglass) => hourglass.input_multiple().max(32),
+            Body::HrNet(_) | Body::ResNet(_) | Body::Cpn(_) | Body::Rsn(_) => 32,
+        }
     }
 
     /// Whether something makes features of the picture that can be left as it is.

@@ -80,24 +80,32 @@ impl Found {
                 let layers = layers.map(|count| count.to_string()).join(", ");
                 return format!("; it is a ResNet of basic blocks ({layers}, as ResNet-18 and -34), which is not here");
             }
-            (Self::ResNet { stem, layers, .. }, body) => {
+            (Self::ResNet { stem, layers, .. }, Body::ResNet(body)) => {
                 let depth = Depth::ALL.into_iter().find(|depth| depth.bottlenecks() == *layers);
-                let Some(depth) = depth else {
-                    let layers = layers.map(|count| count.to_string()).join(", ");
-                    return format!("; it is a ResNet of {layers} bottlenecks, which is not here");
-                };
-                let Body::ResNet(ResNet { layers: expected, stem: narrow }) = body else {
-                    let network =
-                        if ditn { "ditn-resnet50".to_string() } else { format!("simplebaseline-{}", depth.layers()) };
-                    return format!("; it is a ResNet-{}: --model {network}", depth.layers());
-                };
-                if *layers != expected && !ditn {
-                    let family = if model.integral { "ipr" } else { "simplebaseline" };
-                    values.0.push(format!("--model {family}-{}", depth.layers()));
-                } else if *layers != expected {
-                    values.0.push(format!("--set model.depth={}", depth.layers()));
+                match depth.map(Depth::layers) {
+                    _ if *layers == body.layers => {}
+                    Some(depth) if ditn => values.0.push(format!("--set model.depth={depth}")),
+                    Some(depth) => {
+                        let family = if model.integral { "ipr" } else { "simplebaseline" };
+                        values.0.push(format!("--model {family}-{depth}"));
+                    }
+                    None => values.list("layers", layers, &body.layers),
                 }
-                values.differ("stem", *stem, narrow);
+                values.differ("stem", *stem, body.stem);
+            }
+            (Self::ResNet { layers, .. }, _) => {
+                let depth = Depth::ALL.into_iter().find(|depth| depth.bottlenecks() == *layers).map(Depth::layers);
+                let family = if ditn { "ditn-resnet" } else { "simplebaseline-" };
+                return match depth {
+                    Some(depth) if !ditn || depth == 50 => format!("; it is a ResNet-{depth}: --model {family}{depth}"),
+                    Some(depth) => format!("; it is a ResNet-{depth}: --model {family}50 --set model.depth={depth}"),
+                    None => {
+                        let layers = layers.map(|count| count.to_string()).join(",");
+                        format!(
+                            "; it is a ResNet of [{layers}] bottlenecks: --model {family}50 --set model.layers=[{layers}]"
+                        )
+                    }
+                };
             }
             (Self::Hourglass(found), Body::Hourglass(body)) => {
                 values.differ("stacks", found.stacks, body.stacks);

@@ -48,7 +48,7 @@ pub struct ModelConfig {
     pub body: Body,
     /// What makes heat maps.
     pub head: Head,
-    /// Integral pose regression (Sun et al. 2018): the joints' coordinates are the expectations of their heat maps' softmax, which
+    /// Integral pose regression (Sun et al. 2018), on HRNet and ResNet: the joints' coordinates are the expectations of their heat maps' softmax, which
     /// has a gradient.
     pub integral: bool,
     /// What becomes of the pictures' colours before they reach it.
@@ -184,6 +184,10 @@ impl ModelConfig {
             }
         };
         if self.integral {
+            // Earlier maps would have to be judged behind their softmax too.
+            ShapeError::unless(maps.sides.is_empty(), "expectation", || {
+                "is for networks whose maps are judged once".into()
+            })?;
             maps.coordinates = Some(net.graph.apply_one(Expectation, &[maps.joints])?);
         }
         Ok(maps)

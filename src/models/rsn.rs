@@ -19,7 +19,7 @@ pub struct Rsn {
     pub stem: usize,
     /// Channels on the way up, from which the maps are made.
     pub channels: usize,
-    /// Channels of each part of a block of `stem` channels, where `stem` is 64; in proportion elsewhere.
+    /// Channels of each part of a block that has `stem` channels as its input; in proportion in the others.
     pub expand: usize,
 }
 

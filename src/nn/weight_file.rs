@@ -155,6 +155,11 @@ impl WeightFile {
         self.public_names
     }
 
+    /// Whether the file has the places by which MMPose takes the expectation of a heat map.
+    pub fn is_integral(&self) -> bool {
+        self.tensors.keys().any(|name| name.ends_with("head.linspace_x"))
+    }
+
     /// The call that would make what stands under `name`, if it is no tensor but the result of a call.
     pub fn made_by(&self, name: &str) -> Option<&str> {
         self.made.get(name).map(String::as_str)
@@ -177,6 +182,13 @@ impl WeightFile {
         let mut tensor = self.values_of(name, stored)?;
         if let Some(less) = &stored.less {
             let less = self.values_of(name, less)?;
+            if less.shape != tensor.shape {
+                let (bias, mean) = (less.shape, tensor.shape);
+                return Err(malformed(
+                    &self.path,
+                    &format!("`{name}` {mean:?} and the bias in front of it {bias:?} differ"),
+                ));
+            }
             tensor.data.iter_mut().zip(less.data).for_each(|(value, less)| *value -= less);
         }
         Ok(tensor)

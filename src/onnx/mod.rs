@@ -22,6 +22,7 @@ use crate::ir::{ShapeError, ValueId};
 use crate::models::ModelConfig;
 use crate::nn::checkpoint::State;
 use crate::nn::{Mode, Network};
+use crate::ops::decode::Decode;
 use builder::Builder;
 use proto::{Model, OperatorSet};
 use translate::Translator;
@@ -67,10 +68,19 @@ pub enum OnnxError {
 }
 
 /// What a file holds besides the network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// The joints too, in pixels of the input: see [`JOINTS`].
+    /// The joints too, in pixels of the input: see [`JOINTS`]. They are found by the quarter-pixel rule, or from the coordinates
+    /// where that is the rule.
     pub decode: bool,
+    /// How joints are read from the maps, which the file describes.
+    pub rule: Decode,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { decode: false, rule: Decode::Quarter }
+    }
 }
 
 /// The graph of any network, such as one of one's own in [`Mode::Inference`], with the weights of `state`. The values of
@@ -109,8 +119,10 @@ pub fn export(model: &ModelConfig, size: Size, state: &State, options: Options) 
     let mut builder = translated(net, &outputs, state)?;
     if options.decode {
         let joints = match maps.coordinates {
-            Some(_) => decode::of_coordinates(&mut builder, COORDINATES, size.extents()),
-            None => decode::decode(&mut builder, HEAT_MAPS, size.heat_map().extents(), STRIDE as usize),
+            Some(_) if options.rule == Decode::Expectation => {
+                decode::of_coordinates(&mut builder, COORDINATES, size.extents())
+            }
+            _ => decode::decode(&mut builder, HEAT_MAPS, size.heat_map().extents(), STRIDE as usize),
         };
         builder.rename(&joints, JOINTS);
         builder.output(JOINTS, &[model.skeleton.joints.len(), 3]);
@@ -122,6 +134,6 @@ pub fn export(model: &ModelConfig, size: Size, state: &State, options: Options) 
         doc_string: description::text(model, size, options),
         graph: Some(builder.finish("pose")),
         opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
-        metadata_props: description::metadata(model, size),
+        metadata_props: description::metadata(model, size, options.rule),
     })
 }

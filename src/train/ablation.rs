@@ -9,7 +9,7 @@ use super::config::{self, Config, ConfigError, NetworkKind};
 use super::error::TrainError;
 use super::folder::{FolderError, RunFolder};
 use super::log::{self, SummaryMetric};
-use crate::models::NAMES;
+use crate::models::HrNet;
 
 /// A table of the paper.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct Row {
     pub name: &'static str,
     /// What it changes in the configuration.
     pub overrides: &'static [&'static str],
-    /// What it changes besides in a configuration of a small network, so that its own is small too.
+    /// What it changes besides in a configuration of a network narrower than HRNet-W32, so that its own is small too.
     pub small: &'static [&'static str],
     /// The score that the paper prints.
     pub paper: f64,
@@ -97,12 +97,11 @@ impl Row {
     /// # Errors
     /// A configuration that does not go together with the row.
     pub fn config(&self, base: &Config, seed: u64) -> Result<Config, ConfigError> {
-        // Networks of the papers have names; others are those of small configurations.
-        let small = if NAMES.contains(&base.model.title().as_str()) { &[] } else { self.small };
+        let small = if base.model.width < HrNet::W32.width { self.small } else { &[] };
         let overrides: Vec<String> = self.overrides.iter().chain(small).map(|text| (*text).to_owned()).collect();
         let mut config = config::with_overrides(base.clone(), &overrides)?;
         (config.name, config.seed) = (self.folder.to_owned(), seed);
-        config.validate()?;
+        config.validate_training()?;
         Ok(config)
     }
 }

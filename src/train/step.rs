@@ -355,11 +355,6 @@ impl Trainer {
         self.trainer.communication()
     }
 
-    /// How many joint maps are judged before those that are decoded.
-    pub fn side_maps(&self) -> usize {
-        self.losses.0.iter().filter(|(term, ..)| matches!(term, LossTerm::Side(_))).count()
-    }
-
     /// The loss scale after all submitted steps; `None` in float32, which needs none.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ const RSN: Overrides = &[
     "loss.coarse_weight=0.25",
     "evaluate.decode={ second-maximum = 5 }",
 ];
-const SMALL_RSN: Overrides = &["model.layers=[1, 1, 1, 1]", "model.stem=16", "model.channels=32"];
+const SMALL_RSN: Overrides = &["model.layers=[1, 1, 1, 1]", "model.stem=16", "model.expand=8", "model.channels=32"];
 const IPR: Overrides = &[
     "model.kind=resnet",
     "model.depth=101",

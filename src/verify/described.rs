@@ -1,6 +1,7 @@
 //! The network and the losses that a dump's metadata describe.
 
 use std::collections::HashMap;
+use std::f32::consts::TAU;
 
 use serde::de::DeserializeOwned;
 
@@ -112,7 +113,10 @@ fn rsn(metadata: &Metadata) -> Result<Rsn, String> {
     })
 }
 
-/// What is minimised. Dumps of tools/zoo_torch.py list the kind and factor of each map's loss, the decoded one's last.
+/// The kind of the loss between coordinates.
+pub(super) const COORDINATES: &str = "coordinates-l1";
+
+/// What is minimised. Dumps of tools/zoo_dump.py list the kind and factor of each map's loss, the decoded one's last.
 pub(super) fn objective(metadata: &Metadata) -> Result<Objective, String> {
     let none = Objective {
         loss: LossKind::Mse,
@@ -137,8 +141,11 @@ pub(super) fn objective(metadata: &Metadata) -> Result<Objective, String> {
     let Some(((kind, weight), (coarse, coarse_weight))) = terms.last().zip(terms.first()) else {
         return Err("its metadata 'terms' name no loss".into());
     };
-    if kind == "coordinates-l1" {
-        return Ok(Objective { coordinate_weight: *weight, ..none });
+    if coarse == COORDINATES {
+        // The maps, where they count too, come second, with targets of deviation 1.
+        let of_maps = terms.get(1).map(|(kind, weight)| Ok::<_, String>((loss(kind)?, *weight))).transpose()?;
+        let (loss, joint_weight) = of_maps.unwrap_or((LossKind::Mse, 0.0));
+        return Ok(Objective { loss, joint_weight, coordinate_weight: *coarse_weight, softmax_factor: TAU, ..none });
     }
     Ok(Objective {
         loss: loss(kind)?,

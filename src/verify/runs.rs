@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Dump, VerifyError};
+use super::{Dump, VerifyError, described};
 use crate::gpu::Gpu;
 use crate::graph::{Choices, Plan, Session, SessionError, Store, Tensor, store_activations_as_f16};
 use crate::ir::{Graph, Role, Shape, ShapeError, Value, ValueId};
@@ -120,19 +120,27 @@ pub(super) fn training_graph(dump: &Dump, shares: usize) -> Result<TrainingGraph
         known.push((name, targets));
         Ok(targets)
     })?;
-    check_terms(dump, &losses)?;
+    check_terms(dump, &maps, &losses)?;
     let maps = named_maps(&maps);
     Ok(TrainingGraph { net, maps, losses, inputs })
 }
 
 /// That the losses are those that the dump was made with.
-fn check_terms(dump: &Dump, losses: &Losses) -> Result<(), ShapeError> {
+fn check_terms(dump: &Dump, maps: &HeatMaps, losses: &Losses) -> Result<(), ShapeError> {
     let Some(terms) = &dump.terms else { return Ok(()) };
-    let mut weights: Vec<(LossTerm, f32)> = losses.0.iter().map(|&(term, _, weight)| (term, weight)).collect();
+    let mut own: Vec<(LossTerm, f32)> = losses.0.iter().map(|&(term, _, weight)| (term, weight)).collect();
     // The joints' comes last there.
-    weights.sort_by_key(|(term, _)| *term == LossTerm::Joints);
-    let same = terms.len() == weights.len() && terms.iter().zip(&weights).all(|((_, a), (_, b))| a == b);
-    ShapeError::unless(same, "dump", || format!("its terms {terms:?} are not the network's, {weights:?}"))
+    own.sort_by_key(|(term, _)| *term == LossTerm::Joints);
+    let of_maps = |kind: &str, expected| described::loss(kind).is_ok_and(|kind| kind == expected);
+    let is_kind = |kind: &str, term: LossTerm| match term {
+        LossTerm::Coordinates => kind == described::COORDINATES,
+        LossTerm::Side(side) if maps.sides[side].coarse => of_maps(kind, dump.objective.coarse_loss),
+        LossTerm::Side(_) | LossTerm::Joints => of_maps(kind, dump.objective.loss),
+        LossTerm::Bones => of_maps(kind, dump.objective.bone_loss),
+    };
+    let mut pairs = terms.iter().zip(&own);
+    let same = terms.len() == own.len() && pairs.all(|((kind, a), (term, b))| a == b && is_kind(kind, *term));
+    ShapeError::unless(same, "dump", || format!("its terms {terms:?} are not those of its network: {own:?}"))
 }
 
 /// The losses of a run by the names that dumps have for them, and the total.

@@ -122,7 +122,12 @@ fn a_table_of_systems_is_trained_once_and_scores_what_it_is_given() {
     let given = printed_json(&given.stdout);
     assert_eq!(given["rows"].as_array().map(Vec::len), Some(1));
     assert_eq!(given["rows"][0]["scores"], first["rows"][3]["scores"]);
+    assert_eq!(std::fs::read_to_string(folder.join("table/table4.md")).expect("it is still there"), text);
+    let scored = std::fs::read_to_string(folder.join("table/table4_checkpoints.md")).expect("a table of its own");
+    assert!(!scored.contains("seeds"), "{scored}");
     refused(&mut table(&["--checkpoint", &format!("hrnet={checkpoint}")]), &["has no row hrnet", "rsn_50"]);
+    let twice = ["--checkpoint", &format!("rsn_50={checkpoint}"), "--checkpoint", &format!("rsn_50={checkpoint}")];
+    refused(&mut table(&twice), &["rsn_50 is given twice"]);
 }
 
 #[test]

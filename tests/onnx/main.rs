@@ -33,13 +33,19 @@ fn dumps() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps");
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert_eq!(files.len(), 13, "{files:?}");
+    assert_eq!(files.len(), 14, "{files:?}");
     files
 }
 
 /// What a reader of the file gets.
 fn written(model: &ModelConfig, size: Size, state: &State, decode: bool) -> Model {
-    let model = export(model, size, state, Options { decode }).unwrap();
+    let model = export(
+        model,
+        size,
+        state,
+        Options { decode, rule: if model.integral { Decode::Expectation } else { Decode::Quarter } },
+    )
+    .unwrap();
     Model::decode(&model.encode_to_vec()[..]).unwrap()
 }
 

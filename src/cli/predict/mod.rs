@@ -194,7 +194,16 @@ pub fn run(arguments: Arguments, common: &Common) -> anyhow::Result<Status> {
         }
     };
     if let Some(rule) = arguments.decode {
-        trained.decode.decode = rule.into();
+        trained.decode.decode = match (Decode::from(rule), trained.decode.decode) {
+            // The side of the blur is the network's own.
+            (Decode::SecondMaximum(_), Decode::SecondMaximum(side)) => Decode::SecondMaximum(side),
+            (Decode::Expectation, _) if !trained.model.integral => {
+                anyhow::bail!(
+                    "--decode expectation is for networks of integral pose regression: other maps have no such meaning"
+                )
+            }
+            (rule, _) => rule,
+        };
     }
     let mut named = arguments.pictures.clone();
     if let Some(list) = &arguments.files_from {

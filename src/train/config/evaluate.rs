@@ -27,9 +27,8 @@ pub struct EvaluateConfig {
     pub people: usize,
     /// Average the heat maps with those of the mirrored picture.
     pub flip_test: bool,
-    /// How a heat map becomes a point: "quarter" of a pixel towards the larger neighbours, "quarter-floor" that and half
-    /// a pixel further, "dark", "expectation", or
-    /// { second-maximum = 21 } with the side of the blur.
+    /// How a heat map becomes a point: "quarter" of a pixel towards the larger neighbours, "quarter-floor" that and half a pixel,
+    /// "dark", "expectation", or { second-maximum = 21 } with the side of the blur.
     pub decode: Decode,
     /// Which people.
     pub split: Split,
@@ -53,6 +52,12 @@ impl EvaluateConfig {
     /// # Errors
     /// The first value that breaks a rule.
     pub fn check(&self) -> Result<(), InvalidValue> {
-        InvalidValue::unless(self.every >= 1, "every", &self.every, "must be at least 1")
+        let rule = InvalidValue::unless;
+        rule(self.every >= 1, "every", &self.every, "must be at least 1")?;
+        let blur = match self.decode {
+            Decode::SecondMaximum(side) => side >= 5 && !side.is_multiple_of(2),
+            _ => true,
+        };
+        rule(blur, "decode", &self.decode, "must have an odd side of the blur, 5 or more")
     }
 }

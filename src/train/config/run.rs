@@ -13,6 +13,7 @@ use super::output::OutputConfig;
 use super::schedule::ScheduleConfig;
 use super::train::{Freeze, TrainConfig};
 use crate::data::{DataKind, InvalidValue, Skeleton, SkeletonTable};
+use crate::ir::{Operator, Shape};
 use crate::models::{ModelConfig, NetworkConfig};
 use crate::nn::Spread;
 use crate::ops::decode::Decode;
@@ -93,12 +94,44 @@ impl Config {
         self.check_together().map_err(ConfigError::from)
     }
 
+    /// Checks what a training needs besides: that joints are read where their targets are. A network of others may be scored by
+    /// any rule.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub fn validate_training(&self) -> Result<(), ConfigError> {
+        self.validate()?;
+        let Self { loss, evaluate, .. } = self;
+        let floor = match evaluate.decode {
+            Decode::Quarter | Decode::Dark => false,
+            Decode::QuarterFloor | Decode::SecondMaximum(_) => true,
+            // Not from maps that have targets.
+            Decode::Expectation => return Ok(()),
+        };
+        let rule = match loss.targets {
+            TargetMaps::Gaussian => {
+                "is half a pixel off the nearest pixel, on which gaussian targets lie: take quarter or dark"
+            }
+            TargetMaps::Blurred => {
+                "is half a pixel off the pixel that holds the joint, on which blurred targets lie: take { second-maximum = 21 } or \
+                 quarter-floor"
+            }
+        };
+        let agree = floor == (loss.targets == TargetMaps::Blurred);
+        Ok(InvalidValue::unless(agree, "evaluate.decode", &evaluate.decode, rule)?)
+    }
+
     /// Checks the rules between tables.
     fn check_together(&self) -> Result<(), InvalidValue> {
         let rule = InvalidValue::unless;
         let Self { model, loss, evaluate, .. } = self;
         let expected = evaluate.decode != Decode::Expectation || model.integral;
         rule(expected, "evaluate.decode", &"expectation", "is for model.integral: other maps have no such meaning")?;
+        let learnt = !model.integral || loss.joint_weight > 0.0 || evaluate.decode == Decode::Expectation;
+        rule(learnt, "evaluate.decode", &evaluate.decode, "must be expectation where only the coordinates are learnt")?;
+        let map = self.train.size.heat_map().extents();
+        let fits = evaluate.decode.output_shapes(&[&Shape::from([1, 1, map[0], map[1]])]).is_ok();
+        rule(fits, "evaluate.decode", &evaluate.decode, "has a blur that is larger than the heat maps")?;
         let learns = loss.joint_weight > 0.0 || model.integral && loss.coordinate_weight > 0.0;
         rule(
             learns,
@@ -151,11 +184,20 @@ mod tests {
         let message = |changes: &[&str]| {
             let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
             let config = with_overrides(embedded().unwrap(), &changes).unwrap();
-            config.validate().err().map_or_else(String::new, |error| error.to_string())
+            config.validate_training().err().map_or_else(String::new, |error| error.to_string())
         };
         assert!(message(&["evaluate.decode=expectation"]).contains("evaluate.decode"));
         assert!(message(&["loss.joint_weight=0"]).contains("loss.joint_weight"));
         assert_eq!(message(&["model.integral=true", "loss.joint_weight=0", "evaluate.decode=expectation"]), "");
+        assert!(message(&["model.integral=true", "loss.joint_weight=0"]).contains("must be expectation"));
+        assert!(message(&["model.integral=true", "model.kind=cpn"]).contains("model.integral"));
+        assert!(message(&["loss.targets=blurred"]).contains("second-maximum = 21"));
+        assert!(message(&["evaluate.decode=quarter-floor"]).contains("take quarter or dark"));
+        assert!(message(&["loss.targets=blurred", "evaluate.decode={second-maximum=4}"]).contains("odd side"));
+        assert!(
+            message(&["loss.targets=blurred", "evaluate.decode={second-maximum=99}"])
+                .contains("larger than the heat maps")
+        );
         assert!(message(&["model.integral=true", "loss.targets=blurred"]).contains("loss.targets"));
         assert!(message(&["loss.targets=blurred", "loss.joints=focal-l2"]).contains("loss.joints"));
         assert!(message(&["model.kind=hourglass"]).contains("train.size"), "96 is no multiple of 64");

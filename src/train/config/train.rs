@@ -23,7 +23,7 @@ pub enum Freeze {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
-    /// Height and width of the crop in pixels, multiples of 32; heat maps have a quarter of each.
+    /// Height and width of the crop in pixels, multiples of 32, for a hourglass of 4 levels of 64; heat maps have a quarter of each.
     pub size: Size,
     /// Pictures that the network sees at a time; with `accumulate` 1 and one process those of a step.
     pub batch: usize,
@@ -40,7 +40,8 @@ pub struct TrainConfig {
     /// How feature maps and their gradients are stored in training: "f32", or "f16" with a loss scale for half the memory
     /// and traffic. Evaluations store them as float32.
     pub precision: Precision,
-    /// "backbone": HRNet, or the ResNet in front of the transposed convolutions, stays as `model.init` gives it, and the rest
+    /// "backbone": HRNet, the ResNet under transposed convolutions or a pyramid, or RSN but for its heads stays as `model.init`
+    /// gives it, and the rest
     /// is trained: the way to learn from a few hundred pictures, and a step takes less time and memory. Its batch
     /// normalisations use their running statistics. "none": everything is trained.
     pub freeze: Freeze,
