@@ -11,7 +11,7 @@ const OUTLINE = 'rgb(20 20 20 / 80%)';
 const HEAT = [[20, 10, 60], [120, 25, 110], [205, 65, 75], [250, 150, 40], [252, 250, 165]];
 /** How much of the picture a map's 1 hides. */
 const OPACITY = 0.85;
-/** What heat maps and bone maps are drawn from and to. */
+/** What bone maps are drawn from and to. */
 export const UNIT = [0, 1];
 /** What attention is drawn from and to: ReLUs in front of the sigmoids leave no other values of 1 + sigmoid. */
 export const ATTENTION = [1.5, 2];
@@ -122,6 +122,12 @@ export function drawHeat(context, place, map, [height, width], [low, high]) {
   }
   scratch.getContext('2d')?.putImageData(pixels, 0, 0);
   context.drawImage(scratch, place.x, place.y, place.width, place.height);
+}
+
+/** The softmax of a map of logits over its own maximum. @param {Float32Array} map */
+export function softmax(map) {
+  const largest = map.reduce((a, b) => Math.max(a, b));
+  return map.map(value => Math.exp(value - largest));
 }
 
 /** The greatest of all maps at each pixel. @param {ArrayLike<number>[]} maps */

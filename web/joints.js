@@ -23,6 +23,15 @@ export function mean(joints) {
   return joints.reduce((sum, joint) => sum + joint[2], 0) / Math.max(1, joints.length);
 }
 
+/**
+ * How sure the network is of a joint with this score, about 0 to 1; undefined where scores do not tell.
+ * @param {number} score @param {import('./page.js').Network} network
+ */
+export function certainty(score, { decode }) {
+  if (decode === 'expectation') return undefined;
+  return typeof decode === 'string' ? score : Math.min(1, Math.max(0, score - 0.5));
+}
+
 /** Rows for joints that are not known yet. @param {string[]} names */
 export function emptyRows(names) {
   const cell = () => element('td', { className: 'number', textContent: '-' });
@@ -31,18 +40,20 @@ export function emptyRows(names) {
 
 /**
  * Fills the rows.
- * @param {HTMLTableSectionElement} body @param {Found} found @param {number} least score of a joint that is sure
+ * @param {HTMLTableSectionElement} body @param {Found} found @param {number} least certainty of a joint that is sure
+ * @param {import('./page.js').Network} network
  */
-export function fillRows(body, { pose, picture }, least) {
+export function fillRows(body, { pose, picture }, least, network) {
   const joints = inFile(pose, picture);
   [...body.rows].forEach((row, joint) => {
-    const [x, y, score] = joints[joint], [, left, top, confidence] = row.cells;
-    row.classList.toggle('unsure', score < least);
+    const [x, y, score] = joints[joint], [, left, top, confidence] = row.cells, sure = certainty(score, network);
+    row.classList.toggle('unsure', sure !== undefined && sure < least);
     left.textContent = x.toFixed(1);
     top.textContent = y.toFixed(1);
+    if (sure === undefined) return;
     const filled = element('span');
-    filled.style.width = `${100 * Math.min(1, Math.max(0, score))}%`;
-    confidence.replaceChildren(score.toFixed(2), element('span', { className: 'bar', ariaHidden: 'true' }, filled));
+    filled.style.width = `${100 * Math.min(1, Math.max(0, sure))}%`;
+    confidence.replaceChildren(sure.toFixed(2), element('span', { className: 'bar', ariaHidden: 'true' }, filled));
   });
 }
 

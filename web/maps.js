@@ -1,7 +1,7 @@
 // @ts-check
 // Rows of small maps over the crop that they are of, one of which can be laid over the picture.
 
-import { ATTENTION, UNIT, contextOf, drawHeat, strongest } from './draw.js';
+import { contextOf, drawHeat, strongest } from './draw.js';
 import { element } from './page.js';
 
 /** Pixels of a small map's side. */
@@ -10,8 +10,8 @@ const SIDE = 128;
 /** Maps of one kind: a button each, and in front all of them together. */
 export class Maps {
   /**
-   * @param {HTMLElement} place @param {string[]} names @param {{what: string, all: string, range: typeof UNIT | typeof ATTENTION,
-   *   aspect: number}} options `what` a map is, for readers of the screen; the name of all together; width over height
+   * @param {HTMLElement} place @param {string[]} names @param {{what: string, all: string, range: number[], aspect: number}} options
+   *   `what` a map is, for readers of the screen; the name of all together; what it is drawn from and to; width over height
    * @param {(maps: Maps) => void} onChoice hears that `chosen` has changed
    */
   constructor(place, names, { what, all, range, aspect }, onChoice) {

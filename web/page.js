@@ -11,7 +11,7 @@ import { parseTensors } from './tensors.js';
  * @typedef {import('./runtime.js').Plan} Plan
  * @typedef {import('./tensors.js').Tensor} Tensor
  * @typedef {{name: string, description: string, size: number[], heat_map: number[], parameters: number, flip_test: boolean,
- *   joints: string[], bones: number[][]}} Network
+ *   decode: string | {'second-maximum': number}, heat_range: number[], joints: string[], bones: number[][]}} Network
  * @typedef {{constant?: number, normal?: number, uniform?: number}} Initial
  * @typedef {{plans: Record<string, string[]>, loss: string, batch: number, size: number[], heat_map: number[], joints: string[],
  *   bones: number[][], optimizer: {beta1: number, beta2: number, eps: number, weight_decay: number}, learning_rate: number,

@@ -6,8 +6,8 @@ import {
 } from './page.js';
 import { BoxEditor, firstBox } from './box.js';
 import { Camera } from './camera.js';
-import { ATTENTION, COLOURS, UNIT, coloursOf, drawHeat, drawSkeleton, sharp } from './draw.js';
-import { emptyRows, fillRows, inFile, mean, toJson } from './joints.js';
+import { ATTENTION, COLOURS, UNIT, coloursOf, drawHeat, drawSkeleton, sharp, softmax } from './draw.js';
+import { certainty, emptyRows, fillRows, inFile, mean, toJson } from './joints.js';
 import { Maps } from './maps.js';
 import { Picture, bundledPicture, decode, fetchPicture, parseBox, pictureIn, scaled, wholeOf } from './picture.js';
 import { Predictor } from './predict.js';
@@ -91,8 +91,11 @@ async function main() {
 
 /** Builds what depends on the network's joints, and connects buttons, pasting and dropping. */
 function prepare() {
-  const { joints, bones, heat_map: heatMap } = bundle.network;
+  const { joints, bones, heat_map: heatMap, heat_range: range } = bundle.network;
   tableBody().replaceChildren(...emptyRows(joints));
+  if (certainty(1, bundle.network) === undefined) {
+    document.querySelectorAll('.key.unsure, .field:has(#least)').forEach(mark => mark.toggleAttribute('hidden', true));
+  }
   for (const [side, colour] of Object.entries(COLOURS)) document.documentElement.style.setProperty(`--skeleton-${side}`, colour);
   const aspect = heatMap[1] / heatMap[0], between = bones.map(([a, b]) => `${joints[a]} to ${joints[b]}`);
   const onChoice = (/** @type {Maps} */ chosen) => {
@@ -100,7 +103,7 @@ function prepare() {
     draw();
   };
   grids = [
-    new Maps(byId('heat-maps', HTMLDivElement), joints, { what: 'Heat map', all: 'all joints', range: UNIT, aspect }, onChoice),
+    new Maps(byId('heat-maps', HTMLDivElement), joints, { what: 'Heat map', all: 'all joints', range, aspect }, onChoice),
     new Maps(byId('bone-maps', HTMLDivElement), between, { what: 'Bone map', all: 'all bones', range: UNIT, aspect }, onChoice),
     new Maps(byId('attention-maps', HTMLDivElement), joints,
       { what: 'Attention', all: 'all joints', range: ATTENTION, aspect }, onChoice),
@@ -340,10 +343,21 @@ function announce() {
   clearTimeout(resting);
   resting = setTimeout(() => {
     if (!last || camera || last.name === CAMERA) return;
-    const { joints, milliseconds } = last.pose, sure = joints.filter(joint => joint[2] >= least.valueAsNumber).length;
+    const { joints, milliseconds } = last.pose, rated = withCertainty(joints);
+    if (!rated) return status(`Done in ${shortTime(milliseconds)}.`);
+    const sure = rated.filter(joint => joint[2] >= least.valueAsNumber).length;
     const which = `${sure} of ${joints.length} joints have a confidence of at least ${least.valueAsNumber.toFixed(2)}`;
-    status(`Done in ${shortTime(milliseconds)}: ${which}, and the mean is ${mean(joints).toFixed(2)}.`);
+    status(`Done in ${shortTime(milliseconds)}: ${which}, and the mean is ${mean(rated).toFixed(2)}.`);
   }, REST);
+}
+
+/** Joints as [x, y, certainty], or undefined where scores do not tell how sure the network is. @param {number[][]} joints */
+function withCertainty(joints) {
+  const rated = joints.flatMap(([x, y, score]) => {
+    const sure = certainty(score, bundle.network);
+    return sure === undefined ? [] : [[x, y, sure]];
+  });
+  return rated.length === joints.length ? rated : undefined;
 }
 
 /** @param {number} milliseconds */
@@ -353,7 +367,7 @@ function shortTime(milliseconds) {
 }
 
 function fillTable() {
-  if (last) fillRows(tableBody(), last, least.valueAsNumber);
+  if (last) fillRows(tableBody(), last, least.valueAsNumber, bundle.network);
 }
 
 function json() {
@@ -393,11 +407,12 @@ async function timeNetwork() {
 
 function drawMaps() {
   if (!last) return;
-  const { picture, pose } = last, size = bundle.network.heat_map;
+  const { picture, pose } = last, { decode, heat_map: size } = bundle.network;
+  const heatMaps = decode === 'expectation' ? pose.heatMaps.map(softmax) : pose.heatMaps;
   const peaks = (/** @type {Float32Array[]} */ maps) => maps.map(map => map.reduce((a, b) => Math.max(a, b)).toFixed(2));
   const channels = pose.channelAttention.map(channels => channels.map(value => value.toFixed(2)).join(', '));
   const kinds = [
-    { maps: pose.heatMaps, captions: pose.joints.map(joint => joint[2].toFixed(2)) },
+    { maps: heatMaps, captions: peaks(heatMaps) },
     { maps: pose.boneMaps, captions: channels.length > 0 ? channels : peaks(pose.boneMaps) },
     { maps: pose.spatialAttention, captions: peaks(pose.spatialAttention) },
   ];
@@ -439,15 +454,16 @@ function draw() {
     context.strokeRect(place.x, place.y, place.width, place.height);
   });
   context.setLineDash([]);
-  const joints = pose.joints.map(([x, y, score]) => [(x + 0.5) * factor, (y + 0.5) * factor, Math.max(score, 1e-6)]);
+  const rated = withCertainty(pose.joints);
+  const joints = (rated ?? pose.joints).map(([x, y, sure]) => [(x + 0.5) * factor, (y + 0.5) * factor, Math.max(sure, 1e-6)]);
   const side = Math.max(box.width, box.height) * factor;
   drawSkeleton(context, joints, bundle.network.bones, colours, {
     width: Math.min(8 * scale, Math.max(2 * scale, side / 70)),
     least: least.valueAsNumber,
     names: names.checked ? bundle.network.joints : undefined,
   });
-  view.ariaLabel = `The picture with the skeleton over it: mean confidence ${mean(pose.joints).toFixed(2)}. `
-    + 'The table lists the joints.';
+  const confidence = rated ? `: mean confidence ${mean(rated).toFixed(2)}` : '';
+  view.ariaLabel = `The picture with the skeleton over it${confidence}. The table lists the joints.`;
 }
 
 /** @param {string[][]} facts */

@@ -22,7 +22,7 @@ const OPACITY: f32 = 0.85;
 /// Height of a channel's bar in pixels.
 const BAR: u32 = 7;
 
-/// The range of heat maps.
+/// The range of bone maps.
 const UNIT: [f32; 2] = [0.0, 1.0];
 
 /// The attention of gates whose input is 0, below which a ReLU in front of the sigmoid lets none fall, and the bound
@@ -33,7 +33,7 @@ const ATTENTION: [f32; 2] = [1.5, 2.0];
 /// spatial attention at each pixel. Then each bone's map, with the attention of its two channels as bars; then the spatial
 /// attention of each joint. What the network does not have is left out.
 ///
-/// `pose` is in the pixels of the whole picture. Maps are drawn from 0 to 1, attention from 1.5 to 2: the ReLUs in front
+/// `pose` is in the pixels of the whole picture. Joint maps are drawn in their range, bone maps from 0 to 1, attention from 1.5 to 2: the ReLUs in front
 /// of the sigmoids leave no other values.
 pub fn sheet(
     batch: &Batch,
@@ -43,7 +43,7 @@ pub fn sheet(
     pose: &Pose,
     explanation: &Explanation,
 ) -> RgbImage {
-    let Explanation { joints, bones, channel_attention, spatial_attention } = explanation;
+    let Explanation { joints, joint_range, bones, channel_attention, spatial_attention } = explanation;
     let (view, factor) = sheet::enlarged(&batch.view(n, input));
     let over = |map: &[f32], range: [f32; 2], caption: String| {
         let heat = |v: f32| (v - range[0]) / (range[1] - range[0]);
@@ -53,7 +53,7 @@ pub fn sheet(
         }
     };
     let mut cells = vec![sheet::posed(batch, n, input, skeleton, &sheet::found(&places(pose)), "pose".into())];
-    cells.push(over(&strongest(joints, n), UNIT, "joints".into()));
+    cells.push(over(&strongest(joints, n), *joint_range, "joints".into()));
     cells.extend(bones.as_ref().map(|bones| over(&strongest(bones, n), UNIT, "bones".into())));
     let attention = spatial_attention.as_ref();
     cells.extend(attention.map(|maps| over(&strongest(maps, n), ATTENTION, "spatial attention".into())));

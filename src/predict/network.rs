@@ -14,6 +14,7 @@ use crate::models::{HeatMaps, ModelConfig};
 use crate::nn::{Mode, Network, NetworkError, PictureInputs};
 use crate::ops::decode::Decode;
 use crate::ops::flip::{FlipHorizontal, FlipMerge, FlipMergePoints};
+use crate::ops::targets::PEAK;
 
 /// How joints are read from a network's heat maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,17 @@ impl Default for DecodeOptions {
     /// As the papers are scored: with the flip test, a quarter of a pixel towards the larger neighbours.
     fn default() -> Self {
         Self { flip_test: true, decode: Decode::Quarter }
+    }
+}
+
+impl DecodeOptions {
+    /// What joint heat maps are drawn from and to. Those that are decoded by their expectation are logits: they are drawn
+    /// as their softmax over its maximum.
+    pub(crate) fn heat_range(self) -> [f32; 2] {
+        match self.decode {
+            Decode::SecondMaximum(_) => [0.0, PEAK],
+            Decode::Quarter | Decode::QuarterFloor | Decode::Dark | Decode::Expectation => [0.0, 1.0],
+        }
     }
 }
 
@@ -93,13 +105,16 @@ pub struct PoseNetwork {
     batch: usize,
     input: Size,
     skeleton: Arc<Skeleton>,
+    options: DecodeOptions,
 }
 
 /// What a network computed on the way to the joints, for all pictures of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
-    /// Joint heat maps as decoded `[N, J, H / 4, W / 4]`.
+    /// Joint heat maps as decoded `[N, J, H / 4, W / 4]`; of [`Decode::Expectation`] the softmax of each over its maximum.
     pub joints: Tensor,
+    /// What the joint heat maps are drawn from and to: 0 to 255 of [`Decode::SecondMaximum`], otherwise 0 to 1.
+    pub joint_range: [f32; 2],
     /// Bone heat maps `[N, B, H / 4, W / 4]`, where the network predicts bones.
     pub bones: Option<Tensor>,
     /// What DITN's channel attention multiplied the two channels of each bone by, 1 to 2: `[N, 2B, 1, 1]`.
@@ -151,6 +166,7 @@ impl PoseNetwork {
             batch,
             input: size,
             skeleton: Arc::clone(&model.skeleton),
+            options,
         })
     }
 
@@ -181,8 +197,8 @@ impl PoseNetwork {
         }
     }
 
-    /// Joints of each sample of the batch, padding included: x and y in heat-map pixels, and the largest value of the
-    /// heat map. `[N][J]`.
+    /// Joints of each sample of the batch, padding included: x and y in heat-map pixels, and the score, which is of the
+    /// rule that decodes as [`Keypoint::score`](super::Keypoint::score) says. `[N][J]`.
     ///
     /// # Errors
     /// [`NetworkError::Batch`] for a batch of another size; device errors.
@@ -219,8 +235,14 @@ impl PoseNetwork {
             Ok(Tensor { shape, data: data.into_iter().map(|gate| 1.0 + 1.0 / (1.0 + (-gate).exp())).collect() })
         };
         let HeatMaps { joints, bones, gates, .. } = &self.maps;
+        let mut joints = read(*joints)?;
+        if self.options.decode == Decode::Expectation {
+            let area = joints.shape[2] * joints.shape[3];
+            joints.data.chunks_mut(area).for_each(softmax_over_its_maximum);
+        }
         Ok(Explanation {
-            joints: read(*joints)?,
+            joints,
+            joint_range: self.options.heat_range(),
             bones: bones.map(read).transpose()?,
             channel_attention: gates.channel.map(attention).transpose()?,
             spatial_attention: gates.spatial.map(attention).transpose()?,
@@ -236,6 +258,12 @@ impl PoseNetwork {
     }
 }
 
+/// Logits to their softmax over its maximum: 1 where they are largest.
+fn softmax_over_its_maximum(map: &mut [f32]) {
+    let largest = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    map.iter_mut().for_each(|value| *value = (*value - largest).exp());
+}
+
 /// Uploads the pictures of a batch.
 ///
 /// # Errors
@@ -245,4 +273,24 @@ pub fn upload(session: &mut Session, inputs: &PictureInputs, batch: &Batch) -> R
     session.write(inputs.pixels, &batch.pixels)?;
     session.write(inputs.pictures, batch.pictures.as_flattened())?;
     session.write(inputs.lattice, batch.lattice.as_flattened())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logits_are_drawn_as_their_softmax_over_its_maximum() {
+        let mut map = [90.0, 91.0, -500.0];
+        softmax_over_its_maximum(&mut map);
+        assert!((map[0] - 0.36788).abs() < 1e-5, "{map:?}");
+        assert_eq!(map[1..], [1.0, 0.0]);
+    }
+
+    #[test]
+    fn only_the_maps_of_the_second_maximum_reach_255() {
+        let range = |decode| DecodeOptions { flip_test: false, decode }.heat_range();
+        assert_eq!(range(Decode::SecondMaximum(5)), [0.0, 255.0]);
+        assert_eq!([Decode::QuarterFloor, Decode::Expectation].map(range), [[0.0, 1.0]; 2]);
+    }
 }

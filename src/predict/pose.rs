@@ -10,7 +10,9 @@ pub struct Keypoint {
     pub x: f32,
     /// Row in the picture, pixels, 0-based.
     pub y: f32,
-    /// The maximum of the joint's heat map: near 1 where the network is sure.
+    /// By the rules `quarter`, `quarter-floor` and `dark` the maximum of the joint's heat map, near 1 where the network is
+    /// sure; by `second-maximum` the map's value over 255, plus 1/2: 0.5 where nothing was found, near 1.5 where it is
+    /// sure. By `expectation` always 1, which says nothing.
     pub score: f32,
 }
 

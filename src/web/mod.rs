@@ -32,6 +32,7 @@ use crate::graph::{GraphError, PlanError, SessionError};
 use crate::ir::ShapeError;
 use crate::nn::checkpoint::CheckpointError;
 use crate::nn::{NetworkError, Precision};
+use crate::ops::decode::Decode;
 use crate::predict::TrainedNetwork;
 use crate::train::config::{ConfigError, OptimizerName, embedded};
 use bundle::CONTENTS;
@@ -138,6 +139,8 @@ struct NetworkInfo {
     heat_map: [usize; 2],
     parameters: usize,
     flip_test: bool,
+    decode: Decode,
+    heat_range: [f32; 2],
     joints: Vec<String>,
     bones: Vec<(usize, usize)>,
 }
@@ -174,6 +177,8 @@ pub fn bundle(
         heat_map: trained.size.heat_map().extents(),
         parameters: inference.parameters,
         flip_test: trained.decode.flip_test && trained.model.skeleton.mirrors,
+        decode: trained.decode.decode,
+        heat_range: trained.decode.heat_range(),
         joints: trained.model.skeleton.joints.clone(),
         bones: trained.model.skeleton.bones.clone(),
     };
