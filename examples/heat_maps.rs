@@ -14,9 +14,10 @@ use ditn::ops::decode::Decode;
 use ditn::predict::{PersonBox, TrainedNetwork, network::upload, pictures};
 use safetensors::{Dtype, tensor::TensorView};
 
-/// Writes `image` `[N, 3, H, W]`, the normalised crops; `heat_maps` `[N, J, H / 4, W / 4]` and, of networks that predict
-/// bones, `bone_maps`, of those that learn coordinates, `coordinates` `[N, J, 2]`; and `joints` `[N, J, 3]`: x and y in pixels of the crop and a score, as the checkpoint says that they are decoded.
-/// Without the mean with the mirrored crop that `ditn predict` takes.
+/// Writes `image` `[N, 3, H, W]`, the normalised crops; `heat_maps` `[N, J, H / 4, W / 4]` and, of networks that
+/// predict bones, `bone_maps`, of those that learn coordinates, `coordinates` `[N, J, 2]`; and `joints` `[N, J, 3]`: x
+/// and y in pixels of the crop and a score, as the checkpoint says that they are decoded. Without the mean with the
+/// mirrored crop that `ditn predict` takes.
 pub fn run(trained: &TrainedNetwork, out: &Path, paths: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     // 1. The people: each picture is the box of one.
     let skeleton = &trained.model.skeleton;

@@ -37,8 +37,9 @@ size; each number is then within 0.05 % of what it was (or within 3e-8).
 ONNX (set 17 of its operators) is the whole network, with batch normalisation in the convolutions' weights. The input
 `image` [batch, 3, H, W] is any number of pictures, each showing one person's box, normalised; the outputs are `heat_maps`
 [batch, J, H / 4, W / 4], for DITN `bone_maps`, and --with decode `joints` [batch, J, 3]: x, y in pixels of the input and a
-score, by the quarter-pixel rule or from the `coordinates` [batch, J, 2] of integral pose regression. The file's doc_string and metadata_props say how to crop and normalise, and name the
-joints. Unlike `predict` it does not average with the mirrored picture.
+score, by the quarter-pixel rule or from the `coordinates` [batch, J, 2] of integral pose regression. The file's doc_string
+and metadata_props say how to crop and normalise, and name the joints. Unlike `predict` it does not average with the
+mirrored picture.
 
 Without CHECKPOINT the network that ships with the program is exported, such as to begin a training with (model.init).";
 

@@ -28,9 +28,9 @@ Examples:
 
 FILE is a PyTorch .pth, .pt or .ckpt (of any version, also of whole modules and training checkpoints) or safetensors, with
 the names of the public HRNet and SimpleBaseline code, of MMPose (backbone., keypoint_head., head.) or of timm, behind any
-prefix (state_dict., module., model., _orig_mod.), or those of hourglasses, CPN, RSN and integral regression (docs/systems.md). Nothing in a .pth is run: what stands beside the weights is stepped
-over. The result is a checkpoint that `predict` and `eval` take and that can start a training (model.init); where tensors
-are missing it can only start one.
+prefix (state_dict., module., model., _orig_mod.), or those of hourglasses, CPN, RSN and integral regression
+(docs/systems.md). Nothing in a .pth is run: what stands beside the weights is stepped over. The result is a checkpoint that
+`predict` and `eval` take and that can start a training (model.init); where tensors are missing it can only start one.
 
 A file of a deeper, wider or other network is refused with the --model or --set that fits; --partial takes what fits of it
 all the same. Of several copies of the weights in a file the plain one is taken. --weights ema takes the average over the

@@ -101,8 +101,9 @@ pub struct NetworkConfig {
     /// Integral pose regression, on HRNet, ResNet and DITN: the joints are the expectations of their heat maps. It is trained by
     /// `loss.coordinate_weight` and decoded by `evaluate.decode = "expectation"`.
     pub integral: bool,
-    /// What becomes of the pictures' colours: "imagenet" (less its mean, by its deviation), "imagenet-bgr" (with blue first), "mpii-mean" or "cpn-mean" (less a
-    /// mean) or "unit" (from 0 to 1). Public weights are of the one that they were trained with.
+    /// What becomes of the pictures' colours: "imagenet" (less its mean, by its deviation), "imagenet-bgr" (with blue
+    /// first), "mpii-mean" or "cpn-mean" (less a mean) or "unit" (from 0 to 1). Public weights are of the one that they
+    /// were trained with.
     #[serde(skip_serializing_if = "InputNormalization::is_default")]
     pub normalization: InputNormalization,
     /// Initial weights of the body: "public" as the public code, "kaiming-uniform" as PyTorch by itself, or

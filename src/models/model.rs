@@ -48,8 +48,8 @@ pub struct ModelConfig {
     pub body: Body,
     /// What makes heat maps.
     pub head: Head,
-    /// Integral pose regression (Sun et al. 2018), on HRNet and ResNet: the joints' coordinates are the expectations of their heat maps' softmax, which
-    /// has a gradient.
+    /// Integral pose regression (Sun et al. 2018), on HRNet and ResNet: the joints' coordinates are the expectations of
+    /// their heat maps' softmax, which has a gradient.
     pub integral: bool,
     /// What becomes of the pictures' colours before they reach it.
     pub normalization: InputNormalization,

@@ -33,8 +33,8 @@ const ATTENTION: [f32; 2] = [1.5, 2.0];
 /// spatial attention at each pixel. Then each bone's map, with the attention of its two channels as bars; then the spatial
 /// attention of each joint. What the network does not have is left out.
 ///
-/// `pose` is in the pixels of the whole picture. Joint maps are drawn in their range, bone maps from 0 to 1, attention from 1.5 to 2: the ReLUs in front
-/// of the sigmoids leave no other values.
+/// `pose` is in the pixels of the whole picture. Joint maps are drawn in their range, bone maps from 0 to 1, attention
+/// from 1.5 to 2: the ReLUs in front of the sigmoids leave no other values.
 pub fn sheet(
     batch: &Batch,
     n: usize,

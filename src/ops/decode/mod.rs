@@ -17,8 +17,8 @@ use super::expectation::{self, Place};
 
 /// maps \[N, J, H, W\] -> points \[N, J, 3\]: x and y in pixels of the map, and a score.
 ///
-/// `Quarter`, `QuarterFloor` and `Dark` begin at the place of the largest value (of equal ones the first, row by row), and give (0, 0) where
-/// that value is not above 0; their score is that value. None has a gradient.
+/// `Quarter`, `QuarterFloor` and `Dark` begin at the place of the largest value (of equal ones the first, row by row),
+/// and give (0, 0) where that value is not above 0; their score is that value. None has a gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decode {
