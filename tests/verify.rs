@@ -41,7 +41,7 @@ fn every_variant_of_the_kernels_agrees_in_whole_networks() {
     let dumps = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dumps");
     for name in names {
         let choices = Choices::everywhere(name);
-        for dump in ["ditn_mpii", "resnet_mpii", "hourglass_mpii", "cpn_coco", "rsn_coco", "ipr_coco"] {
+        for dump in ["ditn_mpii", "resnet_mpii", "cpn_coco", "ipr_lsp_with_maps"] {
             let report = verify(&gpu, &dumps.join(dump).with_extension("safetensors"), &choices);
             let report = report.unwrap_or_else(|error| panic!("{error}"));
             assert!(report.pass, "{dump} by the variants '{name}': {report:#?}");
