@@ -121,10 +121,7 @@ def quarter_floor(maps):
 
 def second_maximum(side):
     """A border of 10 zeros, a blur, and from the largest value a quarter pixel towards the second largest; half a pixel."""
-    fixed = {5: [1, 4, 6, 4, 1], 7: [2, 7, 14, 18, 14, 7, 2]}
-    r = side // 2
-    weights = torch.exp(-torch.arange(-r, r + 1).double() ** 2 / (2 * (0.15 * side + 0.35) ** 2))
-    weights = torch.tensor(fixed[side]).double() if side in fixed else weights
+    r, weights = side // 2, zoo_dump.blur_weights(side)
     weights = torch.outer(weights, weights) / weights.sum() ** 2
 
     def decode(maps):

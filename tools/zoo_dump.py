@@ -63,6 +63,15 @@ def widths_of(name, maps):
     return [None] * maps
 
 
+def blur_weights(width):
+    """Of cv2.GaussianBlur with a side of `width`, of any scale: fixed ones for 5 and 7, sigma 0.15 width + 0.35 above."""
+    fixed = {5: [1, 4, 6, 4, 1], 7: [2, 7, 14, 18, 14, 7, 2]}
+    if width in fixed:
+        return torch.tensor(fixed[width]).double()
+    r = width // 2
+    return torch.exp(-torch.arange(-r, r + 1).double() ** 2 / (2 * (0.15 * width + 0.35) ** 2))
+
+
 def peaks(centre, width, h, w, peak):
     """Target maps. With a width as cv2.GaussianBlur(one pixel, (width, width), 0) over its maximum: the pixel that the joint
     lies in, OpenCV's fixed weights for 5 and 7 and sigma 0.15 width + 0.35 above, mirrored at the border."""
@@ -71,10 +80,7 @@ def peaks(centre, width, h, w, peak):
         d2 = (xs - centre[..., 0, None, None]) ** 2 + (ys - centre[..., 1, None, None]) ** 2
         return peak * torch.exp(-d2 / 2)
     n, j, _ = centre.shape
-    r = width // 2
-    fixed = {5: [1, 4, 6, 4, 1], 7: [2, 7, 14, 18, 14, 7, 2]}
-    kernel = torch.exp(-torch.arange(-r, r + 1).double() ** 2 / (2 * (0.15 * width + 0.35) ** 2))
-    kernel = torch.tensor(fixed[width]).double() if width in fixed else kernel
+    r, kernel = width // 2, blur_weights(width)
     x, y = centre[..., 0].long(), centre[..., 1].long()
     maps = (F.one_hot(y, h)[..., :, None] * F.one_hot(x, w)[..., None, :]).double().reshape(n * j, 1, h, w)
     maps = F.conv2d(F.pad(maps, (r, r, r, r), mode="reflect"), torch.outer(kernel, kernel)[None, None])

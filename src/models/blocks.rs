@@ -45,12 +45,23 @@ pub(super) fn bottleneck(net: &mut Network, x: ValueId, channels: usize, stride:
     } else {
         x
     };
-    let y = numbered_conv_bn_relu(net, 1, x, Conv2dLayer::new(channels, 1))?;
-    let y = numbered_conv_bn_relu(net, 2, y, Conv2dLayer::new(channels, 3).stride(stride))?;
-    let y = net.conv2d("conv3", y, Conv2dLayer::new(4 * channels, 1))?;
-    let y = net.batch_norm("bn3", y, BatchNormLayer::new())?;
+    let y = bottleneck_branch(net, x, channels, 4 * channels, stride)?;
     let y = net.add(y, skip)?;
     net.relu(y)
+}
+
+/// What a bottleneck adds to its skip: 1x1 to `channels`, 3x3 (which has the stride), 1x1 to `outputs`.
+pub(super) fn bottleneck_branch(
+    net: &mut Network,
+    x: ValueId,
+    channels: usize,
+    outputs: usize,
+    stride: usize,
+) -> Result<ValueId, ShapeError> {
+    let y = numbered_conv_bn_relu(net, 1, x, Conv2dLayer::new(channels, 1))?;
+    let y = numbered_conv_bn_relu(net, 2, y, Conv2dLayer::new(channels, 3).stride(stride))?;
+    let y = net.conv2d("conv3", y, Conv2dLayer::new(outputs, 1))?;
+    net.batch_norm("bn3", y, BatchNormLayer::new())
 }
 
 /// Bottlenecks `0`, `1`, ... in a row; the first has the stride.

@@ -163,7 +163,7 @@ impl NetworkConfig {
         let base = Self { kind, normalization, weights, integral, ..Self::default() };
         // Depths are shorter to read than lists of blocks.
         let blocks_of = |ResNet { layers, stem }: ResNet| {
-            let depth = Depth::ALL.into_iter().find(|depth| depth.bottlenecks() == layers);
+            let depth = Depth::of_bottlenecks(layers);
             (depth.map_or(base.depth, Layers), depth.is_none().then_some(layers), stem)
         };
         let mut network = match model.body {

@@ -3,7 +3,7 @@
 //!
 //! Names and order are those of the public checkpoints of GengDavid's code.
 
-use super::blocks::{conv_bn, conv_bn_relu, numbered_conv_bn_relu};
+use super::blocks::{bottleneck_branch, conv_bn, conv_bn_relu};
 use super::maps::{HeatMaps, SideMaps, size_of};
 use super::resnet::ResNet;
 use crate::ir::{ShapeError, ValueId};
@@ -111,10 +111,7 @@ impl Cpn {
 
 /// 1x1 to half of `channels`, 3x3, 1x1 to `channels`, plus the input, always through a 1x1.
 fn refine(net: &mut Network, x: ValueId, channels: usize) -> Result<ValueId, ShapeError> {
-    let y = numbered_conv_bn_relu(net, 1, x, Conv2dLayer::new(channels / 2, 1))?;
-    let y = numbered_conv_bn_relu(net, 2, y, Conv2dLayer::new(channels / 2, 3))?;
-    let y = net.conv2d("conv3", y, Conv2dLayer::new(channels, 1))?;
-    let y = net.batch_norm("bn3", y, BatchNormLayer::new())?;
+    let y = bottleneck_branch(net, x, channels / 2, channels, 1)?;
     let skip = net.scope("downsample", |net| conv_bn(net, x, Conv2dLayer::new(channels, 1)))?;
     let y = net.add(y, skip)?;
     net.relu(y)

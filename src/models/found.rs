@@ -81,8 +81,7 @@ impl Found {
                 return format!("; it is a ResNet of basic blocks ({layers}, as ResNet-18 and -34), which is not here");
             }
             (Self::ResNet { stem, layers, .. }, Body::ResNet(body)) => {
-                let depth = Depth::ALL.into_iter().find(|depth| depth.bottlenecks() == *layers);
-                match depth.map(Depth::layers) {
+                match Depth::of_bottlenecks(*layers).map(Depth::layers) {
                     _ if *layers == body.layers => {}
                     Some(depth) if ditn => values.0.push(format!("--set model.depth={depth}")),
                     Some(depth) => {
@@ -94,7 +93,7 @@ impl Found {
                 values.differ("stem", *stem, body.stem);
             }
             (Self::ResNet { layers, .. }, _) => {
-                let depth = Depth::ALL.into_iter().find(|depth| depth.bottlenecks() == *layers).map(Depth::layers);
+                let depth = Depth::of_bottlenecks(*layers).map(Depth::layers);
                 let family = if ditn { "ditn-resnet" } else { "simplebaseline-" };
                 return match depth {
                     Some(depth) if !ditn || depth == 50 => format!("; it is a ResNet-{depth}: --model {family}{depth}"),

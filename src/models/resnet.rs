@@ -29,6 +29,11 @@ impl Depth {
         Self::ALL.into_iter().find(|depth| depth.layers() == layers)
     }
 
+    /// The one with these bottlenecks.
+    pub(super) fn of_bottlenecks(bottlenecks: [usize; 4]) -> Option<Self> {
+        Self::ALL.into_iter().find(|depth| depth.bottlenecks() == bottlenecks)
+    }
+
     /// Layers with weights, by which the network is named.
     pub fn layers(self) -> usize {
         match self {

@@ -65,13 +65,8 @@ impl Translator<'_> {
         };
 
         let [inputs, outputs, area] = [shape[0], shape[1], kernel[0] * kernel[1]];
-        let numbers = std::iter::once(weight).chain(norm_node.inputs[1..5].iter().copied());
-        let mut numbers = numbers.map(|value| self.numbers(value)).collect::<Result<Vec<_>>>()?;
-        numbers[0] = swapped(&numbers[0], [inputs, outputs, area]);
-        let mut shapes = vec![Shape::from([outputs, inputs, kernel[0], kernel[1]])];
-        shapes.extend(std::iter::repeat_n(Shape::from([outputs]), 4));
-        let folded = FoldBatchNorm { eps: norm.eps }
-            .reference(&shapes.iter().collect::<Vec<_>>(), &numbers.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let weights = swapped(&self.numbers(weight)?, [inputs, outputs, area]);
+        let folded = self.folded([outputs, inputs, kernel[0], kernel[1]], weights, norm_node, norm)?;
         let folded_weight = swapped(&folded[0], [outputs, inputs, area]);
         let weight = self.builder.floats(&format!("{}.weight", node.name), shape, &folded_weight);
         let bias = self.builder.floats(&format!("{}.bias", node.name), &[outputs], &folded[1]);
@@ -82,18 +77,30 @@ impl Translator<'_> {
         Ok(y)
     }
 
+    /// Weight and bias of a convolution of `shape` that a batch normalisation follows.
+    fn folded(
+        &self,
+        shape: [usize; 4],
+        weight: Vec<f64>,
+        node: &Node,
+        norm: &BatchNormInference,
+    ) -> Result<Vec<Vec<f64>>> {
+        let mut numbers = vec![weight];
+        for &input in &node.inputs[1..5] {
+            numbers.push(self.numbers(input)?);
+        }
+        let mut shapes = vec![Shape::from(shape)];
+        shapes.extend(std::iter::repeat_n(Shape::from([shape[0]]), 4));
+        let (shapes, numbers): (Vec<_>, Vec<_>) =
+            (shapes.iter().collect(), numbers.iter().map(Vec::as_slice).collect());
+        Ok(FoldBatchNorm { eps: norm.eps }.reference(&shapes, &numbers))
+    }
+
     /// `Mul` and `Add` of a number a channel: a batch normalisation that follows no convolution.
     pub(super) fn normalisation(&mut self, node: &Node, operator: &BatchNormInference) -> Result<String> {
         let channels = self.graph.shape(node.inputs[0]).extents()[1];
         // As if it followed a convolution of one input and the weight 1 a channel.
-        let mut numbers = vec![vec![1.0; channels]];
-        for &input in &node.inputs[1..5] {
-            numbers.push(self.numbers(input)?);
-        }
-        let mut shapes = vec![Shape::from([channels, 1, 1, 1])];
-        shapes.extend(std::iter::repeat_n(Shape::from([channels]), 4));
-        let folded = FoldBatchNorm { eps: operator.eps }
-            .reference(&shapes.iter().collect::<Vec<_>>(), &numbers.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let folded = self.folded([channels, 1, 1, 1], vec![1.0; channels], node, operator)?;
         let [scale, shift] = [("scale", &folded[0]), ("shift", &folded[1])]
             .map(|(part, numbers)| self.builder.floats(&format!("{}.{part}", node.name), &[channels, 1, 1], numbers));
         let x = self.name(node.inputs[0])?;

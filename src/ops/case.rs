@@ -73,7 +73,7 @@ impl OperatorCase {
     /// A case with inputs uniform in [-1, 1] that is not differentiated.
     pub fn new<S: Into<Shape> + Clone>(operator: impl Operator, shapes: &[S]) -> Self {
         let inputs = shapes.iter().map(|shape| (shape.clone().into(), Fill::Uniform(-1.0, 1.0))).collect();
-        let tolerance = tolerances::of(operator.name());
+        let tolerance = tolerances::of(operator.name(), &operator.attributes());
         Self {
             operator: Arc::new(operator),
             inputs,

@@ -17,6 +17,7 @@ use crate::ir::{Argument, Case, Cost, Dispatch, Graph, Kernel, Operator, Shape, 
 
 use super::OperatorCase;
 use super::shaders::kernels;
+use super::update::NOTHING;
 
 const NAME: &str = "loss_scale";
 /// Elements that one workgroup of `non_finite` looks at.
@@ -175,7 +176,7 @@ impl Operator for UnscaledHyper {
     fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let (hyper, scale, overflows) = (inputs[0], inputs[1][0], inputs[2][0] != 0.0);
         // p = p 1, m = m + 0 (g - m), v = v 1 + 0 g g, p = p - 0.
-        let nothing = vec![1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0];
+        let nothing = NOTHING.map(f64::from).to_vec();
         let unscaled = [&hyper[..7], &[hyper[7] / scale]].concat();
         vec![if overflows { nothing } else { unscaled }]
     }

@@ -41,6 +41,7 @@ pub mod softmax_cross_entropy;
 mod table;
 pub mod targets;
 mod tolerances;
+mod update;
 pub mod upsample;
 mod window;
 

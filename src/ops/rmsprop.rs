@@ -1,11 +1,10 @@
 //! RMSprop (Tieleman and Hinton, 2012) without momentum and centring, as an operator that updates in place.
 
-use crate::ir::Argument::Input;
-use crate::ir::{Case, Cost, Dispatch, Operator, Shape, ShapeError, Variant, take};
+use crate::ir::{Case, Cost, Operator, Shape, ShapeError, Variant, take};
 
 use super::shaders::kernels;
 use super::table::table;
-use super::{OperatorCase, TableLayout};
+use super::{OperatorCase, TableLayout, update};
 
 kernels! { "rmsprop":
     UPDATE, "update", "p, v = RMSprop(p, g + wd p, v), in place";
@@ -80,25 +79,11 @@ impl Operator for RmsProp {
 
     fn output_shapes(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [parameter, gradient, second, hyper] = take(self.name(), inputs)?;
-        for (shape, what) in [(gradient, "gradient"), (second, "second moment")] {
-            ShapeError::unless(shape == parameter, self.name(), || {
-                format!("{what} {shape} does not match parameter {parameter}")
-            })?;
-        }
-        ShapeError::unless(hyper.extents() == [8], self.name(), || format!("hyper {hyper} is not [8]"))?;
-        Ok(Vec::new())
+        update::check(self.name(), parameter, &[(gradient, "gradient"), (second, "second moment")], hyper)
     }
 
     fn variants(&self, case: &Case) -> Vec<Variant> {
-        let bindings: Vec<_> = (0..4).map(Input).collect();
-        let elements = case.inputs[0].elements();
-        let mut variants = Vec::new();
-        if elements.is_multiple_of(4) {
-            let update = Dispatch::per_invocation(&UPDATE_VEC4, elements / 4, Vec::new(), bindings.clone());
-            variants.push(Variant::new("vec4", vec![update]));
-        }
-        variants.push(Variant::new("plain", vec![Dispatch::per_invocation(&UPDATE, elements, Vec::new(), bindings)]));
-        variants
+        update::variants(case, &UPDATE, &UPDATE_VEC4)
     }
 
     fn reference(&self, _: &[&Shape], inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -153,7 +138,7 @@ pub fn cases() -> Vec<OperatorCase> {
     // After an overflow of the gradient nothing changes: see loss_scale.rs.
     let skipped = |shape: Shape| {
         let infinite = vec![f32::INFINITY; shape.elements()];
-        case(shape, 1e-3, 0.1).fill(1, Given(infinite)).fill(3, Given(vec![1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0]))
+        case(shape, 1e-3, 0.1).fill(1, Given(infinite)).fill(3, Given(update::NOTHING.to_vec()))
     };
     vec![
         case([8, 5, 3, 3].into(), 1e-3, 0.1),

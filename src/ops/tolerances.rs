@@ -16,7 +16,7 @@ pub(super) struct Tolerance {
 /// parts, so that it does not grow with the number of terms: sums of four million have stayed below 5 units.
 const OTHERS: f64 = 16.0;
 
-/// By the operators' names.
+/// By the operators' names, or for one of an operator's rules by name and attributes.
 const TOLERANCES: &[(&str, f64)] = &[
     ("accumulate", 1.0),
     ("adam", 11.0),
@@ -44,7 +44,8 @@ const TOLERANCES: &[(&str, f64)] = &[
     ("coordinate_loss", 11.0),
     ("coordinate_loss_backward", 9.0),
     ("crop", 4.5),
-    ("decode", 9.0),
+    ("decode", 4.0),
+    ("decode expectation", 9.0),
     ("dynamic_conv", 17.0),
     ("dynamic_conv_backward_input", 17.0),
     ("dynamic_conv_backward_theta", 9.0),
@@ -104,9 +105,13 @@ const F16: &[(&str, f64)] = &[
     ("conv2d_with_statistics", 8192.0),
 ];
 
-/// The tolerance of the operator of this name.
-pub(super) fn of(name: &str) -> Tolerance {
-    let find = |table: &[(&str, f64)]| table.iter().find(|(operator, _)| *operator == name).map(|(_, units)| *units);
+/// The tolerance of the operator of this name and with these attributes.
+pub(super) fn of(name: &str, attributes: &str) -> Tolerance {
+    let whole = format!("{name} {attributes}");
+    let find = |table: &[(&str, f64)]| {
+        let entry = |key: &str| table.iter().find(|(operator, _)| *operator == key).map(|(_, units)| *units);
+        entry(&whole).or_else(|| entry(name))
+    };
     let f32 = find(TOLERANCES).unwrap_or(OTHERS);
     Tolerance { f32, f16: find(F16).unwrap_or(f32) }
 }
