@@ -83,7 +83,7 @@ fn within(case: &OperatorCase, dtype: DType, gpu: &Gpu, results: Result<Vec<Vari
 fn record(case: &OperatorCase, (variant, dtype): (&str, DType), [error, allowed]: [f64; 2], adapter: &str) {
     static LARGEST: Mutex<BTreeMap<String, f64>> = Mutex::new(BTreeMap::new());
     let Some(file) = std::env::var_os("DITN_ERRORS") else { return };
-    let key = format!("{}\t{variant}\t{dtype:?}", case.operator.name());
+    let key = format!("{}\t{variant}\t{dtype:?}", case.judged_as());
     let mut largest = LARGEST.lock().unwrap_or_else(PoisonError::into_inner);
     if largest.get(&key).is_none_or(|before| error > *before) {
         let line = format!("{key}\t{error:.3}\t{allowed}\t{}\t{adapter}\n", case.describe());

@@ -73,7 +73,7 @@ impl OperatorCase {
     /// A case with inputs uniform in [-1, 1] that is not differentiated.
     pub fn new<S: Into<Shape> + Clone>(operator: impl Operator, shapes: &[S]) -> Self {
         let inputs = shapes.iter().map(|shape| (shape.clone().into(), Fill::Uniform(-1.0, 1.0))).collect();
-        let tolerance = tolerances::of(operator.name(), &operator.attributes());
+        let tolerance = tolerances::of(&tolerances::entry(operator.name(), &operator.attributes()));
         Self {
             operator: Arc::new(operator),
             inputs,
@@ -103,6 +103,11 @@ impl OperatorCase {
     pub fn differentiate_outputs(mut self, outputs: usize) -> Self {
         self.differentiable_outputs = outputs;
         self
+    }
+
+    /// What its tolerance is called: the operator's name, with its attributes where they have a tolerance of their own.
+    pub fn judged_as(&self) -> String {
+        tolerances::entry(self.operator.name(), &self.operator.attributes())
     }
 
     /// Contents of the inputs, the same for the same seed.

@@ -105,13 +105,15 @@ const F16: &[(&str, f64)] = &[
     ("conv2d_with_statistics", 8192.0),
 ];
 
-/// The tolerance of the operator of this name and with these attributes.
-pub(super) fn of(name: &str, attributes: &str) -> Tolerance {
+/// What an operator of this name and with these attributes is called in the table.
+pub(super) fn entry(name: &str, attributes: &str) -> String {
     let whole = format!("{name} {attributes}");
-    let find = |table: &[(&str, f64)]| {
-        let entry = |key: &str| table.iter().find(|(operator, _)| *operator == key).map(|(_, units)| *units);
-        entry(&whole).or_else(|| entry(name))
-    };
+    if TOLERANCES.iter().any(|(entry, _)| *entry == whole) { whole } else { name.to_owned() }
+}
+
+/// The tolerance of the operators that are called so in the table.
+pub(super) fn of(entry: &str) -> Tolerance {
+    let find = |table: &[(&str, f64)]| table.iter().find(|(name, _)| *name == entry).map(|(_, units)| *units);
     let f32 = find(TOLERANCES).unwrap_or(OTHERS);
     Tolerance { f32, f16: find(F16).unwrap_or(f32) }
 }
